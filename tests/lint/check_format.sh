@@ -8,7 +8,12 @@ case $("$format" --version) in
   *"version 14."*) ;;
   *) echo "needs clang-format 14: other versions format differently" >&2; exit 1 ;;
 esac
-sources() { find vmgs vtpm keybroker transport tools tests \( -name '*.h' -o -name '*.cc' \) -print0; }
+sources() {
+  local top
+  for top in vmgs vtpm keybroker transport tools tests; do
+    [ ! -d "$top" ] || find "$top" \( -name '*.h' -o -name '*.cc' \) -print0
+  done
+}
 if [ "${2:-}" = --fix ]; then
   sources | xargs -0 -r "$format" -i
 else
