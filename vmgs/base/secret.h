@@ -36,6 +36,9 @@ class Secret {
     return secret;
   }
 
+  // zero() is a secret of zero bytes, for a maker that fills it in steps.
+  static Secret zero() { return Secret(); }
+
   Secret(const Secret&) = delete;
   Secret& operator=(const Secret&) = delete;
 
@@ -52,6 +55,9 @@ class Secret {
   ~Secret() { wipe(); }
 
   [[nodiscard]] std::span<const std::byte, N> expose() const { return bytes_; }
+
+  // fill() is where the secret is written, by its maker.
+  [[nodiscard]] std::span<std::byte, N> fill() { return bytes_; }
 
   [[nodiscard]] bool equals_in_constant_time(const Secret& other) const {
     return CRYPTO_memcmp(bytes_.data(), other.bytes_.data(), N) == 0;
@@ -105,7 +111,7 @@ class SecretBytes {
 
   [[nodiscard]] std::span<const std::byte> expose() const { return bytes_; }
 
-  // fill() is where the secret is written, once, by its maker.
+  // fill() is where the secret is written, by its maker.
   [[nodiscard]] std::span<std::byte> fill() { return bytes_; }
 
  private:
