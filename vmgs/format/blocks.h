@@ -16,6 +16,10 @@ inline constexpr std::uint64_t kDefaultStoreBytes = 4 * 1024 * 1024;
 // and the file twice.
 inline constexpr std::uint64_t kSmallestStoreBytes = std::uint64_t{8} * kBlockBytes;
 
+// HeaderSpacing is the distance between the two headers in bytes: the logical sector size of the
+// device that the store was formatted on. Nothing in the store records it.
+enum class HeaderSpacing : std::uint32_t { k512 = 512, k4096 = 4096 };
+
 using Block = std::array<std::byte, kBlockBytes>;
 
 // capacity_blocks() is how many whole blocks a device of `size_bytes` gives; a trailing part-block

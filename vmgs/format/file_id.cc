@@ -6,6 +6,25 @@
 
 namespace vmgs::format {
 
+bool is_plaintext_by_role(FileId id) {
+  switch (id) {
+    case FileId::kRtcSkew:
+    case FileId::kKeyProtector:
+    case FileId::kVmUniqueId:
+    case FileId::kGuestFirmware:
+    case FileId::kCustomUefi:
+    case FileId::kGuestWatchdog:
+    case FileId::kHwKeyProtector:
+    case FileId::kHibernationToken:
+    case FileId::kProvenanceDoc:
+    case FileId::kProvisioningMarker:
+    case FileId::kSealedKeys:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view name(FileId id) {
   switch (id) {
     case FileId::kFileTable:

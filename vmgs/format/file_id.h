@@ -53,6 +53,10 @@ constexpr bool holds_protector(FileId id) {
   return id == FileId::kKeyProtector || id == FileId::kHwKeyProtector || id == FileId::kSealedKeys;
 }
 
+// is_plaintext_by_role() is true of the files that a reader needs before it has a key, or that
+// others expect in plaintext. All other files are encrypted where the store is.
+bool is_plaintext_by_role(FileId id);
+
 // name() is the upper-case name of the format's documents, empty for an unassigned id.
 std::string_view name(FileId id);
 

@@ -9,7 +9,11 @@ namespace vmgs::format {
 
 namespace {
 
-base::Result<FileEntry> decode_entry(const FileEntryLayout& raw, std::uint64_t capacity_blocks) {
+base::Result<std::optional<FileEntry>> decode_entry(const FileEntryLayout& raw,
+                                                    std::uint64_t capacity_blocks) {
+  if (raw.allocated_blocks.value() == 0) {
+    return std::optional<FileEntry>{};
+  }
   const std::uint64_t first = raw.first_block.value();
   const std::uint64_t count = raw.allocated_blocks.value();
   if (first < kFirstUsableBlock) {
@@ -56,9 +60,6 @@ base::Result<FileTable> decode_file_table(std::span<const std::byte, kBlockBytes
   const auto raw = base::load<FileTableLayout>(block);
   FileTable table;
   for (std::size_t i = 0; i < kFileIds; ++i) {
-    if (raw[i].allocated_blocks.value() == 0) {
-      continue;
-    }
     auto entry = decode_entry(raw[i], capacity_blocks);
     if (!entry) {
       return base::fail(std::move(entry).error().context(describe(static_cast<FileId>(i))));
@@ -72,6 +73,11 @@ base::Result<FileTable> decode_file_table(std::span<const std::byte, kBlockBytes
                           std::to_string(table_block) + ", where the header says the table is");
   }
   return table;
+}
+
+base::Result<std::optional<FileEntry>> decode_file_entry(
+    std::span<const std::byte, kBlockBytes> block, FileId id, std::uint64_t capacity_blocks) {
+  return decode_entry(base::load<FileTableLayout>(block)[index(id)], capacity_blocks);
 }
 
 Block encode_file_table(const FileTable& table) {

@@ -79,7 +79,12 @@ struct FileTable {
 base::Result<FileTable> decode_file_table(std::span<const std::byte, kBlockBytes> block,
                                           std::uint32_t table_block, std::uint64_t capacity_blocks);
 
-// encode_file_table() is its inverse; unused slots are zero.
+// decode_file_entry() judges the one slot of `id` by the rules of a single entry. Nothing if the
+// slot is unused; kCorrupt as decode_file_table().
+base::Result<std::optional<FileEntry>> decode_file_entry(
+    std::span<const std::byte, kBlockBytes> block, FileId id, std::uint64_t capacity_blocks);
+
+// encode_file_table() is the inverse of decode_file_table(); unused slots are zero.
 Block encode_file_table(const FileTable& table);
 
 struct Overlap {

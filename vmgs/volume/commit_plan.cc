@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmgs/volume/commit_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "vmgs/crypto/aead.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/crypto/random.h"
+#include "vmgs/volume/placement.h"
+
+namespace vmgs::volume {
+
+namespace {
+
+using format::FileId;
+
+// Nonces of files and tables: 4 random bytes, then zeros; unique because the key is used once.
+base::Result<crypto::AeadNonce> one_time_nonce() {
+  crypto::AeadNonce nonce{};
+  TRY(crypto::random_bytes(std::span(nonce).first<4>()));
+  return nonce;
+}
+
+base::Bytes whole_blocks(base::ByteView content) {
+  base::Bytes bytes(format::blocks_for(content.size()) * format::kBlockBytes);
+  std::copy(content.begin(), content.end(), bytes.begin());
+  return bytes;
+}
+
+base::Bytes block_bytes(const format::Block& block) { return base::copy_of(block); }
+
+base::Result<format::FileEntry> place_file(Placement& placement, std::uint64_t size_bytes) {
+  const auto blocks = format::blocks_for(size_bytes);
+  TRY_ASSIGN(first, placement.place(blocks));
+  format::FileEntry entry;
+  entry.first_block = first;
+  entry.allocated_blocks = static_cast<std::uint32_t>(blocks);
+  entry.valid_bytes = size_bytes;
+  return entry;
+}
+
+base::Result<void> plan_file(CommitPlan& plan, Placement& placement,
+                             const Transaction::Change& change) {
+  TRY_ASSIGN(entry, place_file(placement, change.content.size()));
+  auto bytes = whole_blocks(change.content);
+  if (plan.extended && change.protection == Protection::kAsStore) {
+    TRY_ASSIGN(key, crypto::random_secret<32>());
+    TRY_ASSIGN(nonce, one_time_nonce());
+    TRY_ASSIGN(tag, crypto::seal(key, nonce, {}, change.content,
+                                 std::span(bytes).first(change.content.size())));
+    entry.nonce = nonce;
+    entry.tag = tag;
+    entry.attributes = format::kAttributesEncrypted;
+    plan.extended->set_encrypted(change.id, key);
+  } else if (plan.extended) {
+    plan.extended->set_plaintext(change.id, crypto::sha224(change.content));
+  }
+  plan.table[change.id] = entry;
+  plan.writes.push_back({entry.first_block, std::move(bytes)});
+  return {};
+}
+
+// A store that another writer left has no digests, and may not say in the file table which files
+// are encrypted. Both are made good for the files that this commit does not touch.
+base::Result<void> adopt_foreign_files(storage::BlockDevice& device, const Generation& committed,
+                                       CommitPlan& plan) {
+  for (std::size_t i = 0; i < format::kFileIds; ++i) {
+    const auto id = static_cast<FileId>(i);
+    auto& entry = plan.table[id];
+    if (!entry) {
+      plan.extended->clear(id);
+    } else if (format::is_content(id) && committed.is_encrypted(id)) {
+      entry->attributes |= format::kAttributesEncrypted;
+    } else if (format::is_content(id) && !format::is_encrypted(entry->attributes)) {
+      TRY_ASSIGN(content, committed.read_file(device, id));
+      plan.extended->set_plaintext(id, crypto::sha224(content.expose()));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+base::Result<void> seal_tables(CommitPlan& plan, const CommitKey& key, std::uint64_t sequence) {
+  auto& extended = *plan.extended;
+  auto& entry = *plan.table[FileId::kExtendedFileTable];
+  TRY_ASSIGN(metadata_key, crypto::random_secret<32>());
+  TRY_ASSIGN(nonce, one_time_nonce());
+  entry.attributes = format::kAttributesEncrypted;
+  extended.set_encrypted(FileId::kExtendedFileTable, metadata_key);
+  extended.set_commit_info({plan.one_barrier, sequence},
+                           format::file_table_digest(format::encode_file_table(plan.table)));
+
+  base::Bytes sealed(format::kBlockBytes);
+  TRY_ASSIGN(tag, crypto::seal(metadata_key, nonce, {}, extended.expose(), sealed));
+  entry.nonce = nonce;
+  entry.tag = tag;
+  plan.writes.push_back({entry.first_block, std::move(sealed)});
+
+  // All 12 bytes at random: after a fallback or a restored copy a counter would repeat.
+  format::KeySlot slot{};
+  TRY(crypto::random_bytes(slot.nonce));
+  TRY_ASSIGN(slot_tag,
+             crypto::seal(key.key->bytes, slot.nonce, {}, metadata_key.expose(), slot.wrapped_key));
+  slot.tag = slot_tag;
+  plan.header.key_slots = {};
+  plan.header.key_slots[key.slot] = slot;
+  return {};
+}
+
+base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generation& committed,
+                                     const format::FileTable* previous,
+                                     const Transaction& transaction, const CommitKey& key,
+                                     Barriers barriers) {
+  CommitPlan plan;
+  plan.table = *committed.table();
+  plan.header = committed.header();
+  plan.header.sequence += 1;
+  plan.header.reprovisioned = false;
+  if (key.key != nullptr) {
+    plan.extended = committed.extended().clone();
+  }
+  Placement placement(format::capacity_blocks(device.size_bytes()), plan.table, previous);
+
+  TRY_ASSIGN(table_entry, place_file(placement, format::kBlockBytes));
+  plan.table[FileId::kFileTable] = table_entry;
+  plan.header.file_table_block = table_entry.first_block;
+  for (const auto& change : transaction.changes()) {
+    if (!change.removes) {
+      TRY(plan_file(plan, placement, change));
+      continue;
+    }
+    plan.table[change.id].reset();
+    if (plan.extended) {
+      plan.extended->clear(change.id);
+    }
+  }
+  if (plan.extended) {
+    TRY_ASSIGN(extended_entry, place_file(placement, format::kBlockBytes));
+    plan.table[FileId::kExtendedFileTable] = extended_entry;
+    const auto info = committed.commit_info();
+    if (!info) {
+      TRY(adopt_foreign_files(device, committed, plan));
+    }
+    // One barrier needs the digests on both sides of the commit.
+    plan.one_barrier = info.has_value() && barriers == Barriers::kOneWhereSafe;
+    const auto before = info ? info->sequence : 0;
+    const auto sequence = transaction.sequence() == Sequence::kAdvance ? before + 1
+                          : transaction.sequence() == Sequence::kKeep  ? before
+                                                                       : 0;
+    TRY(seal_tables(plan, key, sequence));
+  }
+  plan.writes.push_back(
+      {table_entry.first_block, block_bytes(format::encode_file_table(plan.table))});
+  return plan;
+}
+
+}  // namespace vmgs::volume

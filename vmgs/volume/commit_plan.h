@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+#include "vmgs/format/extended_table.h"
+#include "vmgs/format/file_table.h"
+#include "vmgs/format/header.h"
+#include "vmgs/storage/block_device.h"
+#include "vmgs/volume/datastore_key.h"
+#include "vmgs/volume/generation.h"
+#include "vmgs/volume/transaction.h"
+
+namespace vmgs::volume {
+
+// CommitPlan is the next generation, complete in memory: what to write where, and the header that
+// makes it the state. Nothing of it lies in a block of the committed generation.
+struct CommitPlan {
+  struct Write {
+    std::uint32_t block;
+    base::Bytes bytes;  // whole blocks
+  };
+
+  std::vector<Write> writes;
+  format::Header header;
+  format::FileTable table;
+  std::optional<format::ExtendedTable> extended;
+  bool one_barrier = false;
+};
+
+// Under what the next generation is sealed.
+struct CommitKey {
+  const DatastoreKey* key = nullptr;  // none: a plaintext store, or a locked one
+  std::size_t slot = 0;               // the only key slot that stays in use
+};
+
+// plan_commit() draws fresh keys, seals and places everything. `previous` is the file table of the
+// generation before the committed one, whose blocks are spared while there is room. kDenied without
+// room; errors of reading where digests of untouched files have to be made.
+base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generation& committed,
+                                     const format::FileTable* previous,
+                                     const Transaction& transaction, const CommitKey& key,
+                                     Barriers barriers);
+
+// seal_tables() completes a plan whose files are placed: it places nothing, but fills in the
+// extended table's digests and commit info, seals it into entry 63 with a fresh metadata key, and
+// wraps that key into the header. For a commit and for a format.
+base::Result<void> seal_tables(CommitPlan& plan, const CommitKey& key, std::uint64_t sequence);
+
+}  // namespace vmgs::volume
