@@ -275,9 +275,8 @@ base::Result<LaunchDocument> decode_launch_document(base::ByteView bytes) {
     return corrupt("is not a protobuf message");
   }
   if (message.version() > kLaunchDocumentVersion) {
-    return base::fail(base::ErrorCode::kUnavailable,
-                      "launch document: version " + std::to_string(message.version()) +
-                          " is newer than this program, which knows version 1; update it");
+    return corrupt("version " + std::to_string(message.version()) +
+                   " is newer than this program, which knows version 1; update it");
   }
   if (message.version() == 0) {
     return corrupt("has no version");

@@ -89,8 +89,8 @@ base::Result<void> check(const LaunchDocument& document);
 base::Result<base::Bytes> encode(const LaunchDocument& document);
 
 // decode_launch_document() reads what encode() wrote and nothing else: a document that is longer
-// than 1024 bytes, breaks a rule of check(), has an unknown field or is not the canonical encoding
-// of itself is kCorrupt; one of a later version is kUnavailable.
+// than 1024 bytes, of a later version, breaks a rule of check(), has an unknown field or is not the
+// canonical encoding of itself is kCorrupt.
 base::Result<LaunchDocument> decode_launch_document(base::ByteView bytes);
 
 // LaunchDigest is the launch document as a TEE reports it: 48 bytes, MRCONFIGID on TDX, HOST_DATA
