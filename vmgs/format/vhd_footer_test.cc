@@ -5,10 +5,13 @@
 
 #include <cstring>
 
+#include "tests/support/error_code.h"
+
 namespace vmgs::format {
 namespace {
 
 using ::testing::HasSubstr;
+using ::tests::support::error_code;
 
 constexpr std::uint64_t kDiskBytes = 4 * 1024 * 1024;
 constexpr std::uint64_t kFileBytes = kDiskBytes + kVhdFooterBytes;
@@ -133,7 +136,7 @@ TEST(VhdFooterTest, RejectsASizeThatIsNoWholeNumberOfSectors) {
   raw.current_bytes = kDiskBytes - 1;
 
   EXPECT_THAT(refusal(with_checksum(raw)).message, HasSubstr("multiple of 512"));
-  EXPECT_EQ(make_vhd_footer(kDiskBytes - 1, {}).error().code, base::ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_code(make_vhd_footer(kDiskBytes - 1, {})), base::ErrorCode::kInvalidArgument);
 }
 
 TEST(VhdFooterTest, RejectsASizeNearTheTopOf64Bits) {
