@@ -54,6 +54,7 @@ inline constexpr std::uint32_t kFailure = 0x101;
 inline constexpr std::uint32_t kCommandSize = 0x142;
 inline constexpr std::uint32_t kLocality = 0x907;
 inline constexpr std::uint32_t kCanceled = 0x909;
+inline constexpr std::uint32_t kRetry = 0x922;
 
 // Where NV_Read's data begins in its response, and how much of it there is.
 base::Bytes nv_data(base::ByteView response);

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/device/device.h"
+
+#include <chrono>
+#include <utility>
+
+#include "vmgs/base/log.h"
+#include "vmgs/format/swtpm_blob.h"
+#include "vtpm/protocol/header.h"
+#include "vtpm/protocol/power_command.h"
+
+namespace vtpm::device {
+
+namespace {
+
+base::Bytes bare(protocol::ResponseCode code) {
+  return base::copy_of(protocol::bare_response(code));
+}
+
+bool succeeded(const base::Result<base::ByteView>& response) {
+  if (!response) {
+    return false;
+  }
+  const auto header = protocol::decode_response_header(*response);
+  return header && header->code == protocol::ResponseCode::kSuccess;
+}
+
+}  // namespace
+
+Device::Device(engine::Engine& engine, Options options)
+    : engine_(engine), options_(std::move(options)) {}
+
+std::unique_lock<std::timed_mutex> Device::interrupt() {
+  // Whoever turns the power off does not wait for the prime numbers of a key nobody will use. A
+  // command that is just beginning forgets a cancel, so it may take more than one.
+  std::unique_lock lock(busy_, std::try_to_lock);
+  while (!lock) {
+    engine_.cancel();
+    lock.try_lock_for(std::chrono::milliseconds(1));
+  }
+  return lock;
+}
+
+base::Result<void> Device::init() {
+  const auto lock = interrupt();
+  power_off();
+  TRY(engine_.start(engine::Origin::kExisting));
+  failure_noted_ = false;
+  powered_ = true;
+  return {};
+}
+
+void Device::stop() {
+  const auto lock = interrupt();
+  power_off();
+}
+
+void Device::power_off() {
+  if (engine_.running() && last_command_ != protocol::CommandCode::kShutdown) {
+    shut_down();
+  }
+  powered_ = false;
+  hashing_ = false;
+  last_command_.reset();
+  engine_.terminate();
+}
+
+void Device::shut_down() {
+  for (const auto type : {protocol::StartupType::kState, protocol::StartupType::kClear}) {
+    auto command = protocol::shutdown(type);
+    const bool done = succeeded(engine_.process(protocol::Locality(), command));
+    note_failure();
+    if (done) {
+      return;
+    }
+  }
+}
+
+base::Bytes Device::process(std::span<std::byte> command, Sender sender,
+                            std::optional<std::uint8_t> locality) {
+  const std::lock_guard lock(busy_);
+  if (!engine_.running()) {
+    return bare(protocol::ResponseCode::kFailure);
+  }
+  auto at = locality_.load();
+  if (locality) {
+    const auto named = protocol::Locality::of(*locality);
+    if (!named || (sender == Sender::kGuest && *named != at)) {
+      return bare(protocol::ResponseCode::kLocality);
+    }
+    at = *named;
+  }
+  if (const auto header = protocol::decode_command_header(command)) {
+    last_command_ = header->code;
+  }
+  const auto response = engine_.process(at, command);
+  note_failure();
+  if (!response) {
+    base::log(base::LogLevel::kError, response.error().message);
+    return bare(protocol::ResponseCode::kFailure);
+  }
+  return base::copy_of(*response);
+}
+
+void Device::note_failure() {
+  const auto& failure = engine_.failure();
+  if (!failure || failure_noted_) {
+    return;
+  }
+  failure_noted_ = true;
+  base::log(base::LogLevel::kError,
+            "the TPM is in failure mode, as its state could not be stored: " + failure->message);
+  if (options_.on_failure) {
+    options_.on_failure(*failure);
+  }
+}
+
+base::Result<void> Device::cancel() {
+  if (!powered_) {
+    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
+  }
+  engine_.cancel();
+  return {};
+}
+
+base::Result<void> Device::set_locality(std::uint8_t number) {
+  TRY_ASSIGN(locality, protocol::Locality::of(number));
+  locality_ = locality;
+  return {};
+}
+
+base::Result<bool> Device::established() {
+  const std::lock_guard lock(busy_);
+  return engine_.established();
+}
+
+base::Result<void> Device::reset_established(std::uint8_t number) {
+  const std::lock_guard lock(busy_);
+  TRY_ASSIGN(locality, protocol::Locality::of(number));
+  return engine_.reset_established(locality);
+}
+
+base::Result<void> Device::hash_start() {
+  const std::lock_guard lock(busy_);
+  TRY(engine_.hash_start());
+  hashing_ = true;
+  return {};
+}
+
+base::Result<void> Device::hash_data(base::ByteView data) {
+  const std::lock_guard lock(busy_);
+  // libtpms would drop the data and say nothing.
+  if (!hashing_) {
+    return base::fail(base::ErrorCode::kDenied, "no hash sequence was started");
+  }
+  return engine_.hash_data(data);
+}
+
+base::Result<void> Device::hash_end() {
+  const std::lock_guard lock(busy_);
+  if (!hashing_) {
+    return base::fail(base::ErrorCode::kDenied, "no hash sequence was started");
+  }
+  hashing_ = false;
+  return engine_.hash_end();
+}
+
+engine::BufferSize Device::buffer_size() {
+  const std::lock_guard lock(busy_);
+  return engine_.buffer_size();
+}
+
+base::Result<engine::BufferSize> Device::set_buffer_size(std::uint32_t wanted) {
+  const std::lock_guard lock(busy_);
+  return engine_.set_buffer_size(wanted);
+}
+
+base::Result<std::string> Device::info(std::uint64_t flags) {
+  const std::lock_guard lock(busy_);
+  return engine_.info(flags);
+}
+
+base::Result<void> Device::expect_state_blobs_allowed() const {
+  if (options_.state_blobs == StateBlobs::kRefused) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the state of this TPM neither leaves nor enters through the hypervisor");
+  }
+  return {};
+}
+
+base::Result<base::SecretBytes> Device::state_blob(engine::BlobKind kind) {
+  TRY(expect_state_blobs_allowed());
+  const std::lock_guard lock(busy_);
+  TRY_ASSIGN(blob, engine_.state_blob(kind));
+  return vmgs::format::encode_swtpm_blob(vmgs::format::SwtpmUse::kMigration, blob.expose());
+}
+
+base::Result<void> Device::set_state_blob(engine::BlobKind kind, base::ByteView blob) {
+  TRY(expect_state_blobs_allowed());
+  const std::lock_guard lock(busy_);
+  if (engine_.running()) {
+    return base::fail(base::ErrorCode::kDenied, "the TPM is on; stop it first");
+  }
+  if (kind == engine::BlobKind::kVolatile && blob.empty()) {
+    return {};
+  }
+  TRY_ASSIGN(unwrapped, vmgs::format::decode_swtpm_blob(blob));
+  return engine_.set_state_blob(kind, unwrapped.state);
+}
+
+base::Result<void> Device::store_volatile() {
+  const std::lock_guard lock(busy_);
+  return engine_.store_volatile();
+}
+
+}  // namespace vtpm::device

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vtpm/engine/engine.h"
+#include "vtpm/protocol/command_code.h"
+#include "vtpm/protocol/locality.h"
+
+namespace vtpm::device {
+
+// Whether the state of the TPM may leave and enter through the device. Where the hypervisor is not
+// trusted it may not.
+enum class StateBlobs { kAllowed, kRefused };
+
+// From where a command came. What a guest writes reaches us as it is, so a guest is not believed
+// when it names its locality; a client on a socket of its own is.
+enum class Sender { kGuest, kClient };
+
+struct Options {
+  StateBlobs state_blobs = StateBlobs::kAllowed;
+  // Told, once in each power cycle and on the thread that ran the command, why the TPM went into
+  // failure mode: its store failed. Must not call the device.
+  std::function<void(const base::Error&)> on_failure = nullptr;
+};
+
+// Device is the TPM as a platform sees it: power, locality, one command at a time, and state that
+// can be taken out and put in while it is off. Its power cycles never make a TPM: where there is no
+// state, init() fails.
+//
+// Any thread may call anything. Calls wait for the command that is running, but for cancel(),
+// set_locality() and powered(), which never wait; init() and stop() ask it to end early.
+class Device {
+ public:
+  // `engine` is off, outlives the device, and is touched by nobody else.
+  Device(engine::Engine& engine, Options options);
+
+  // init() powers the TPM on. One that is on is first shut down, as by stop(). The locality stays.
+  // A volatile blob that was stored is used, and used up. Errors of Engine::start().
+  base::Result<void> init();
+
+  // stop() powers the TPM off. Unless the guest's last command was a Shutdown, it gets one now,
+  // STATE, and CLEAR if that fails: without it a hard reset looks to the TPM like an attack on its
+  // lockout counter. Harmless when off.
+  void stop();
+
+  [[nodiscard]] bool powered() const { return powered_; }
+
+  // process() runs one command and gives its response: TPM_RC_FAILURE when off or if there is no
+  // other. It runs at the device's locality, or at `locality` where the command came with one,
+  // which a guest may only do to repeat the device's. TPM_RC_LOCALITY if it may not, or if there is
+  // no such locality. `command` may be changed.
+  base::Bytes process(std::span<std::byte> command, Sender sender = Sender::kGuest,
+                      std::optional<std::uint8_t> locality = std::nullopt);
+
+  // cancel() asks the running command to end with TPM_RC_CANCELED. kDenied when off.
+  base::Result<void> cancel();
+
+  // set_locality() is for the commands to come, on or off. kInvalidArgument above 4.
+  base::Result<void> set_locality(std::uint8_t number);
+
+  // established() is the tpmEstablished bit. kDenied when off.
+  base::Result<bool> established();
+
+  // reset_established() clears it. kInvalidArgument unless `locality` is 3 or 4, whatever the
+  // device's own is, which stays. kDenied when off.
+  base::Result<void> reset_established(std::uint8_t locality);
+
+  // The hash sequence of a dynamic root of trust, data of any length in any number of pieces.
+  // kDenied when off, and for data or an end without a start.
+  base::Result<void> hash_start();
+  base::Result<void> hash_data(base::ByteView data);
+  base::Result<void> hash_end();
+
+  // buffer_size() asks at any time. set_buffer_size() clamps; kDenied when on.
+  engine::BufferSize buffer_size();
+  base::Result<engine::BufferSize> set_buffer_size(std::uint32_t wanted);
+
+  // info() is a JSON text about the implementation.
+  base::Result<std::string> info(std::uint64_t flags);
+
+  // state_blob() gives the state of the running TPM in swtpm's wrapping for migration, and changes
+  // nothing. kDenied when off, in failure mode, or where blobs are refused.
+  base::Result<base::SecretBytes> state_blob(engine::BlobKind kind);
+
+  // set_state_blob() takes such a blob, or a file of swtpm's, for the next init(): first the
+  // permanent one, which forgets what was set before, then the volatile one. An empty volatile blob
+  // is none. kDenied when on, for an encrypted blob, or where blobs are refused; kCorrupt for
+  // anything that is no state.
+  base::Result<void> set_state_blob(engine::BlobKind kind, base::ByteView blob);
+
+  // store_volatile() stores what the running TPM does, so that the next init() goes on from there,
+  // in this process or the next. kDenied when off.
+  base::Result<void> store_volatile();
+
+ private:
+  std::unique_lock<std::timed_mutex> interrupt();
+  void power_off();
+  void shut_down();
+  void note_failure();
+  base::Result<void> expect_state_blobs_allowed() const;
+
+  engine::Engine& engine_;
+  const Options options_;
+
+  std::atomic<bool> powered_ = false;
+  std::atomic<protocol::Locality> locality_{};
+
+  std::timed_mutex busy_;  // guards the engine and what follows
+  std::optional<protocol::CommandCode> last_command_;
+  bool hashing_ = false;
+  bool failure_noted_ = false;
+};
+
+}  // namespace vtpm::device

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/device/device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <fstream>
+#include <iterator>
+#include <thread>
+#include <vector>
+
+#include "tests/support/error_code.h"
+#include "tests/support/fake_nv_store.h"
+#include "tests/support/tpm_commands.h"
+#include "vmgs/crypto/digest.h"
+
+namespace vtpm::device {
+namespace {
+
+using base::ErrorCode;
+using engine::BlobKind;
+using tests::support::error_code;
+using tests::support::FakeNvStore;
+using tests::support::response_code;
+namespace tpm = tests::support;
+
+constexpr std::uint32_t kIndex = 0x01500016;
+constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
+
+// A file of tests/data/swtpm.
+base::Bytes of_swtpm(const std::string& name) {
+  std::ifstream file(std::string(STRONGROOM_TEST_DATA) + "/swtpm/" + name, std::ios::binary);
+  const std::string content((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_FALSE(content.empty()) << name;
+  return base::copy_of(base::bytes_of(content));
+}
+
+class DeviceTest : public testing::Test {
+ protected:
+  // A device whose TPM was made and never started.
+  void SetUp() override {
+    auto engine = engine::Engine::create(store_);
+    ASSERT_TRUE(engine) << engine.error().message;
+    engine_ = *std::move(engine);
+    ASSERT_TRUE(engine_->start(engine::Origin::kManufacture));
+    engine_->terminate();
+    device_.emplace(*engine_, Options{});
+  }
+
+  void power_on() {
+    const auto powered = device_->init();
+    ASSERT_TRUE(powered) << powered.error().message;
+    ASSERT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
+  }
+
+  base::Bytes send(base::Bytes command) { return device_->process(command); }
+
+  std::uint32_t run(base::Bytes command) { return response_code(send(std::move(command))); }
+
+  base::Bytes pcr(unsigned number) { return tpm::pcr_value(send(tpm::pcr_read(number))); }
+
+  // The content of swtpm's index. Its first use is answered with "again", as it has lockout
+  // protection and that has to be recorded before the password is looked at.
+  std::string text_of_swtpm() {
+    auto response = send(tpm::nv_read(kIndex, 16));
+    if (response_code(response) == tpm::kRetry) {
+      response = send(tpm::nv_read(kIndex, 16));
+    }
+    const auto data = tpm::nv_data(response);
+    return std::string(reinterpret_cast<const char*>(data.data()), data.size());
+  }
+
+  // Startup(STATE) succeeds if and only if the TPM was shut down with its state kept.
+  std::uint32_t resume_code() {
+    EXPECT_TRUE(device_->init());
+    return run(tpm::startup_state());
+  }
+
+  FakeNvStore store_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::optional<Device> device_;
+};
+
+using DevicePowerTest = DeviceTest;
+using DeviceLocalityTest = DeviceTest;
+using DeviceHashTest = DeviceTest;
+using DeviceStateTest = DeviceTest;
+
+// Power.
+
+TEST_F(DevicePowerTest, AnswersWithABareFailureBeforeInit) {
+  EXPECT_EQ(base::to_hex(send(tpm::read_clock())), "80010000000a00000101");
+  EXPECT_FALSE(device_->powered());
+}
+
+TEST_F(DevicePowerTest, AnswersWithABareFailureAfterStop) {
+  power_on();
+
+  device_->stop();
+
+  EXPECT_EQ(base::to_hex(send(tpm::read_clock())), "80010000000a00000101");
+}
+
+TEST_F(DevicePowerTest, StopsAsOftenAsItIsAsked) {
+  device_->stop();
+  device_->stop();
+  power_on();
+  device_->stop();
+  device_->stop();
+
+  EXPECT_FALSE(device_->powered());
+}
+
+TEST_F(DevicePowerTest, ShutsTheTpmDownBeforeAStop) {
+  power_on();
+  ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+
+  device_->stop();
+
+  EXPECT_EQ(resume_code(), tpm::kSuccess);
+}
+
+TEST_F(DevicePowerTest, ShutsTheTpmDownBeforeASecondInit) {
+  power_on();
+  ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+
+  EXPECT_EQ(resume_code(), tpm::kSuccess);
+}
+
+TEST_F(DevicePowerTest, LeavesTheShutdownOfTheGuestAlone) {
+  power_on();
+  ASSERT_EQ(run(tpm::shutdown_clear()), tpm::kSuccess);
+
+  device_->stop();
+
+  EXPECT_NE(resume_code(), tpm::kSuccess) << "CLEAR keeps no state to resume";
+}
+
+TEST_F(DevicePowerTest, ShutsDownAgainAfterAnotherCommand) {
+  power_on();
+  ASSERT_EQ(run(tpm::shutdown_clear()), tpm::kSuccess);
+  ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+
+  device_->stop();
+
+  EXPECT_EQ(resume_code(), tpm::kSuccess);
+}
+
+// A TPM that loses power after an index with lockout protection was used, and without a Shutdown,
+// takes that for an attack. Users of other vTPMs were locked out by hard resets.
+TEST_F(DevicePowerTest, HardResetsDoNotCountAsAttacks) {
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("tpm2-00.permall")));
+  for (int reset = 0; reset < 3; ++reset) {
+    power_on();
+    ASSERT_EQ(text_of_swtpm(), "state from swtpm");
+  }
+  power_on();
+
+  const auto response = send(tpm::lockout_counter());
+
+  EXPECT_EQ(base::to_hex(base::ByteView(response).last(4)), "00000000");
+}
+
+TEST_F(DevicePowerTest, PowersOffDuringAKeyGenerationByCancellingIt) {
+  std::uint32_t code = tpm::kFailure;
+  // Where the power went off before the key generation began, there was nothing to cancel.
+  for (unsigned attempt = 0; attempt < 100 && code == tpm::kFailure; ++attempt) {
+    power_on();
+    std::atomic<bool> started = false;
+    std::thread guest([&] {
+      started = true;
+      code = run(tpm::create_primary_rsa(3072, attempt));
+    });
+    while (!started) {
+      std::this_thread::yield();
+    }
+    device_->stop();
+    guest.join();
+  }
+
+  EXPECT_EQ(code, tpm::kCanceled);
+  EXPECT_FALSE(device_->powered());
+}
+
+TEST_F(DevicePowerTest, CancelsTheCommandThatIsRunning) {
+  EXPECT_EQ(error_code(device_->cancel()), ErrorCode::kDenied);
+  power_on();
+  std::atomic<bool> done = false;
+  std::thread canceller([&] {
+    while (!done) {
+      EXPECT_TRUE(device_->cancel());
+    }
+  });
+
+  const auto code = run(tpm::create_primary_rsa(3072, 2));
+  done = true;
+  canceller.join();
+
+  EXPECT_EQ(code, tpm::kCanceled);
+}
+
+TEST_F(DevicePowerTest, RunsOneCommandAtATime) {
+  power_on();
+  std::vector<std::thread> guests;
+  std::atomic<int> succeeded = 0;
+  for (int guest = 0; guest < 4; ++guest) {
+    guests.emplace_back([&] {
+      for (int command = 0; command < 200; ++command) {
+        succeeded += run(tpm::get_random(32)) == tpm::kSuccess ? 1 : 0;
+      }
+    });
+  }
+  for (auto& guest : guests) {
+    guest.join();
+  }
+
+  EXPECT_EQ(succeeded, 800);
+}
+
+TEST_F(DevicePowerTest, MakesNoTpmWhereStateIsMissing) {
+  ASSERT_TRUE(store_.remove(BlobKind::kPermanent));
+
+  EXPECT_EQ(error_code(device_->init()), ErrorCode::kNotFound);
+  EXPECT_FALSE(device_->powered());
+}
+
+TEST_F(DevicePowerTest, TellsTheOperatorOnceWhyTheTpmFailed) {
+  std::vector<std::string> reasons;
+  device_.emplace(*engine_, Options{.on_failure = [&](const base::Error& error) {
+    reasons.push_back(error.message);
+  }});
+  power_on();
+  store_.store_error = base::Error{ErrorCode::kIo, "no space left"};
+
+  EXPECT_EQ(run(tpm::nv_define(kIndex, 8)), tpm::kFailure);
+  EXPECT_EQ(run(tpm::get_random(8)), tpm::kFailure);
+  EXPECT_THAT(reasons, testing::ElementsAre("no space left"));
+
+  store_.store_error.reset();
+  power_on();
+  EXPECT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+  store_.store_error = base::Error{ErrorCode::kIo, "disk gone"};
+  EXPECT_EQ(run(tpm::nv_define(kIndex, 8)), tpm::kFailure);
+  EXPECT_THAT(reasons, testing::ElementsAre("no space left", "disk gone"));
+}
+
+TEST_F(DevicePowerTest, ChangesTheBufferSizeOnlyWhenOff) {
+  EXPECT_EQ(device_->set_buffer_size(3968)->current, 3968U);
+  power_on();
+
+  EXPECT_EQ(error_code(device_->set_buffer_size(4096)), ErrorCode::kDenied);
+  EXPECT_EQ(device_->buffer_size().current, 3968U);
+  device_->stop();
+  EXPECT_EQ(device_->set_buffer_size(4096)->current, 4096U);
+}
+
+// Locality.
+
+TEST_F(DeviceLocalityTest, IsThatOfThePlatformAndSurvivesPowerCycles) {
+  ASSERT_TRUE(device_->set_locality(3));
+  power_on();
+  EXPECT_EQ(run(tpm::pcr_extend(18, kDigest)), tpm::kSuccess);
+
+  power_on();
+  EXPECT_EQ(run(tpm::pcr_extend(18, kDigest)), tpm::kSuccess);
+
+  ASSERT_TRUE(device_->set_locality(0));
+  EXPECT_EQ(run(tpm::pcr_extend(18, kDigest)), tpm::kLocality);
+}
+
+TEST_F(DeviceLocalityTest, RefusesALocalityThatDoesNotExist) {
+  EXPECT_EQ(error_code(device_->set_locality(5)), ErrorCode::kInvalidArgument);
+}
+
+TEST_F(DeviceLocalityTest, BelievesAClientForOneCommand) {
+  power_on();
+  auto command = tpm::pcr_extend(18, kDigest);
+
+  EXPECT_EQ(response_code(device_->process(command, Sender::kClient, 3)), tpm::kSuccess);
+  EXPECT_EQ(run(tpm::pcr_extend(18, kDigest)), tpm::kLocality);
+}
+
+TEST_F(DeviceLocalityTest, DoesNotBelieveAGuest) {
+  power_on();
+  auto command = tpm::pcr_extend(18, kDigest);
+
+  EXPECT_EQ(response_code(device_->process(command, Sender::kGuest, 3)), tpm::kLocality);
+  command = tpm::get_random(8);
+  EXPECT_EQ(response_code(device_->process(command, Sender::kGuest, 0)), tpm::kSuccess);
+}
+
+TEST_F(DeviceLocalityTest, RefusesACommandFromALocalityThatDoesNotExist) {
+  power_on();
+  auto command = tpm::get_random(8);
+
+  EXPECT_EQ(response_code(device_->process(command, Sender::kClient, 5)), tpm::kLocality);
+}
+
+// The dynamic root of trust.
+
+TEST_F(DeviceHashTest, MeasuresInPieces) {
+  power_on();
+
+  ASSERT_TRUE(device_->hash_start());
+  ASSERT_TRUE(device_->hash_data(base::bytes_of("launch ")));
+  ASSERT_TRUE(device_->hash_data(base::bytes_of("environment")));
+  ASSERT_TRUE(device_->hash_end());
+
+  const auto measured = vmgs::crypto::sha256(base::bytes_of("launch environment"));
+  const std::array<std::byte, 32> zero{};
+  EXPECT_EQ(base::to_hex(pcr(17)),
+            base::to_hex(vmgs::crypto::sha256({base::ByteView(zero), base::ByteView(measured)})));
+  EXPECT_TRUE(*device_->established());
+}
+
+TEST_F(DeviceHashTest, RefusesPiecesOutOfOrder) {
+  power_on();
+
+  EXPECT_EQ(error_code(device_->hash_data(base::bytes_of("x"))), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(device_->hash_end()), ErrorCode::kDenied);
+  ASSERT_TRUE(device_->hash_start());
+  ASSERT_TRUE(device_->hash_end());
+  EXPECT_EQ(error_code(device_->hash_end()), ErrorCode::kDenied);
+}
+
+TEST_F(DeviceHashTest, ForgetsAHalfSequenceAtPowerOff) {
+  power_on();
+  ASSERT_TRUE(device_->hash_start());
+
+  power_on();
+
+  EXPECT_EQ(error_code(device_->hash_end()), ErrorCode::kDenied);
+}
+
+TEST_F(DeviceHashTest, ResetsEstablishedFromLocality3And4WhateverThePlatformsIs) {
+  power_on();
+  ASSERT_TRUE(device_->hash_start());
+  ASSERT_TRUE(device_->hash_end());
+
+  EXPECT_EQ(error_code(device_->reset_established(2)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_code(device_->reset_established(9)), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(*device_->established());
+  ASSERT_TRUE(device_->reset_established(3));
+  EXPECT_FALSE(*device_->established());
+  EXPECT_EQ(run(tpm::pcr_extend(18, kDigest)), tpm::kLocality) << "the locality stays";
+}
+
+TEST_F(DeviceHashTest, IsRefusedWhenOff) {
+  EXPECT_EQ(error_code(device_->hash_start()), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(device_->established()), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(device_->reset_established(4)), ErrorCode::kDenied);
+}
+
+// State.
+
+TEST_F(DeviceStateTest, LeavesAndEntersInSwtpmsWrapping) {
+  power_on();
+  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
+  const auto before = pcr(16);
+  const auto permanent = device_->state_blob(BlobKind::kPermanent);
+  const auto volatile_blob = device_->state_blob(BlobKind::kVolatile);
+  ASSERT_TRUE(permanent);
+  ASSERT_TRUE(volatile_blob);
+  EXPECT_EQ(base::to_hex(permanent->expose().first(6)), "0201000a0004");
+  EXPECT_EQ(run(tpm::get_random(8)), tpm::kSuccess) << "the TPM goes on";
+  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
+  device_->stop();
+
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, permanent->expose()));
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kVolatile, volatile_blob->expose()));
+  ASSERT_TRUE(device_->init());
+
+  EXPECT_EQ(pcr(16), before);
+}
+
+TEST_F(DeviceStateTest, GoesOnWhereSwtpmStopped) {
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob")));
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kVolatile, of_swtpm("volatile.blob")));
+  ASSERT_TRUE(device_->init());
+
+  const std::array<std::byte, 32> zero{};
+  const auto measured = vmgs::crypto::sha256(base::bytes_of("measured by swtpm"));
+  EXPECT_EQ(base::to_hex(pcr(16)),
+            base::to_hex(vmgs::crypto::sha256({base::ByteView(zero), base::ByteView(measured)})));
+  EXPECT_EQ(text_of_swtpm(), "state from swtpm");
+}
+
+TEST_F(DeviceStateTest, TakesAFileOfSwtpm) {
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("tpm2-00.permall")));
+  power_on();
+
+  EXPECT_EQ(text_of_swtpm(), "state from swtpm");
+}
+
+TEST_F(DeviceStateTest, RefusesEncryptedBlobsAndKeepsItsOwnState) {
+  for (const char* name : {"encrypted.permall", "encrypted-permanent.blob"}) {
+    const auto set = device_->set_state_blob(BlobKind::kPermanent, of_swtpm(name));
+    ASSERT_EQ(error_code(set), ErrorCode::kDenied) << name;
+    EXPECT_THAT(set.error().message, testing::HasSubstr("encrypted"));
+  }
+
+  power_on();
+}
+
+TEST_F(DeviceStateTest, RefusesGarbageAndKeepsItsOwnState) {
+  const auto before = store_.stored(BlobKind::kPermanent);
+
+  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, base::bytes_of("garbage"))),
+            ErrorCode::kCorrupt);
+  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("volatile.blob"))),
+            ErrorCode::kCorrupt);
+  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, {})), ErrorCode::kCorrupt);
+
+  EXPECT_EQ(store_.stored(BlobKind::kPermanent), before);
+  power_on();
+}
+
+TEST_F(DeviceStateTest, TakesAnEmptyVolatileBlobForNone) {
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob")));
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kVolatile, {}));
+
+  power_on();
+}
+
+TEST_F(DeviceStateTest, EntersOnlyWhenOffAndLeavesOnlyWhenOn) {
+  EXPECT_EQ(error_code(device_->state_blob(BlobKind::kPermanent)), ErrorCode::kDenied);
+  power_on();
+
+  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob"))),
+            ErrorCode::kDenied);
+  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kVolatile, {})), ErrorCode::kDenied);
+}
+
+TEST_F(DeviceStateTest, StaysInsideWhereBlobsAreRefused) {
+  device_.emplace(*engine_, Options{.state_blobs = StateBlobs::kRefused});
+
+  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob"))),
+            ErrorCode::kDenied);
+  power_on();
+  EXPECT_EQ(error_code(device_->state_blob(BlobKind::kPermanent)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(device_->state_blob(BlobKind::kVolatile)), ErrorCode::kDenied);
+}
+
+TEST_F(DeviceStateTest, GoesOnFromAStoredVolatileBlobOnce) {
+  power_on();
+  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
+  const auto before = pcr(16);
+  ASSERT_TRUE(device_->store_volatile());
+  engine_->terminate();  // as if the process had died
+
+  ASSERT_TRUE(device_->init());
+  EXPECT_EQ(pcr(16), before);
+
+  power_on();
+  EXPECT_NE(pcr(16), before);
+}
+
+}  // namespace
+}  // namespace vtpm::device
