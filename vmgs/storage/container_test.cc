@@ -11,10 +11,10 @@
 
 #include "tests/support/error_code.h"
 #include "tests/support/temp_folder.h"
+#include "vmgs/base/descriptor.h"
 #include "vmgs/base/layout.h"
 #include "vmgs/format/header.h"
 #include "vmgs/format/vhd_footer.h"
-#include "vmgs/storage/descriptor.h"
 #include "vmgs/storage/fake_system_calls.h"
 
 namespace vmgs::storage {
@@ -233,14 +233,14 @@ TEST_F(ContainerTest, CreatesNothingThatCannotBe) {
 class LoopDevice {
  public:
   LoopDevice(const fs::path& backing, std::uint32_t sector_bytes) {
-    const Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+    const base::Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
     const int number = control.is_open() ? ::ioctl(control.number(), LOOP_CTL_GET_FREE) : -1;
     if (number < 0) {
       return;
     }
     const auto name = "/dev/loop" + std::to_string(number);
-    device_ = Descriptor(::open(name.c_str(), O_RDWR | O_CLOEXEC));
-    const Descriptor file(::open(backing.c_str(), O_RDWR | O_CLOEXEC));
+    device_ = base::Descriptor(::open(name.c_str(), O_RDWR | O_CLOEXEC));
+    const base::Descriptor file(::open(backing.c_str(), O_RDWR | O_CLOEXEC));
 
     struct loop_config config {};
 
@@ -265,7 +265,7 @@ class LoopDevice {
   [[nodiscard]] const fs::path& path() const { return path_; }
 
  private:
-  Descriptor device_ = Descriptor(-1);
+  base::Descriptor device_ = base::Descriptor(-1);
   fs::path path_;
 };
 
@@ -305,7 +305,7 @@ TEST_F(ContainerTest, RefusesABlockDeviceWhoseHeadersLieOtherwise) {
 TEST_F(ContainerTest, DoesNotWriteToABlockDeviceThatTheKernelUses) {
   make_file(store_with_header_at(512));
   MAKE_LOOP_OR_SKIP(loop, 512);
-  const Descriptor claim(::open(loop.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+  const base::Descriptor claim(::open(loop.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
   ASSERT_TRUE(claim.is_open());
 
   EXPECT_EQ(error_code(open_container(loop.path(), {.access = Access::kReadWrite})),

@@ -31,7 +31,7 @@ std::filesystem::path from_root(const std::filesystem::path& path) {
   return error ? path : whole;
 }
 
-base::Result<void> lock(const Descriptor& file, Access access, const std::string& path) {
+base::Result<void> lock(const base::Descriptor& file, Access access, const std::string& path) {
   struct flock whole {};
 
   whole.l_type = static_cast<short>(access == Access::kReadWrite ? F_WRLCK : F_RDLCK);
@@ -48,7 +48,7 @@ base::Result<void> lock(const Descriptor& file, Access access, const std::string
   return base::fail(system_error(errno, "cannot lock " + path));
 }
 
-base::Result<void> write_zeros(const Descriptor& file, std::uint64_t count,
+base::Result<void> write_zeros(const base::Descriptor& file, std::uint64_t count,
                                const std::string& path) {
   const base::Bytes zeros(std::size_t{1} << 18);
   for (std::uint64_t offset = 0; offset < count; offset += zeros.size()) {
@@ -71,7 +71,7 @@ base::Result<void> write_zeros(const Descriptor& file, std::uint64_t count,
 
 }  // namespace
 
-FileDevice::FileDevice(Descriptor file, std::filesystem::path path, Access access)
+FileDevice::FileDevice(base::Descriptor file, std::filesystem::path path, Access access)
     : file_(std::move(file)), path_(std::move(path)), access_(access) {}
 
 base::Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::filesystem::path& path,
@@ -95,7 +95,7 @@ base::Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::filesystem
   if (is_block_device && access == Access::kReadWrite) {
     flags |= O_EXCL;  // refuses a device that is mounted or part of another one
   }
-  Descriptor file(::open(path.c_str(), flags));
+  base::Descriptor file(::open(path.c_str(), flags));
   if (!file.is_open()) {
     return base::fail(system_error(errno, "cannot open " + name));
   }
@@ -129,7 +129,7 @@ base::Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::filesystem
 base::Result<std::unique_ptr<FileDevice>> FileDevice::create_preallocated(
     const std::filesystem::path& path, std::uint64_t size_bytes) {
   const std::string name = path.string();
-  Descriptor file(
+  base::Descriptor file(
       ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, kOwnerOnly));
   if (!file.is_open()) {
     return base::fail(system_error(errno, "cannot create " + name));

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "vmgs/base/descriptor.h"
 #include "vmgs/storage/block_device.h"
-#include "vmgs/storage/descriptor.h"
 
 namespace vmgs::storage {
 
@@ -55,9 +55,9 @@ class FileDevice final : public BlockDevice {
   base::Result<void> publish_as(const std::filesystem::path& final_path);
 
  private:
-  FileDevice(Descriptor file, std::filesystem::path path, Access access);
+  FileDevice(base::Descriptor file, std::filesystem::path path, Access access);
 
-  Descriptor file_;
+  base::Descriptor file_;
   std::filesystem::path path_;
   Access access_;
   bool flush_failed_ = false;

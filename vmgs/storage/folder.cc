@@ -4,14 +4,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "vmgs/storage/descriptor.h"
+#include "vmgs/base/descriptor.h"
 #include "vmgs/storage/system_error.h"
 
 namespace vmgs::storage {
 
 base::Result<void> sync_folder_of(const std::filesystem::path& path) {
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!opened.is_open()) {
     return base::fail(system_error(errno, "cannot open folder " + folder.string()));
   }

@@ -5,11 +5,13 @@
 
 #include <utility>
 
-namespace vmgs::storage {
+namespace base {
 
 // Descriptor owns one file descriptor and closes it when it dies; -1 is none.
 class Descriptor {
  public:
+  Descriptor() = default;
+
   explicit Descriptor(int number) : number_(number) {}
 
   Descriptor(const Descriptor&) = delete;
@@ -32,8 +34,11 @@ class Descriptor {
 
   [[nodiscard]] bool is_open() const { return number_ >= 0; }
 
+  // release() gives the number away; whoever takes it closes it.
+  [[nodiscard]] int release() { return std::exchange(number_, -1); }
+
  private:
-  int number_;
+  int number_ = -1;
 };
 
-}  // namespace vmgs::storage
+}  // namespace base
