@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+
+#include "tests/bench/report.h"
+#include "vmgs/base/result.h"
+
+namespace tests::bench {
+
+struct Setting {
+  std::filesystem::path folder;    // on the disk to be measured; each benchmark adds its own
+  std::filesystem::path programs;  // where ours are
+  std::size_t rounds = 2000;
+};
+
+// Each benchmark drives all contestants of its comparisons from one process, one after the other in
+// each round, in turning order, and throws the first rounds away. None of them fails on a time.
+
+// commands(): round trips of commands that store nothing, with client and service on one processor
+// and on two, against swtpm and against a bare echo.
+base::Result<void> commands(const Setting& setting, Report& report);
+
+// nv_write(): a durable NV write of new data, against swtpm and against what the disk needs for 8
+// KiB.
+base::Result<void> nv_write(const Setting& setting, Report& report);
+
+}  // namespace tests::bench
