@@ -88,7 +88,7 @@ TEST(TdQuoteTest, RejectsLengthsThatDoNotMeet) {
   expect_corrupt_at(outer, 5, "type 5, expected 6");
   expect_corrupt_at(inner, 6, "type 6, expected 5");
   for (const int off : {-1, 1}) {
-    const auto size = [&](std::size_t right) { return static_cast<std::uint16_t>(right + off); };
+    const auto size = [&](int right) { return static_cast<std::uint16_t>(right + off); };
     expect_corrupt_at(outer + 2, size(384 + 64 + 2 + 32 + 6 + 27), "certification data claims");
     expect_corrupt_at(inner + 2, size(27), "certification data claims");
   }
