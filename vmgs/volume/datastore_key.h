@@ -19,6 +19,14 @@ struct DatastoreKey {
   [[nodiscard]] DatastoreKey clone() const { return {base::Secret<32>::copy_of(bytes.expose())}; }
 };
 
+// The longest file that parse_datastore_key() takes: digits and a line end.
+inline constexpr std::size_t kMostKeyFileBytes = 66;
+
+// parse_datastore_key() reads a key in the two forms in which people keep one in a file: 32 raw
+// bytes, or 64 hexadecimal digits with an optional line end. kInvalidArgument for anything else and
+// for 32 zero bytes; the message repeats nothing of the content.
+base::Result<DatastoreKey> parse_datastore_key(base::ByteView content);
+
 // ProtectorReader gives a plaintext file of one generation, before any key is known. Whoever owns
 // the storage wrote those bytes. kNotFound if that generation has no such file.
 using ProtectorReader = std::function<base::Result<base::Bytes>(format::FileId)>;

@@ -59,7 +59,7 @@ TEST_F(HostKeyTest, RefusesAnythingElse) {
   write("short");
   EXPECT_EQ(
       read_host_key(path()).error().message,
-      path().string() + " (5 bytes) holds no key: expected 32 raw bytes or 64 hexadecimal digits");
+      path().string() + ": 5 bytes are no key: expected 32 raw bytes or 64 hexadecimal digits");
 }
 
 TEST_F(HostKeyTest, NeverRepeatsTheContentInAMessage) {
@@ -70,9 +70,9 @@ TEST_F(HostKeyTest, NeverRepeatsTheContentInAMessage) {
 
 TEST_F(HostKeyTest, RefusesZero) {
   write(std::string(32, '\0'));
-  EXPECT_THAT(read_hex(), HasSubstr("32 zero bytes, which is no key"));
+  EXPECT_THAT(read_hex(), HasSubstr("32 zero bytes are no key"));
   write(std::string(64, '0'));
-  EXPECT_THAT(read_hex(), HasSubstr("32 zero bytes, which is no key"));
+  EXPECT_THAT(read_hex(), HasSubstr("32 zero bytes are no key"));
 }
 
 TEST_F(HostKeyTest, RefusesAFileThatOthersMayRead) {
