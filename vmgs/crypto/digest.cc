@@ -36,6 +36,10 @@ std::array<std::byte, N> digest(const EVP_MD* algorithm,
 
 }  // namespace
 
+Sha1Digest sha1(std::initializer_list<base::ByteView> pieces) {
+  return digest<20>(EVP_sha1(), pieces);
+}
+
 Sha224Digest sha224(std::initializer_list<base::ByteView> pieces) {
   return digest<28>(EVP_sha224(), pieces);
 }
@@ -46,6 +50,10 @@ Sha256Digest sha256(std::initializer_list<base::ByteView> pieces) {
 
 Sha384Digest sha384(std::initializer_list<base::ByteView> pieces) {
   return digest<48>(EVP_sha384(), pieces);
+}
+
+Sha512Digest sha512(std::initializer_list<base::ByteView> pieces) {
+  return digest<64>(EVP_sha512(), pieces);
 }
 
 Sha256Digest hmac_sha256(std::span<const std::byte> key, base::ByteView message) {
