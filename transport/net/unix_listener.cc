@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/net/unix_listener.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace transport::net {
+
+namespace {
+
+tl::unexpected<base::Error> refused(base::ErrorCode code, const std::filesystem::path& path,
+                                    const std::string& why) {
+  return base::fail(code, path.string() + ": " + why);
+}
+
+tl::unexpected<base::Error> refused_by_system(const std::filesystem::path& path) {
+  return refused(base::ErrorCode::kIo, path, std::generic_category().message(errno));
+}
+
+base::Result<sockaddr_un> address_of(const std::filesystem::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto& text = path.native();
+  if (text.empty() || text.size() >= sizeof address.sun_path) {
+    return refused(
+        base::ErrorCode::kInvalidArgument, path,
+        "a socket path has 1 to " + std::to_string(sizeof address.sun_path - 1) + " characters");
+  }
+  std::memcpy(address.sun_path, text.data(), text.size());
+  return address;
+}
+
+base::Descriptor new_socket() {
+  return base::Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+const sockaddr* generic(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+// A socket at the path that nobody listens on any more is taken away.
+base::Result<void> clear_path(const std::filesystem::path& path, const sockaddr_un& address) {
+  struct stat found {};
+
+  if (::lstat(path.c_str(), &found) != 0) {
+    return errno == ENOENT ? base::Result<void>() : refused_by_system(path);
+  }
+  if (!S_ISSOCK(found.st_mode)) {
+    return refused(base::ErrorCode::kDenied, path, "there is something that is no socket");
+  }
+  const auto probe = new_socket();
+  if (!probe.is_open()) {
+    return refused_by_system(path);
+  }
+  if (::connect(probe.number(), generic(address), sizeof address) == 0) {
+    return refused(base::ErrorCode::kUnavailable, path, "another process listens there");
+  }
+  if (errno != ECONNREFUSED) {
+    return refused_by_system(path);
+  }
+  return ::unlink(path.c_str()) == 0 ? base::Result<void>() : refused_by_system(path);
+}
+
+}  // namespace
+
+base::Result<UnixListener> UnixListener::bind(const std::filesystem::path& path) {
+  TRY_ASSIGN(address, address_of(path));
+  TRY(clear_path(path, address));
+  auto socket = new_socket();
+  // The mode of the socket is that of the path which bind() makes, so nobody gets in between.
+  if (!socket.is_open() || ::fchmod(socket.number(), S_IRUSR | S_IWUSR) != 0 ||
+      ::bind(socket.number(), generic(address), sizeof address) != 0) {
+    return refused_by_system(path);
+  }
+  UnixListener listener(std::move(socket), path);
+  if (::listen(listener.number(), SOMAXCONN) != 0) {
+    return refused_by_system(path);
+  }
+  return listener;
+}
+
+UnixListener::~UnixListener() {
+  if (!path_.empty()) {
+    ::unlink(path_.c_str());
+  }
+}
+
+}  // namespace transport::net

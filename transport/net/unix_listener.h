@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <utility>
+
+#include "vmgs/base/descriptor.h"
+#include "vmgs/base/result.h"
+
+namespace transport::net {
+
+// UnixListener is a listening Unix stream socket at a path. The path goes when it dies.
+class UnixListener {
+ public:
+  // bind() makes the socket, with access for its owner only. A socket that a dead process left
+  // there is replaced. kUnavailable if somebody listens there; kDenied if there is something that
+  // is no socket; kInvalidArgument for a path that is too long for a socket; else kIo.
+  static base::Result<UnixListener> bind(const std::filesystem::path& path);
+
+  UnixListener(UnixListener&& other) noexcept
+      : socket_(std::move(other.socket_)), path_(std::exchange(other.path_, {})) {}
+
+  UnixListener& operator=(UnixListener&&) = delete;
+  ~UnixListener();
+
+  [[nodiscard]] int number() const { return socket_.number(); }
+
+  // release() gives the listening socket away; this object still removes the path.
+  [[nodiscard]] base::Descriptor release() { return std::move(socket_); }
+
+ private:
+  UnixListener(base::Descriptor socket, std::filesystem::path path)
+      : socket_(std::move(socket)), path_(std::move(path)) {}
+
+  base::Descriptor socket_;
+  std::filesystem::path path_;  // empty once moved from
+};
+
+}  // namespace transport::net

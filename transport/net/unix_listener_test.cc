@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/net/unix_listener.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "tests/support/error_code.h"
+#include "tests/support/socket_client.h"
+#include "tests/support/temp_folder.h"
+
+namespace transport::net {
+namespace {
+
+using base::ErrorCode;
+using tests::support::error_code;
+using tests::support::SocketClient;
+using tests::support::TempFolder;
+
+TEST(UnixListenerTest, ListensForItsOwnerOnlyAndCleansUp) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  {
+    const auto listener = UnixListener::bind(path);
+    ASSERT_TRUE(listener) << listener.error().message;
+
+    struct stat found {};
+
+    ASSERT_EQ(::stat(path.c_str(), &found), 0);
+    EXPECT_EQ(found.st_mode & 0777, 0600U);
+    SocketClient::connect(path);
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(UnixListenerTest, RemovesThePathThoughItsSocketWasGivenAway) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  auto listener = std::optional(*UnixListener::bind(path));
+  const auto socket = listener->release();
+  SocketClient::connect(path);
+
+  listener.reset();
+
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(UnixListenerTest, ReplacesTheSocketOfADeadProcess) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  auto dead = std::optional(*UnixListener::bind(path));
+  std::filesystem::create_hard_link(path, folder / "kept");
+  dead.reset();
+  std::filesystem::rename(folder / "kept", path);
+
+  EXPECT_TRUE(UnixListener::bind(path));
+}
+
+TEST(UnixListenerTest, LeavesALivingOneAlone) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  const auto first = UnixListener::bind(path);
+
+  EXPECT_EQ(error_code(UnixListener::bind(path)), ErrorCode::kUnavailable);
+  SocketClient::connect(path);
+}
+
+TEST(UnixListenerTest, LeavesASocketOfAnotherTypeAlone) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  const base::Descriptor datagram(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path.c_str());
+  ASSERT_EQ(::bind(datagram.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+            0);
+
+  EXPECT_EQ(error_code(UnixListener::bind(path)), ErrorCode::kIo);
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
+TEST(UnixListenerTest, LeavesWhatIsNoSocketAlone) {
+  const TempFolder folder;
+  const auto path = folder / "file";
+  std::ofstream(path) << "precious";
+
+  EXPECT_EQ(error_code(UnixListener::bind(path)), ErrorCode::kDenied);
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
+TEST(UnixListenerTest, RefusesAPathThatNoSocketCanHave) {
+  const TempFolder folder;
+
+  EXPECT_EQ(error_code(UnixListener::bind(folder / std::string(120, 'x'))),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_code(UnixListener::bind("")), ErrorCode::kInvalidArgument);
+}
+
+TEST(UnixListenerTest, SaysSoWhereTheFolderIsMissing) {
+  const TempFolder folder;
+
+  EXPECT_EQ(error_code(UnixListener::bind(folder / "none" / "socket")), ErrorCode::kIo);
+}
+
+}  // namespace
+}  // namespace transport::net

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/tpm_socket/control_server.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include "transport/net/receive.h"
+#include "transport/tpm_socket/control_session.h"
+#include "vmgs/base/log.h"
+
+namespace transport::tpm_socket {
+
+namespace asio = boost::asio;
+using asio::local::stream_protocol;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr auto kAsValues = asio::as_tuple(asio::use_awaitable);
+
+// What one look at a socket takes in. Only SET_STATEBLOB and HASH_DATA bring more.
+constexpr std::size_t kPieceBytes = 16 * 1024;
+
+// How long to wait after the system had no descriptor or memory for another client.
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+struct Client {
+  Client(stream_protocol::socket connected, ControlHandler& handler)
+      : socket(std::move(connected)), deadline(socket.get_executor()), session(handler) {}
+
+  void close() {
+    boost::system::error_code ignored;
+    socket.close(ignored);
+    deadline.cancel();
+  }
+
+  stream_protocol::socket socket;
+  asio::steady_timer deadline;
+  ControlSession session;
+  Clock::time_point last_heard = Clock::now();
+};
+
+}  // namespace
+
+struct ControlServerState {
+  ControlServerState(asio::io_context& io, ControlHandler& control_handler,
+                     ControlLimits control_limits, std::function<void()> when_shut_down)
+      : acceptor(io),
+        pause(io),
+        handler(control_handler),
+        limits(control_limits),
+        shut_down(std::move(when_shut_down)) {}
+
+  stream_protocol::acceptor acceptor;
+  asio::steady_timer pause;
+  ControlHandler& handler;
+  const ControlLimits limits;
+  const std::function<void()> shut_down;
+  std::list<std::shared_ptr<Client>> clients;
+};
+
+namespace {
+
+using Shared = std::shared_ptr<ControlServerState>;
+
+// make_room() closes the client that was silent for longest, if there are too many.
+void make_room(ControlServerState& state) {
+  if (state.clients.size() < state.limits.connections) {
+    return;
+  }
+  std::shared_ptr<Client> silent;
+  for (const auto& client : state.clients) {
+    if (!client->session.owns_data_channel() &&
+        (!silent || client->last_heard < silent->last_heard)) {
+      silent = client;
+    }
+  }
+  if (silent) {
+    base::log(base::LogLevel::kDebug, "too many control clients: the most silent one was closed");
+    silent->close();
+    state.clients.remove(silent);
+  }
+}
+
+// expect_progress() closes the client unless it is called again, or expect_nothing(), in time.
+void expect_progress(const std::shared_ptr<Client>& client, std::chrono::milliseconds silence) {
+  if (client->session.owns_data_channel()) {
+    return;
+  }
+  client->deadline.expires_after(silence);
+  client->deadline.async_wait([client](boost::system::error_code error) {
+    // A wait that was over before it could be cancelled finds a later deadline.
+    if (!error && client->deadline.expiry() <= Clock::now()) {
+      client->close();
+    }
+  });
+}
+
+void expect_nothing(Client& client) { client.deadline.cancel(); }
+
+// receive_piece() gives the session what is there. False once the client has gone.
+bool receive_piece(Client& client) {
+  std::array<std::byte, kPieceBytes> buffer;
+  auto received = net::receive(client.socket.native_handle(), buffer);
+  if (!received) {
+    return received.error().code == base::ErrorCode::kUnavailable;
+  }
+  if (received->bytes == 0) {
+    return false;
+  }
+  client.session.take(base::ByteView(buffer).first(received->bytes),
+                      std::move(received->descriptors));
+  client.last_heard = Clock::now();
+  return true;
+}
+
+// answer_all() answers every whole request that is there. False once the client has gone, or has
+// asked for the end.
+asio::awaitable<bool> answer_all(Shared state, std::shared_ptr<Client> client) {
+  while (const auto answer = client->session.next_answer()) {
+    expect_progress(client, state->limits.silence);
+    const auto bytes = answer->expose();
+    const auto [error, written] = co_await asio::async_write(
+        client->socket, asio::buffer(bytes.data(), bytes.size()), kAsValues);
+    expect_nothing(*client);
+    if (client->session.shut_down()) {
+      state->shut_down();
+    }
+    if (error || client->session.shut_down()) {
+      co_return false;
+    }
+  }
+  co_return true;
+}
+
+asio::awaitable<void> serve(Shared state, std::shared_ptr<Client> client) {
+  for (;;) {
+    const auto [error] =
+        co_await client->socket.async_wait(asio::socket_base::wait_read, kAsValues);
+    if (error || !receive_piece(*client)) {
+      break;
+    }
+    const bool goes_on = co_await answer_all(state, client);
+    if (!goes_on) {
+      break;
+    }
+    if (client->session.waits_for_rest()) {
+      expect_progress(client, state->limits.silence);
+    } else {
+      expect_nothing(*client);
+    }
+  }
+  client->close();
+  state->clients.remove(client);
+}
+
+asio::awaitable<void> accept_clients(Shared state) {
+  while (state->acceptor.is_open()) {
+    auto [error, socket] = co_await state->acceptor.async_accept(kAsValues);
+    if (error == asio::error::operation_aborted) {
+      co_return;
+    }
+    if (error) {
+      base::log(base::LogLevel::kWarning, "no control client can be accepted: " + error.message());
+      state->pause.expires_after(kAcceptPause);
+      co_await state->pause.async_wait(kAsValues);
+      continue;
+    }
+    make_room(*state);
+    auto client = std::make_shared<Client>(std::move(socket), state->handler);
+    state->clients.push_back(client);
+    asio::co_spawn(state->acceptor.get_executor(), serve(state, std::move(client)), asio::detached);
+  }
+}
+
+}  // namespace
+
+ControlServer::ControlServer(asio::io_context& io, base::Descriptor listener,
+                             ControlHandler& handler, ControlLimits limits,
+                             std::function<void()> shut_down)
+    : state_(std::make_shared<ControlServerState>(io, handler, limits, std::move(shut_down))) {
+  state_->acceptor.assign(stream_protocol(), listener.release());
+  asio::co_spawn(io, accept_clients(state_), asio::detached);
+}
+
+ControlServer::~ControlServer() {
+  boost::system::error_code ignored;
+  state_->acceptor.close(ignored);
+  state_->pause.cancel();
+  for (const auto& client : state_->clients) {
+    client->close();
+  }
+}
+
+}  // namespace transport::tpm_socket

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "transport/tpm_socket/control_handler.h"
+#include "vmgs/base/descriptor.h"
+
+namespace transport::tpm_socket {
+
+struct ControlLimits {
+  // Clients at once. One more takes the place of the one that was silent for longest, but never of
+  // the one that handed the data channel over: nobody keeps a hypervisor out by connecting.
+  std::size_t connections = 64;
+  // How long a client may take between two pieces of a request, or to read an answer. The owner of
+  // the data channel may take longer: a hypervisor can be stopped by a debugger.
+  std::chrono::milliseconds silence = std::chrono::seconds(2);
+};
+
+struct ControlServerState;
+
+// ControlServer serves control clients, several at once, one request of each at a time.
+class ControlServer {
+ public:
+  // Begins to accept as soon as `io` runs, on its thread, of which there is one; the handler is
+  // called there. `shut_down` is called after SHUTDOWN was answered. `handler` must outlive `io`'s
+  // run.
+  ControlServer(boost::asio::io_context& io, base::Descriptor listener, ControlHandler& handler,
+                ControlLimits limits, std::function<void()> shut_down);
+
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+  // Closes the listener and every connection.
+  ~ControlServer();
+
+ private:
+  std::shared_ptr<ControlServerState> state_;
+};
+
+}  // namespace transport::tpm_socket

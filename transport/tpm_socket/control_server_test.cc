@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/tpm_socket/control_server.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/executor_work_guard.hpp>
+#include <future>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/socket_client.h"
+#include "tests/support/temp_folder.h"
+#include "transport/net/unix_listener.h"
+#include "transport/tpm_socket/fake_control_handler.h"
+
+namespace transport::tpm_socket {
+namespace {
+
+using tests::support::socket_pair;
+using tests::support::SocketClient;
+using tests::support::TempFolder;
+
+const std::string kStop = "0000000e";
+const std::string kSuccess = "00000000";
+
+class ControlServerTest : public testing::Test {
+ protected:
+  void SetUp() override { start(ControlLimits{}); }
+
+  void TearDown() override { finish(); }
+
+  void start(ControlLimits limits) {
+    finish();
+    io_.emplace();
+    listener_.emplace(*net::UnixListener::bind(folder_ / "control"));
+    server_.emplace(*io_, listener_->release(), handler_, limits,
+                    [this] { shut_down_.set_value(); });
+    thread_ = std::thread([this] { io_->run(); });
+  }
+
+  // After this the handler may be looked at.
+  void finish() {
+    if (thread_.joinable()) {
+      io_->stop();
+      thread_.join();
+    }
+    server_.reset();
+    io_.reset();
+    listener_.reset();
+  }
+
+  SocketClient connect() { return SocketClient::connect(folder_ / "control"); }
+
+  // A client that has handed a data channel over.
+  SocketClient connect_hypervisor() {
+    auto client = connect();
+    const auto [ours, theirs] = socket_pair();
+    client.send_with(*base::from_hex("00000010"), {theirs.number()});
+    EXPECT_EQ(base::to_hex(client.receive(4)), kSuccess);
+    return client;
+  }
+
+  TempFolder folder_;
+  FakeControlHandler handler_;
+  std::optional<boost::asio::io_context> io_;
+  std::optional<net::UnixListener> listener_;
+  std::optional<ControlServer> server_;
+  std::promise<void> shut_down_;
+  std::thread thread_;
+};
+
+TEST_F(ControlServerTest, AnswersSeveralClientsAtOnce) {
+  auto one = connect();
+  auto other = connect();
+
+  EXPECT_EQ(one.exchange(kStop, 4), kSuccess);
+  EXPECT_EQ(other.exchange("00000001", 8), "000000000001ffff");
+  EXPECT_EQ(one.exchange(kStop, 4), kSuccess);
+}
+
+TEST_F(ControlServerTest, HandsADescriptorOver) {
+  connect_hypervisor();
+  finish();
+
+  EXPECT_TRUE(handler_.channel.is_open());
+}
+
+TEST_F(ControlServerTest, ClosesDescriptorsThatItRefuses) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const base::Descriptor reader(ends[0]);
+  base::Descriptor writer(ends[1]);
+  auto client = connect();
+
+  client.send_with(*base::from_hex("00000010"), std::vector<int>(3, writer.number()));
+  EXPECT_EQ(base::to_hex(client.receive(4)), "00000003");
+  client.send_with(*base::from_hex(kStop), {writer.number()});
+  EXPECT_EQ(base::to_hex(client.receive(4)), kSuccess);
+
+  writer = base::Descriptor();
+  char byte = 0;
+  EXPECT_EQ(::read(reader.number(), &byte, 1), 0) << "the server still has the other end";
+}
+
+TEST_F(ControlServerTest, HalfARequestHoldsNobodyUp) {
+  auto half = connect();
+  half.send_hex(
+      "00000002"
+      "00");
+  auto other = connect();
+
+  EXPECT_EQ(other.exchange(kStop, 4), kSuccess);
+  EXPECT_EQ(half.exchange("000000", 4), kSuccess) << "the rest may still come";
+}
+
+TEST_F(ControlServerTest, ClosesAClientWhoseRestDoesNotCome) {
+  start({.silence = std::chrono::milliseconds(20)});
+  auto half = connect();
+  half.send_hex(
+      "00000002"
+      "00");
+
+  EXPECT_TRUE(half.closed_by_peer());
+}
+
+TEST_F(ControlServerTest, WaitsForTheRestOfAHypervisorsRequest) {
+  start({.silence = std::chrono::milliseconds(20)});
+  auto hypervisor = connect_hypervisor();
+  hypervisor.send_hex(
+      "00000002"
+      "00");
+  auto half = connect();
+  half.send_hex(
+      "00000002"
+      "00");
+  ASSERT_TRUE(half.closed_by_peer());
+
+  EXPECT_EQ(hypervisor.exchange("000000", 4), kSuccess);
+}
+
+TEST_F(ControlServerTest, DoesNotCloseASilentClientBetweenRequests) {
+  start({.silence = std::chrono::milliseconds(20)});
+  auto silent = connect();
+  EXPECT_EQ(silent.exchange("0000000502", 4), kSuccess);
+  silent.send_hex("000000");  // QEMU's padding, late
+  auto half = connect();
+  half.send_hex("00");
+  ASSERT_TRUE(half.closed_by_peer());
+
+  EXPECT_EQ(silent.exchange(kStop, 4), kSuccess);
+}
+
+TEST_F(ControlServerTest, ManyIdleClientsKeepNoHypervisorOut) {
+  std::vector<SocketClient> idle;
+  for (int i = 0; i < 200; ++i) {
+    idle.push_back(connect());
+  }
+  auto hypervisor = connect_hypervisor();
+  for (int i = 0; i < 200; ++i) {
+    idle.push_back(connect());
+  }
+
+  EXPECT_EQ(connect().exchange(kStop, 4), kSuccess);
+  EXPECT_EQ(hypervisor.exchange(kStop, 4), kSuccess) << "and none is dropped";
+  EXPECT_TRUE(idle.front().closed_by_peer());
+}
+
+TEST_F(ControlServerTest, AFloodOfOneClientHoldsNobodyUp) {
+  auto flood = connect();
+  std::string requests;
+  for (int i = 0; i < 1000; ++i) {
+    requests += kStop;
+  }
+  flood.fill(*base::from_hex(requests));
+  auto other = connect();
+
+  EXPECT_EQ(other.exchange("0000000f", 8), "0000000000000000");
+}
+
+TEST_F(ControlServerTest, GivesALargeAnswerToAClientThatReadsSlowly) {
+  handler_.blob = base::Bytes(400'000, std::byte{0x5a});
+  auto client = connect();
+  client.send_hex("0000000c000000010000000200000000");
+  auto other = connect();
+  EXPECT_EQ(other.exchange(kStop, 4), kSuccess);
+
+  EXPECT_EQ(client.receive(16 + 400'000).size(), 16U + 400'000U);
+}
+
+TEST_F(ControlServerTest, ClosesAClientThatDoesNotReadItsAnswer) {
+  handler_.blob = base::Bytes(500'000, std::byte{0x5a});
+  start({.silence = std::chrono::milliseconds(20)});
+  auto client = connect();
+  client.send_hex("0000000c000000010000000200000000");
+  // While it reads nothing, another one is closed for its silence later than this one.
+  auto half = connect();
+  EXPECT_EQ(half.exchange(kStop, 4), kSuccess);
+  half.send_hex("00");
+  ASSERT_TRUE(half.closed_by_peer());
+
+  EXPECT_LT(client.receive(16 + 500'000).size(), 16U + 500'000U);
+}
+
+TEST_F(ControlServerTest, EndsAfterItAnsweredAShutdown) {
+  auto client = connect();
+
+  EXPECT_EQ(client.exchange("00000003", 4), kSuccess);
+  EXPECT_EQ(shut_down_.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_TRUE(client.closed_by_peer());
+}
+
+TEST_F(ControlServerTest, ClosesEveryClientAtItsEnd) {
+  auto client = connect();
+  EXPECT_EQ(client.exchange(kStop, 4), kSuccess);
+
+  finish();
+
+  EXPECT_TRUE(client.closed_by_peer());
+}
+
+}  // namespace
+}  // namespace transport::tpm_socket

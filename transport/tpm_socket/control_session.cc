@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/tpm_socket/control_session.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "vmgs/base/log.h"
+
+namespace transport::tpm_socket {
+
+namespace {
+
+constexpr std::uint32_t kInitDeleteVolatile = 1;
+constexpr std::uint32_t kStateEncrypted = 2;
+
+constexpr std::uint32_t kTypePermanent = 1;
+constexpr std::uint32_t kTypeVolatile = 2;
+constexpr std::uint32_t kTypeSaveState = 3;  // of a TPM 1.2
+
+template <typename... Visitors>
+struct Visitor : Visitors... {
+  using Visitors::operator()...;
+};
+
+template <typename... Visitors>
+Visitor(Visitors...) -> Visitor<Visitors...>;
+
+base::SecretBytes answer(base::Bytes bytes) { return base::SecretBytes::taking(std::move(bytes)); }
+
+base::SecretBytes answer(ControlResult result) { return answer(plain_answer(result)); }
+
+ControlResult refused(ControlCode code, const base::Error& error, ControlResult result) {
+  base::log(base::LogLevel::kInfo, std::string(name(code)) + " refused: " + error.message);
+  return result;
+}
+
+template <typename T>
+ControlResult outcome_of(ControlCode code, const base::Result<T>& done) {
+  return done ? ControlResult::kSuccess : refused(code, done.error(), result_of(done.error()));
+}
+
+// A locality is all that these requests bring, so what is wrong with them is the locality.
+ControlResult locality_result(ControlCode code, const base::Result<void>& done) {
+  if (!done && done.error().code == base::ErrorCode::kInvalidArgument) {
+    return refused(code, done.error(), ControlResult::kBadLocality);
+  }
+  return outcome_of(code, done);
+}
+
+std::optional<StateBlob> state_blob_of(std::uint32_t type) {
+  switch (type) {
+    case kTypePermanent:
+      return StateBlob::kPermanent;
+    case kTypeVolatile:
+      return StateBlob::kVolatile;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+void ControlSession::take(base::ByteView bytes, std::vector<base::Descriptor> descriptors) {
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  std::move(descriptors.begin(), descriptors.end(), std::back_inserter(descriptors_));
+}
+
+bool ControlSession::waits_for_rest() const {
+  return following_.has_value() || (!buffer_.empty() && !may_be_padding_);
+}
+
+std::optional<base::SecretBytes> ControlSession::next_answer() {
+  if (following_) {
+    return receive_following();
+  }
+  const auto padding = skip_late_padding(buffer_, padding_owed_);
+  may_be_padding_ = !padding && buffer_.size() <= padding_owed_;
+  if (!padding) {
+    return std::nullopt;
+  }
+  const auto decoded = decode_control_request(base::ByteView(buffer_).subspan(*padding));
+  if (!decoded) {
+    return std::nullopt;
+  }
+  buffer_.erase(buffer_.begin(),
+                buffer_.begin() + static_cast<std::ptrdiff_t>(*padding + decoded->used));
+  padding_owed_ = decoded->padding_owed;
+  auto outcome = carry_out(decoded->request);
+  descriptors_.clear();
+  if (auto* done = std::get_if<base::SecretBytes>(&outcome)) {
+    return std::move(*done);
+  }
+  following_ = std::get<Following>(std::move(outcome));
+  return receive_following();
+}
+
+std::optional<base::SecretBytes> ControlSession::receive_following() {
+  const std::size_t count = std::min(buffer_.size(), following_->length - following_->received);
+  const auto piece = base::ByteView(buffer_).first(count);
+  if (auto* hashing = std::get_if<Hashing>(&following_->data); hashing && hashing->so_far) {
+    hashing->so_far = handler_.hash_data(piece);
+  } else if (auto* keeping = std::get_if<Keeping>(&following_->data)) {
+    std::copy(piece.begin(), piece.end(),
+              keeping->blob.fill().subspan(following_->received).begin());
+  }
+  following_->received += count;
+  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(count));
+  if (following_->received < following_->length) {
+    return std::nullopt;
+  }
+  Following whole = *std::exchange(following_, std::nullopt);
+  return finish(std::move(whole));
+}
+
+base::SecretBytes ControlSession::finish(Following following) {
+  return std::visit(Visitor{[](Hashing& hashing) {
+                              return answer(outcome_of(ControlCode::kHashData, hashing.so_far));
+                            },
+                            [this](Keeping& keeping) {
+                              return answer(outcome_of(
+                                  ControlCode::kSetStateBlob,
+                                  handler_.set_state_blob(keeping.which, keeping.blob.expose())));
+                            },
+                            [](PassingOver& refusal) { return answer(refusal.result); }},
+                    following.data);
+}
+
+ControlSession::Outcome ControlSession::carry_out(const ControlRequest& request) {
+  return std::visit(
+      Visitor{[this](const PlainRequest& plain_request) { return plain(plain_request.code); },
+              [this](const InitRequest& init) -> Outcome {
+                const bool delete_volatile = (init.flags & kInitDeleteVolatile) != 0;
+                return answer(outcome_of(ControlCode::kInit, handler_.init(delete_volatile)));
+              },
+              [this](const LocalityRequest& locality) -> Outcome {
+                const auto done = locality.code == ControlCode::kSetLocality
+                                      ? handler_.set_locality(locality.locality)
+                                      : handler_.reset_established(locality.locality);
+                return answer(locality_result(locality.code, done));
+              },
+              [](const HashDataRequest& hash) -> Outcome {
+                return Following{Hashing{}, hash.length};
+              },
+              [this](const GetStateBlobRequest& get) { return get_state_blob(get); },
+              [this](const SetStateBlobRequest& set) { return set_state_blob(set); },
+              [this](const SetBufferSizeRequest& set) -> Outcome {
+                const auto sizes = handler_.buffer_sizes(set.size);
+                return sizes ? answer(buffer_size_answer(*sizes))
+                             : answer(outcome_of(ControlCode::kSetBufferSize, sizes));
+              },
+              [this](const GetInfoRequest& get) -> Outcome {
+                const auto text = handler_.info(get.flags);
+                return text ? answer(info_answer(*text, get.offset))
+                            : answer(outcome_of(ControlCode::kGetInfo, text));
+              },
+              [this](const LockStorageRequest& lock) -> Outcome {
+                return answer(
+                    outcome_of(ControlCode::kLockStorage, handler_.lock_storage(lock.retries)));
+              },
+              [](const UnknownRequest&) -> Outcome { return answer(ControlResult::kBadOrdinal); }},
+      request);
+}
+
+ControlSession::Outcome ControlSession::plain(ControlCode code) {
+  switch (code) {
+    case ControlCode::kGetCapability:
+      return answer(capability_answer(handler_.offers_state_blobs()
+                                          ? kAllCapabilities
+                                          : kAllCapabilities & ~kStateBlobCapabilities));
+    case ControlCode::kShutdown:
+      shut_down_ = true;
+      return answer(outcome_of(code, handler_.shutdown()));
+    case ControlCode::kGetTpmEstablished:
+      return answer(established_answer(handler_.established()));
+    case ControlCode::kHashStart:
+      return answer(outcome_of(code, handler_.hash_start()));
+    case ControlCode::kHashEnd:
+      return answer(outcome_of(code, handler_.hash_end()));
+    case ControlCode::kCancelTpmCommand:
+      return answer(outcome_of(code, handler_.cancel()));
+    case ControlCode::kStoreVolatile:
+      return answer(outcome_of(code, handler_.store_volatile()));
+    case ControlCode::kStop:
+      return answer(outcome_of(code, handler_.stop()));
+    case ControlCode::kGetConfig:
+      return answer(config_answer(0));  // neither a file key nor a migration key of swtpm's
+    case ControlCode::kSetDataFd:
+      return set_data_channel();
+    default:
+      return answer(ControlResult::kBadOrdinal);
+  }
+}
+
+ControlSession::Outcome ControlSession::set_data_channel() {
+  if (descriptors_.size() != 1) {
+    return answer(ControlResult::kBadParameter);
+  }
+  const auto done = handler_.set_data_channel(std::move(descriptors_.front()));
+  owns_data_channel_ = owns_data_channel_ || done;
+  return answer(outcome_of(ControlCode::kSetDataFd, done));
+}
+
+ControlSession::Outcome ControlSession::get_state_blob(const GetStateBlobRequest& request) {
+  const auto which = state_blob_of(request.type);
+  if (!which) {
+    return answer(no_state_blob_answer(
+        request.type == kTypeSaveState ? ControlResult::kRetry : ControlResult::kBadParameter));
+  }
+  const auto blob = handler_.state_blob(*which);
+  if (!blob) {
+    return answer(no_state_blob_answer(outcome_of(ControlCode::kGetStateBlob, blob)));
+  }
+  return state_blob_answer(*blob, request.offset);
+}
+
+ControlSession::Outcome ControlSession::set_state_blob(const SetStateBlobRequest& request) {
+  // What is refused for its header is refused after its data, or that would be taken for requests.
+  const auto which = state_blob_of(request.type);
+  if (!which) {
+    const bool no_state = request.type == kTypeSaveState && request.length == 0;
+    return Following{PassingOver{no_state ? ControlResult::kSuccess : ControlResult::kBadParameter},
+                     request.length};
+  }
+  if ((request.flags & kStateEncrypted) != 0) {
+    return Following{PassingOver{ControlResult::kKeyNotFound}, request.length};
+  }
+  if (request.length > kMaxStateBlobBytes) {
+    return Following{PassingOver{ControlResult::kSize}, request.length};
+  }
+  return Following{Keeping{*which, base::SecretBytes(request.length)}, request.length};
+}
+
+}  // namespace transport::tpm_socket

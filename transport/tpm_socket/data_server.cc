@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/tpm_socket/data_server.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "vmgs/base/layout.h"
+#include "vmgs/base/log.h"
+
+namespace transport::tpm_socket {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool is_connected_stream(int socket) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  int listening = 0;
+  socklen_t listening_size = sizeof listening;
+  return ::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+         ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size) == 0 &&
+         listening == 0;
+}
+
+bool has_hung_up(int socket) {
+  pollfd look{socket, POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) > 0;
+}
+
+ssize_t send_all(int socket, std::span<iovec> pieces) {
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<DataServer>> DataServer::start(CommandHandler& handler,
+                                                            base::Descriptor listener,
+                                                            DataLimits limits) {
+  base::Descriptor wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.is_open()) {
+    return base::fail(base::ErrorCode::kIo, "eventfd: " + std::generic_category().message(errno));
+  }
+  auto server = std::unique_ptr<DataServer>(
+      new DataServer(handler, std::move(listener), std::move(wake), limits));
+  // Signals are for the program's other thread.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  server->thread_ = std::thread([serving = server.get()] { serving->serve(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return server;
+}
+
+DataServer::DataServer(CommandHandler& handler, base::Descriptor listener, base::Descriptor wake,
+                       DataLimits limits)
+    : handler_(handler),
+      listener_(std::move(listener)),
+      wake_(std::move(wake)),
+      limits_(limits),
+      buffer_(kMaxFrameBytes) {}
+
+DataServer::~DataServer() {
+  {
+    const std::lock_guard lock(orders_);
+    stop_ = true;
+  }
+  wake();
+  thread_.join();
+}
+
+void DataServer::wake() {
+  // A counter that is full already wakes as well.
+  [[maybe_unused]] const int ignored = ::eventfd_write(wake_.number(), 1);
+}
+
+base::Result<void> DataServer::adopt(base::Descriptor channel) {
+  if (!is_connected_stream(channel.number())) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "the descriptor is no connected stream socket");
+  }
+  {
+    const std::lock_guard lock(orders_);
+    const int current = adopted_.is_open() ? adopted_.number() : passed_;
+    if (current >= 0 && !has_hung_up(current)) {
+      return base::fail(base::ErrorCode::kIo, "there is a data channel already");
+    }
+    adopted_ = std::move(channel);
+  }
+  wake();
+  return {};
+}
+
+bool DataServer::take_orders() {
+  eventfd_t count = 0;
+  [[maybe_unused]] const int ignored = ::eventfd_read(wake_.number(), &count);
+
+  base::Descriptor adopted;
+  {
+    const std::lock_guard lock(orders_);
+    if (stop_) {
+      return false;
+    }
+    adopted = std::exchange(adopted_, base::Descriptor());
+    if (!adopted.is_open()) {
+      return true;
+    }
+    passed_ = adopted.number();
+  }
+  for (auto& connection : connections_) {
+    if (connection.road == DataRoad::kPassed) {
+      connection.socket = base::Descriptor();
+    }
+  }
+  connections_.push_back({std::move(adopted), DataRoad::kPassed, {}});
+  return true;
+}
+
+void DataServer::close(Connection& connection) {
+  const std::lock_guard lock(orders_);
+  if (passed_ == connection.socket.number()) {
+    passed_ = -1;
+  }
+  connection.socket = base::Descriptor();
+}
+
+void DataServer::accept_client() {
+  base::Descriptor client(::accept4(listener_.number(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!client.is_open()) {
+    return;
+  }
+  const auto is_client = [](const Connection& connection) {
+    return connection.socket.is_open() && connection.road == DataRoad::kListener;
+  };
+  const auto clients =
+      static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(), is_client));
+  if (clients >= limits_.connections) {
+    Connection* silent = nullptr;
+    for (auto& connection : connections_) {
+      if (is_client(connection) &&
+          (silent == nullptr || connection.last_heard < silent->last_heard)) {
+        silent = &connection;
+      }
+    }
+    close(*silent);
+  }
+  connections_.push_back({std::move(client), DataRoad::kListener, {}});
+}
+
+int DataServer::patience_milliseconds() const {
+  auto patience = std::chrono::milliseconds(-1);
+  for (const auto& connection : connections_) {
+    if (connection.part.empty()) {
+      continue;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(connection.last_heard +
+                                                                   limits_.silence - Clock::now());
+    const auto wait = std::max(left, std::chrono::milliseconds(0));
+    patience = patience.count() < 0 ? wait : std::min(patience, wait);
+  }
+  return static_cast<int>(patience.count());
+}
+
+void DataServer::serve() {
+  std::vector<pollfd> polled;
+  for (;;) {
+    polled.clear();
+    polled.push_back({wake_.number(), POLLIN, 0});
+    polled.push_back({listener_.number(), POLLIN, 0});  // -1 is passed over
+    for (const auto& connection : connections_) {
+      polled.push_back({connection.socket.number(), POLLIN, 0});
+    }
+    if (::poll(polled.data(), polled.size(), patience_milliseconds()) < 0 && errno != EINTR) {
+      base::log(base::LogLevel::kError,
+                "the data channel ends: poll: " + std::generic_category().message(errno));
+      return;
+    }
+    for (std::size_t i = 0; i < connections_.size(); ++i) {
+      auto& connection = connections_[i];
+      const bool useful =
+          polled[i + 2].revents != 0 ? read_from(connection) : run_overdue(connection);
+      if (!useful) {
+        close(connection);
+      }
+    }
+    if (polled[1].revents != 0) {
+      accept_client();
+    }
+    if (polled[0].revents != 0 && !take_orders()) {
+      return;
+    }
+    std::erase_if(connections_,
+                  [](const Connection& connection) { return !connection.socket.is_open(); });
+  }
+}
+
+bool DataServer::read_from(Connection& connection) {
+  const ssize_t count =
+      ::recv(connection.socket.number(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+  if (count < 0) {
+    return errno == EINTR || errno == EAGAIN;
+  }
+  if (count == 0) {
+    return false;
+  }
+  connection.last_heard = Clock::now();
+  const auto received = std::span(buffer_).first(static_cast<std::size_t>(count));
+  if (connection.part.empty()) {
+    return run_commands(connection, received);
+  }
+  base::Bytes bytes = std::exchange(connection.part, {});
+  bytes.insert(bytes.end(), received.begin(), received.end());
+  return run_commands(connection, bytes);
+}
+
+bool DataServer::run_commands(Connection& connection, std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto frame = frame_command(bytes);
+    if (!frame) {
+      connection.part.assign(bytes.begin(), bytes.end());
+      return true;
+    }
+    if (!run_one(connection, bytes, *frame)) {
+      return false;
+    }
+    bytes = bytes.subspan(frame->used);
+  }
+  return true;
+}
+
+bool DataServer::run_overdue(Connection& connection) {
+  if (connection.part.empty() || Clock::now() - connection.last_heard < limits_.silence) {
+    return true;
+  }
+  base::Bytes bytes = std::exchange(connection.part, {});
+  // The answer is an error. A hypervisor keeps its channel, whatever its guest may have written.
+  return run_one(connection, bytes, frame_rest(bytes)) && connection.road == DataRoad::kPassed;
+}
+
+bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
+                         const CommandFrame& frame) {
+  auto response = handler_.run(bytes.subspan(frame.begin, frame.end - frame.begin), connection.road,
+                               frame.locality);
+  // A client reads a response in one go, so it leaves in one write.
+  base::U32Be size(static_cast<std::uint32_t>(response.size()));
+  base::U32Be end(0);
+  std::array<iovec, 3> wrapped = {iovec{&size, sizeof size},
+                                  iovec{response.data(), response.size()}, iovec{&end, sizeof end}};
+  const auto pieces = frame.locality ? std::span(wrapped) : std::span(wrapped).subspan(1, 1);
+  const std::size_t whole = response.size() + (frame.locality ? sizeof size + sizeof end : 0);
+  return send_all(connection.socket.number(), pieces) == static_cast<ssize_t>(whole);
+}
+
+}  // namespace transport::tpm_socket

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/tpm_socket/data_server.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <condition_variable>
+#include <string>
+
+#include "tests/support/error_code.h"
+#include "tests/support/socket_client.h"
+#include "tests/support/temp_folder.h"
+#include "transport/net/unix_listener.h"
+
+namespace transport::tpm_socket {
+namespace {
+
+using base::ErrorCode;
+using tests::support::error_code;
+using tests::support::socket_pair;
+using tests::support::SocketClient;
+using tests::support::TempFolder;
+using tests::support::TpmClient;
+
+const std::string kCommand = "80010000000c0000017b0010";
+
+// A TPM response that holds what the command was.
+class EchoHandler final : public CommandHandler {
+ public:
+  base::Bytes run(std::span<std::byte> command, DataRoad road,
+                  std::optional<std::uint8_t> locality) override {
+    const std::lock_guard lock(mutex_);
+    ran_.push_back(std::string(road == DataRoad::kPassed ? "passed" : "listener") +
+                   (locality ? " " + std::to_string(*locality) : "") + " " + base::to_hex(command));
+    changed_.notify_all();
+    auto response = *base::from_hex("800100000000");
+    response.insert(response.end(), command.begin(), command.end());
+    response.resize(std::max(response.size(), at_least_));
+    response[4] = static_cast<std::byte>(response.size() >> 8);
+    response[5] = static_cast<std::byte>(response.size());
+    return response;
+  }
+
+  std::vector<std::string> ran() {
+    const std::lock_guard lock(mutex_);
+    return ran_;
+  }
+
+  // The commands, once there are that many of them.
+  std::vector<std::string> wait_for(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(10), [&] { return ran_.size() >= count; });
+    return ran_;
+  }
+
+  void answer_at_least(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    at_least_ = bytes;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> ran_;
+  std::size_t at_least_ = 10;
+};
+
+class DataServerTest : public testing::Test {
+ protected:
+  void SetUp() override { start(DataLimits{}); }
+
+  void start(DataLimits limits) {
+    server_.reset();
+    listener_.reset();
+    listener_.emplace(*net::UnixListener::bind(folder_ / "data"));
+    auto server = DataServer::start(handler_, listener_->release(), limits);
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = *std::move(server);
+  }
+
+  TpmClient connect() { return TpmClient(SocketClient::connect(folder_ / "data")); }
+
+  // The hypervisor's end of a channel that was passed.
+  TpmClient pass_channel() {
+    auto [ours, theirs] = socket_pair();
+    const auto adopted = server_->adopt(std::move(theirs));
+    EXPECT_TRUE(adopted) << adopted.error().message;
+    return TpmClient(std::move(ours));
+  }
+
+  std::string run(TpmClient& client, const std::string& command) {
+    return base::to_hex(client.run(*base::from_hex(command)));
+  }
+
+  TempFolder folder_;
+  EchoHandler handler_;
+  std::optional<net::UnixListener> listener_;
+  std::unique_ptr<DataServer> server_;
+};
+
+TEST_F(DataServerTest, AnswersOnAPassedChannel) {
+  auto client = pass_channel();
+
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  EXPECT_THAT(handler_.ran(), testing::Each("passed " + kCommand));
+}
+
+TEST_F(DataServerTest, AnswersSeveralClientsOfItsListener) {
+  auto one = connect();
+  auto other = connect();
+
+  EXPECT_EQ(run(one, kCommand), "800100000012" + kCommand);
+  EXPECT_EQ(run(other, kCommand), "800100000012" + kCommand);
+  EXPECT_EQ(run(one, kCommand), "800100000012" + kCommand);
+  EXPECT_THAT(handler_.ran(), testing::Each("listener " + kCommand));
+}
+
+// tcti-swtpm opens a new connection for every command.
+TEST_F(DataServerTest, AnswersAClientThatConnectsForEachCommand) {
+  for (int i = 0; i < 100; ++i) {
+    auto client = connect();
+    EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  }
+}
+
+TEST_F(DataServerTest, WrapsTheResponseToACommandWithAPrefix) {
+  auto client = connect();
+  client.send_hex(
+      "00000008"
+      "03"
+      "0000000c" +
+      kCommand);
+
+  EXPECT_EQ(base::to_hex(client.receive(4 + 18 + 4)),
+            "00000012"
+            "800100000012" +
+                kCommand + "00000000");
+  EXPECT_THAT(handler_.ran(), testing::ElementsAre("listener 3 " + kCommand));
+}
+
+// Cloud Hypervisor reads a response with a single call.
+TEST_F(DataServerTest, AnswersInOneWrite) {
+  handler_.answer_at_least(4096);
+  auto client = connect();
+  for (int i = 0; i < 200; ++i) {
+    client.send_hex(
+        "00000008"
+        "00"
+        "0000000c" +
+        kCommand);
+    ASSERT_EQ(client.receive_once().size(), 4U + 4096U + 4U) << i;
+  }
+}
+
+TEST_F(DataServerTest, PutsACommandTogetherFromItsPieces) {
+  auto client = pass_channel();
+  for (std::size_t i = 0; i < kCommand.size(); i += 2) {
+    client.send_hex(kCommand.substr(i, 2));
+  }
+
+  EXPECT_EQ(base::to_hex(client.response()), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, AnswersCommandsThatWereSentTogetherInTheirOrder) {
+  auto client = pass_channel();
+  const std::string other = "80010000000a00000181";
+  client.send_hex(kCommand + other + kCommand);
+
+  EXPECT_EQ(base::to_hex(client.response()), "800100000012" + kCommand);
+  EXPECT_EQ(base::to_hex(client.response()), "800100000010" + other);
+  EXPECT_EQ(base::to_hex(client.response()), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, HandsAnOversizedCommandOverAndGoesOn) {
+  auto client = pass_channel();
+
+  EXPECT_EQ(run(client, "8001000010010000017b"),
+            "800100000010"
+            "8001000010010000017b");
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, HalfACommandHoldsNobodyUp) {
+  auto half = pass_channel();
+  half.send_hex("8001000000");
+  auto other = connect();
+
+  EXPECT_EQ(run(other, kCommand), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, RunsWhatIsThereWhenTheRestDoesNotCome) {
+  start({.silence = std::chrono::milliseconds(20)});
+  auto hypervisor = pass_channel();
+  hypervisor.send_hex("80010000000c00");
+
+  EXPECT_EQ(base::to_hex(hypervisor.response()),
+            "80010000000d"
+            "80010000000c00");
+  EXPECT_EQ(run(hypervisor, kCommand), "800100000012" + kCommand) << "its channel stays";
+}
+
+TEST_F(DataServerTest, ClosesAClientWhoseRestDoesNotCome) {
+  start({.silence = std::chrono::milliseconds(20)});
+  auto client = connect();
+  client.send_hex("80010000000c00");
+
+  EXPECT_TRUE(client.closed_by_peer());
+}
+
+TEST_F(DataServerTest, IsNotKeptBusyByManyIdleClients) {
+  std::vector<TpmClient> idle;
+  for (int i = 0; i < 200; ++i) {
+    idle.push_back(connect());
+  }
+  auto client = connect();
+
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  EXPECT_TRUE(idle.front().closed_by_peer()) << "the most silent one gave way";
+}
+
+TEST_F(DataServerTest, DropsAClientThatDoesNotReadItsResponses) {
+  handler_.answer_at_least(4096);
+  auto greedy = connect();
+  std::string commands;
+  for (int i = 0; i < 100; ++i) {
+    commands += kCommand;
+  }
+  for (int i = 0; i < 100; ++i) {
+    greedy.fill(*base::from_hex(commands));
+  }
+  auto client = connect();
+
+  EXPECT_EQ(client.run(*base::from_hex(kCommand)).size(), 4096U);
+  EXPECT_TRUE(greedy.closed_by_peer());
+}
+
+TEST_F(DataServerTest, TakesOneChannelAtATime) {
+  auto first = pass_channel();
+  auto [ours, theirs] = socket_pair();
+
+  EXPECT_EQ(error_code(server_->adopt(std::move(theirs))), ErrorCode::kIo);
+  EXPECT_TRUE(SocketClient(std::move(ours)).closed_by_peer());
+  EXPECT_EQ(run(first, kCommand), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, TakesAnotherChannelOnceTheHypervisorHasGone) {
+  for (int i = 0; i < 50; ++i) {
+    auto client = pass_channel();
+    EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  }
+}
+
+TEST_F(DataServerTest, RefusesWhatIsNoConnectedStreamSocket) {
+  base::Descriptor file(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const int number = file.number();
+  EXPECT_EQ(error_code(server_->adopt(std::move(file))), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(::fcntl(number, F_GETFD), -1) << "a refused descriptor is closed";
+
+  base::Descriptor datagram(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(error_code(server_->adopt(std::move(datagram))), ErrorCode::kInvalidArgument);
+
+  auto listener = net::UnixListener::bind(folder_ / "other");
+  EXPECT_EQ(error_code(server_->adopt(listener->release())), ErrorCode::kInvalidArgument);
+}
+
+TEST_F(DataServerTest, ClosesEveryChannelAtItsEnd) {
+  auto hypervisor = pass_channel();
+  auto client = connect();
+  run(client, kCommand);
+
+  server_.reset();
+
+  EXPECT_TRUE(hypervisor.closed_by_peer());
+  EXPECT_TRUE(client.closed_by_peer());
+}
+
+}  // namespace
+}  // namespace transport::tpm_socket
