@@ -79,6 +79,33 @@ Step rotation_step(unsigned char key) {
           }};
 }
 
+std::optional<vmgs::volume::DatastoreKey> first_key(Kind kind) {
+  if (kind == Kind::kPlaintext) {
+    return std::nullopt;
+  }
+  return key_number(1);
+}
+
+// Makes a store as an instance does: with protector, record and TPM state in its first generation.
+Step format_with_files_step(Kind kind) {
+  return {"format with files",
+          [=](vmgs::storage::BlockDevice& device, std::optional<Volume>& volume) {
+            const std::vector<Change> changes{{FileId::kTpmNvram, 1300, 0xA0},
+                                              {FileId::kSealedKeys, 224, 1, true},
+                                              {FileId::kRecord, 150, 0xA1}};
+            const auto contents = contents_of(changes);
+            auto made = Volume::format(
+                device, HeaderSpacing::k512, first_key(kind),
+                transaction_of(changes, contents, Sequence::kAdvance, Barriers::kOneWhereSafe));
+            if (!made) {
+              return base::Result<void>(base::fail(std::move(made).error()));
+            }
+            volume = *std::move(made);
+            return base::Result<void>();
+          },
+          true};
+}
+
 Step close_step() {
   return {"close", [](vmgs::storage::BlockDevice&, std::optional<Volume>& volume) {
             return volume->close();
@@ -97,6 +124,10 @@ std::vector<Scenario> scenarios_of(Kind kind) {
   list.push_back({with_kind("create and first write"),
                   16,
                   {format_step(kind), write_step(kind, FileId::kTpmNvram, 1400, 0xA1)}});
+
+  list.push_back({with_kind("create with its first files"),
+                  16,
+                  {format_with_files_step(kind), write_step(kind, FileId::kTpmNvram, 1400, 0xA2)}});
 
   // Twelve blocks: each rewrite lands on blocks that held older generations.
   list.push_back({with_kind("rewrites over reused blocks"),
@@ -163,11 +194,7 @@ std::vector<Scenario> scenarios_of(Kind kind) {
 Step format_step(Kind kind) {
   return {"format",
           [=](vmgs::storage::BlockDevice& device, std::optional<Volume>& volume) {
-            std::optional<vmgs::volume::DatastoreKey> key;
-            if (kind != Kind::kPlaintext) {
-              key = key_number(1);
-            }
-            auto made = Volume::format(device, HeaderSpacing::k512, std::move(key));
+            auto made = Volume::format(device, HeaderSpacing::k512, first_key(kind));
             if (!made) {
               return base::Result<void>(base::fail(std::move(made).error()));
             }

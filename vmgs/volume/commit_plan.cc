@@ -16,6 +16,9 @@ namespace {
 
 using format::FileId;
 
+constexpr std::uint32_t kFormattedTableBlock = 2;
+constexpr std::uint32_t kFormattedExtendedTableBlock = 3;
+
 // Nonces of files and tables: 4 random bytes, then zeros; unique because the key is used once.
 base::Result<crypto::AeadNonce> one_time_nonce() {
   crypto::AeadNonce nonce{};
@@ -28,8 +31,6 @@ base::Bytes whole_blocks(base::ByteView content) {
   std::copy(content.begin(), content.end(), bytes.begin());
   return bytes;
 }
-
-base::Bytes block_bytes(const format::Block& block) { return base::copy_of(block); }
 
 base::Result<format::FileEntry> place_file(Placement& placement, std::uint64_t size_bytes) {
   const auto blocks = format::blocks_for(size_bytes);
@@ -81,8 +82,35 @@ base::Result<void> adopt_foreign_files(storage::BlockDevice& device, const Gener
   return {};
 }
 
-}  // namespace
+std::uint64_t sequence_after(Sequence change, std::uint64_t before) {
+  switch (change) {
+    case Sequence::kAdvance:
+      return before + 1;
+    case Sequence::kKeep:
+      return before;
+    case Sequence::kEdit:
+      return 0;
+  }
+  return 0;
+}
 
+base::Result<void> plan_changes(CommitPlan& plan, Placement& placement,
+                                const Transaction& transaction) {
+  for (const auto& change : transaction.changes()) {
+    if (!change.removes) {
+      TRY(plan_file(plan, placement, change));
+      continue;
+    }
+    plan.table[change.id].reset();
+    if (plan.extended) {
+      plan.extended->clear(change.id);
+    }
+  }
+  return {};
+}
+
+// Completes a plan whose files are placed: digests and commit info go into the extended table,
+// which is sealed under a fresh metadata key, which the header wraps.
 base::Result<void> seal_tables(CommitPlan& plan, const CommitKey& key, std::uint64_t sequence) {
   auto& extended = *plan.extended;
   auto& entry = *plan.table[FileId::kExtendedFileTable];
@@ -110,6 +138,45 @@ base::Result<void> seal_tables(CommitPlan& plan, const CommitKey& key, std::uint
   return {};
 }
 
+// The file table goes last into a plan: it is complete only then.
+void write_file_table(CommitPlan& plan) {
+  plan.writes.push_back(
+      {plan.header.file_table_block, base::copy_of(format::encode_file_table(plan.table))});
+}
+
+}  // namespace
+
+base::Result<CommitPlan> plan_format(std::uint64_t capacity_blocks, const Transaction& first,
+                                     const DatastoreKey* key) {
+  CommitPlan plan;
+  const auto one_block = [](std::uint32_t block) {
+    return format::FileEntry{.first_block = block,
+                             .allocated_blocks = 1,
+                             .valid_bytes = format::kBlockBytes,
+                             .nonce = {},
+                             .tag = {},
+                             .attributes = 0,
+                             .reserved = {}};
+  };
+  plan.header.sequence = 1;
+  plan.header.file_table_block = kFormattedTableBlock;
+  plan.header.encrypted = key != nullptr;
+  plan.table[FileId::kFileTable] = one_block(kFormattedTableBlock);
+  plan.table[FileId::kExtendedFileTable] = one_block(kFormattedExtendedTableBlock);
+  if (key != nullptr) {
+    plan.extended.emplace();
+  }
+  Placement placement(capacity_blocks, plan.table, nullptr);
+  TRY(plan_changes(plan, placement, first));
+  if (key != nullptr) {
+    TRY(seal_tables(plan, {key, 0}, sequence_after(first.sequence(), 0)));
+  } else {
+    plan.writes.push_back({kFormattedExtendedTableBlock, base::Bytes(format::kBlockBytes)});
+  }
+  write_file_table(plan);
+  return plan;
+}
+
 base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generation& committed,
                                      const format::FileTable* previous,
                                      const Transaction& transaction, const CommitKey& key,
@@ -127,16 +194,7 @@ base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generat
   TRY_ASSIGN(table_entry, place_file(placement, format::kBlockBytes));
   plan.table[FileId::kFileTable] = table_entry;
   plan.header.file_table_block = table_entry.first_block;
-  for (const auto& change : transaction.changes()) {
-    if (!change.removes) {
-      TRY(plan_file(plan, placement, change));
-      continue;
-    }
-    plan.table[change.id].reset();
-    if (plan.extended) {
-      plan.extended->clear(change.id);
-    }
-  }
+  TRY(plan_changes(plan, placement, transaction));
   if (plan.extended) {
     TRY_ASSIGN(extended_entry, place_file(placement, format::kBlockBytes));
     plan.table[FileId::kExtendedFileTable] = extended_entry;
@@ -146,14 +204,9 @@ base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generat
     }
     // One barrier needs the digests on both sides of the commit.
     plan.one_barrier = info.has_value() && barriers == Barriers::kOneWhereSafe;
-    const auto before = info ? info->sequence : 0;
-    const auto sequence = transaction.sequence() == Sequence::kAdvance ? before + 1
-                          : transaction.sequence() == Sequence::kKeep  ? before
-                                                                       : 0;
-    TRY(seal_tables(plan, key, sequence));
+    TRY(seal_tables(plan, key, sequence_after(transaction.sequence(), info ? info->sequence : 0)));
   }
-  plan.writes.push_back(
-      {table_entry.first_block, block_bytes(format::encode_file_table(plan.table))});
+  write_file_table(plan);
   return plan;
 }
 

@@ -46,9 +46,10 @@ base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generat
                                      const Transaction& transaction, const CommitKey& key,
                                      Barriers barriers);
 
-// seal_tables() completes a plan whose files are placed: it places nothing, but fills in the
-// extended table's digests and commit info, seals it into entry 63 with a fresh metadata key, and
-// wraps that key into the header. For a commit and for a format.
-base::Result<void> seal_tables(CommitPlan& plan, const CommitKey& key, std::uint64_t sequence);
+// plan_format() is the first generation of a store: the file table at block 2, the extended table
+// at block 3, and behind them what `first` puts. Without a key it is a plaintext store. Errors as
+// plan_commit().
+base::Result<CommitPlan> plan_format(std::uint64_t capacity_blocks, const Transaction& first,
+                                     const DatastoreKey* key);
 
 }  // namespace vmgs::volume

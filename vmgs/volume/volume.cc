@@ -14,9 +14,6 @@ namespace {
 
 using format::FileId;
 
-constexpr std::uint32_t kFormattedTableBlock = 2;
-constexpr std::uint32_t kFormattedExtendedTableBlock = 3;
-
 std::uint64_t byte_offset(std::uint32_t block) {
   return std::uint64_t{block} * format::kBlockBytes;
 }
@@ -42,6 +39,16 @@ void report_bad_header(const HeaderSlots& slots, const HeaderOrder& order,
        (slots[bad].blank ? std::string("blank") : slots[bad].header.error().message) +
            ": a commit was cut off, or an older state was put back; slot " +
            std::to_string(order.newest) + " is the state"});
+}
+
+base::Result<void> check_ids(const Transaction& transaction) {
+  for (const auto& change : transaction.changes()) {
+    if (!format::is_content(change.id)) {
+      return base::fail(base::ErrorCode::kInvalidArgument,
+                        format::describe(change.id) + " holds a table and is no file to write");
+    }
+  }
+  return {};
 }
 
 base::Result<void> check_structure(const Generation& generation) {
@@ -102,7 +109,7 @@ base::Result<Volume> Volume::open(storage::BlockDevice& device, format::HeaderSp
 }
 
 base::Result<Volume> Volume::format(storage::BlockDevice& device, format::HeaderSpacing spacing,
-                                    std::optional<DatastoreKey> key) {
+                                    std::optional<DatastoreKey> key, const Transaction& first) {
   if (device.size_bytes() < format::kSmallestStoreBytes) {
     return base::fail(base::ErrorCode::kInvalidArgument,
                       "a store needs at least " + std::to_string(format::kSmallestStoreBytes) +
@@ -112,31 +119,17 @@ base::Result<Volume> Volume::format(storage::BlockDevice& device, format::Header
   if (key) {
     TRY(check_key(*key));
   }
-  CommitPlan plan;
-  const auto one_block = [](std::uint32_t block) {
-    return format::FileEntry{
-        .first_block = block, .allocated_blocks = 1, .valid_bytes = format::kBlockBytes};
-  };
-  plan.table[FileId::kFileTable] = one_block(kFormattedTableBlock);
-  plan.table[FileId::kExtendedFileTable] = one_block(kFormattedExtendedTableBlock);
-  plan.header.file_table_block = kFormattedTableBlock;
-  plan.header.encrypted = key.has_value();
-  if (key) {
-    plan.extended.emplace();
-    TRY(seal_tables(plan, {&*key, 0}, 0));
-  } else {
-    plan.writes.push_back({kFormattedExtendedTableBlock, base::Bytes(format::kBlockBytes)});
-  }
-  plan.writes.push_back(
-      {kFormattedTableBlock, base::copy_of(format::encode_file_table(plan.table))});
+  TRY(check_ids(first));
+  TRY_ASSIGN(plan, plan_format(format::capacity_blocks(device.size_bytes()), first,
+                               key ? &*key : nullptr));
 
   // Both headers go first and durably, so that no crash leaves an old header over new blocks.
   TRY(clear_header(device, spacing, 0));
   TRY(clear_header(device, spacing, 1));
   TRY(device.flush());
+  // Before the first generation there is none, as if in slot 1, so that it goes to slot 0.
   Volume volume(device, spacing, Generation(1, plan.header, plan.table, std::nullopt),
                 std::nullopt);
-  plan.header.sequence = 1;
   volume.key_ = std::move(key);
   TRY(volume.carry_out(std::move(plan)));
   volume.previous_table_.reset();
@@ -217,6 +210,7 @@ base::Result<base::SecretBytes> Volume::read(FileId id) const {
 }
 
 base::Result<void> Volume::check_writable(const Transaction& transaction) const {
+  TRY(check_ids(transaction));
   if (broken_) {
     return base::fail(base::Error(*broken_).context(
         "an earlier commit failed, so nothing is written until the store is opened anew"));
@@ -231,10 +225,6 @@ base::Result<void> Volume::check_writable(const Transaction& transaction) const 
                       "the store is locked: its key is needed to change it");
   }
   for (const auto& change : transaction.changes()) {
-    if (!format::is_content(change.id)) {
-      return base::fail(base::ErrorCode::kInvalidArgument,
-                        format::describe(change.id) + " holds a table and is no file to write");
-    }
     if (locked() && (newest_.is_encrypted(change.id) ||
                      (!change.removes && change.protection != Protection::kPlaintext))) {
       return base::fail(base::ErrorCode::kDenied,

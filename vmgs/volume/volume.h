@@ -41,11 +41,14 @@ class Volume {
   // store, kDenied for a version-1 store, kCorrupt where no generation can be used, kIo.
   static base::Result<Volume> open(storage::BlockDevice& device, format::HeaderSpacing spacing);
 
-  // format() makes a store without files, encrypted if a key is given. Whatever the device held is
+  // format() makes a store that holds what `first` puts, encrypted if a key is given. The header is
+  // written last, so a store is there with all of that or not at all. Whatever the device held is
   // lost, from its first write on, so nothing calls this because something failed to open.
-  // kInvalidArgument for a device of less than kSmallestStoreBytes or an all-zero key.
+  // kInvalidArgument for a device of less than kSmallestStoreBytes or an all-zero key; else as
+  // commit().
   static base::Result<Volume> format(storage::BlockDevice& device, format::HeaderSpacing spacing,
-                                     std::optional<DatastoreKey> key);
+                                     std::optional<DatastoreKey> key,
+                                     const Transaction& first = Transaction(Sequence::kEdit));
 
   Volume(Volume&&) noexcept = default;
   Volume& operator=(Volume&&) noexcept = default;
@@ -105,7 +108,7 @@ class Volume {
   Volume(storage::BlockDevice& device, format::HeaderSpacing spacing, Generation newest,
          std::optional<Generation> older);
 
-  base::Result<void> check_writable(const Transaction& transaction) const;
+  [[nodiscard]] base::Result<void> check_writable(const Transaction& transaction) const;
   base::Result<void> commit_under(const Transaction& transaction, const DatastoreKey* key,
                                   std::size_t key_slot, Barriers barriers);
   base::Result<void> carry_out(CommitPlan plan);

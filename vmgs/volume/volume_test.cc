@@ -126,6 +126,41 @@ TEST(VolumeTest, KeepsFilesOverReopening) {
   }
 }
 
+TEST(VolumeTest, AStoreCanBeMadeWithItsFirstFilesInIt) {
+  for (const bool encrypted : {false, true}) {
+    CountingDevice device(kStoreBytes);
+    const auto nvram = content_of(1300, 1);
+    Transaction first;
+    first.put(FileId::kTpmNvram, nvram);
+    ASSERT_TRUE(Volume::format(device, HeaderSpacing::k512,
+                               encrypted ? std::optional(key_of(1)) : std::nullopt, first));
+    EXPECT_EQ(device.flushes, 3U);
+
+    auto volume = *Volume::open(device, HeaderSpacing::k512);
+    if (encrypted) {
+      ASSERT_TRUE(volume.unlock(fixed_key(key_of(1))));
+    }
+    EXPECT_EQ(read_hex(volume, FileId::kTpmNvram), base::to_hex(nvram));
+    EXPECT_EQ(volume.commit_sequence(), encrypted ? 1U : 0U);
+    EXPECT_TRUE(volume.findings().empty());
+    EXPECT_TRUE(put(volume, FileId::kTpmNvram, content_of(10, 2)));
+  }
+}
+
+TEST(VolumeTest, AFormatThatCannotBeDoneLeavesTheDeviceAlone) {
+  CountingDevice device(format::kSmallestStoreBytes);
+  const auto too_much = content_of(8 * 4096, 1);
+  Transaction first;
+  first.put(FileId::kTpmNvram, too_much);
+  EXPECT_EQ(Volume::format(device, HeaderSpacing::k512, key_of(1), first).error().code,
+            ErrorCode::kDenied);
+  Transaction table;
+  table.put(static_cast<FileId>(64), too_much);
+  EXPECT_EQ(Volume::format(device, HeaderSpacing::k512, key_of(1), table).error().code,
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(device.writes, 0U);
+}
+
 TEST(VolumeTest, TransactionChangesSeveralFilesAtOnce) {
   storage::MemoryDevice device(kStoreBytes);
   auto volume = *Volume::format(device, HeaderSpacing::k512, key_of(1));
