@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vmgs/format/record.h"
+#include "vmgs/format/vm_id.h"
+#include "vmgs/volume/volume.h"
+#include "vtpm/engine/nv_store.h"
+
+namespace vtpm::state {
+
+// encode_first_state() is the content of TPM_NVRAM for a TPM that has just been made or has just
+// arrived: `blob` is its permanent state.
+base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id, base::ByteView blob);
+
+// VolumeNvStore keeps the blobs of one VM's TPM as files of its guest-state store: TPM_NVRAM and
+// TPM_VOLATILE, each in the envelope of vmgs/format/tpm_state.h. Each store() is one commit.
+class VolumeNvStore final : public engine::NvStore {
+ public:
+  // `volume` is open and unlocked, and outlives this. What it holds for another VM is refused. A
+  // `record` rides in the first commit; it costs none of its own.
+  VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::VmId& vm_id,
+                std::optional<vmgs::format::Record> record);
+
+  // kCorrupt for a file that is damaged or no TPM state, kDenied for one of another maker or VM, by
+  // name; nothing is changed then. kAuthentication or kIo from the volume.
+  base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
+
+  // Errors of Volume::commit().
+  base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
+  base::Result<void> remove(engine::BlobKind kind) override;
+
+ private:
+  base::Result<void> commit(vmgs::volume::Transaction transaction);
+
+  vmgs::volume::Volume& volume_;
+  const vmgs::format::VmId vm_id_;
+  std::optional<base::Bytes> record_;  // until it is committed
+};
+
+}  // namespace vtpm::state
