@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "keybroker/crypto/certificate.h"
+#include "keybroker/crypto/crl.h"
+#include "keybroker/crypto/private_key.h"
+#include "keybroker/crypto/time.h"
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+
+namespace keybroker::crypto {
+
+// A distinguished name: {"CN", "ARK-Milan"} and so on, in the order in which it is written. Country
+// becomes a PrintableString, all the rest UTF8String.
+using DistinguishedName = std::vector<std::pair<std::string, std::string>>;
+
+// An extension with its content, as it stands inside the extnValue OCTET STRING.
+struct Extension {
+  std::string oid;  // dotted numbers
+  bool critical = false;
+  base::Bytes content;
+};
+
+// What a certification authority may do: keyCertSign, and cRLSign if it signs lists.
+struct AuthorityConstraints {
+  std::optional<unsigned> path_length;
+  bool signs_lists = false;
+};
+
+// What a certificate is to say. Extensions are written in this order: constraints and key usage,
+// subject key identifier, CRL distribution point, authority key identifier, `extensions`.
+struct CertificateSpec {
+  base::Bytes serial;  // big-endian, unsigned; at most 20 bytes (RFC 5280, 4.1.2.2)
+  DistinguishedName subject;
+  DistinguishedName issuer;
+  Time not_before;
+  Time not_after;
+  std::optional<AuthorityConstraints> authority{};
+  bool end_entity = false;       // no authority: critical basic constraints, digitalSignature and
+                                 // nonRepudiation
+  bool key_identifiers = false;  // subject and authority key identifier
+  std::string crl_url{};
+  std::vector<Extension> extensions{};
+};
+
+// issue() makes a certificate of version 3 for `subject_key`, signed by `issuer_key`: RSASSA-PSS
+// with SHA-384, MGF1 of SHA-384 and 48 bytes of salt by RSA, SHA-256 by P-256, SHA-384 by P-384.
+// kInvalidArgument if the spec cannot be written: a name, an OID, a serial number.
+base::Result<Certificate> issue(const CertificateSpec& spec, const PublicKey& subject_key,
+                                const PrivateKey& issuer_key);
+
+// What a revocation list is to say.
+struct CrlSpec {
+  DistinguishedName issuer;
+  Time this_update;
+  Time next_update;
+  std::uint64_t number = 1;
+  std::vector<Crl::Entry> revoked{};
+};
+
+// issue_crl() makes a list of version 2 with CRL number and authority key identifier, signed as
+// issue() signs.
+base::Result<Crl> issue_crl(const CrlSpec& spec, const PrivateKey& issuer_key);
+
+}  // namespace keybroker::crypto
