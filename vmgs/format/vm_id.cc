@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmgs/format/vm_id.h"
 
+#include <algorithm>
 #include <boost/uuid/string_generator.hpp>
 #include <boost/uuid/uuid.hpp>
 #include <boost/uuid/uuid_io.hpp>
@@ -8,6 +9,24 @@
 #include <stdexcept>
 
 namespace vmgs::format {
+
+namespace {
+
+// The change of byte order is its own inverse.
+std::array<std::byte, 16> swapped(std::span<const std::byte, 16> bytes) {
+  std::array<std::byte, 16> out{};
+  std::copy(bytes.begin(), bytes.end(), out.begin());
+  std::reverse(out.begin(), out.begin() + 4);
+  std::reverse(out.begin() + 4, out.begin() + 6);
+  std::reverse(out.begin() + 6, out.begin() + 8);
+  return out;
+}
+
+}  // namespace
+
+std::array<std::byte, 16> guid_bytes(const VmId& id) { return swapped(id.bytes); }
+
+VmId vm_id_of_guid(std::span<const std::byte, 16> guid) { return {swapped(guid)}; }
 
 std::string to_string(const VmId& id) {
   boost::uuids::uuid uuid{};

@@ -40,8 +40,9 @@ base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id, base::Byte
 }
 
 VolumeNvStore::VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::VmId& vm_id,
-                             std::optional<vmgs::format::Record> record)
-    : volume_(volume), vm_id_(vm_id) {
+                             std::optional<vmgs::format::Record> record,
+                             vmgs::volume::Barriers barriers)
+    : volume_(volume), vm_id_(vm_id), barriers_(barriers) {
   if (record) {
     record_ = vmgs::format::encode_record(*record);
   }
@@ -74,7 +75,7 @@ base::Result<std::optional<base::SecretBytes>> VolumeNvStore::load(BlobKind kind
 
 base::Result<void> VolumeNvStore::store(BlobKind kind, base::ByteView blob) {
   const auto content = encode(kind, vm_id_, blob);
-  Transaction transaction;
+  Transaction transaction(vmgs::volume::Sequence::kAdvance, barriers_);
   transaction.put(file_of(kind), content.expose());
   if (kind == BlobKind::kPermanent) {
     transaction.remove(FileId::kTpmVolatile);
@@ -86,7 +87,7 @@ base::Result<void> VolumeNvStore::remove(BlobKind kind) {
   if (!volume_.contains(file_of(kind))) {
     return {};
   }
-  Transaction transaction;
+  Transaction transaction(vmgs::volume::Sequence::kAdvance, barriers_);
   transaction.remove(file_of(kind));
   return commit(std::move(transaction));
 }

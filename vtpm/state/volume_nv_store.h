@@ -24,7 +24,8 @@ class VolumeNvStore final : public engine::NvStore {
   // `volume` is open and unlocked, and outlives this. What it holds for another VM is refused. A
   // `record` rides in the first commit; it costs none of its own.
   VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::VmId& vm_id,
-                std::optional<vmgs::format::Record> record);
+                std::optional<vmgs::format::Record> record,
+                vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe);
 
   // kCorrupt for a file that is damaged or no TPM state, kDenied for one of another maker or VM, by
   // name; nothing is changed then. kAuthentication or kIo from the volume.
@@ -39,6 +40,7 @@ class VolumeNvStore final : public engine::NvStore {
 
   vmgs::volume::Volume& volume_;
   const vmgs::format::VmId vm_id_;
+  const vmgs::volume::Barriers barriers_;
   std::optional<base::Bytes> record_;  // until it is committed
 };
 
