@@ -56,18 +56,18 @@ struct Client {
 
 struct ControlServerState {
   ControlServerState(asio::io_context& io, ControlHandler& control_handler,
-                     ControlLimits control_limits, std::function<void()> when_shut_down)
+                     ControlLimits control_limits, ControlEvents control_events)
       : acceptor(io),
         pause(io),
         handler(control_handler),
         limits(control_limits),
-        shut_down(std::move(when_shut_down)) {}
+        events(std::move(control_events)) {}
 
   stream_protocol::acceptor acceptor;
   asio::steady_timer pause;
   ControlHandler& handler;
   const ControlLimits limits;
-  const std::function<void()> shut_down;
+  const ControlEvents events;
   std::list<std::shared_ptr<Client>> clients;
 };
 
@@ -129,14 +129,18 @@ bool receive_piece(Client& client) {
 // answer_all() answers every whole request that is there. False once the client has gone, or has
 // asked for the end.
 asio::awaitable<bool> answer_all(Shared state, std::shared_ptr<Client> client) {
+  bool was_hypervisor = client->session.owns_data_channel();
   while (const auto answer = client->session.next_answer()) {
+    if (client->session.owns_data_channel() && !std::exchange(was_hypervisor, true)) {
+      state->events.hypervisor(true);
+    }
     expect_progress(client, state->limits.silence);
     const auto bytes = answer->expose();
     const auto [error, written] = co_await asio::async_write(
         client->socket, asio::buffer(bytes.data(), bytes.size()), kAsValues);
     expect_nothing(*client);
     if (client->session.shut_down()) {
-      state->shut_down();
+      state->events.shut_down();
     }
     if (error || client->session.shut_down()) {
       co_return false;
@@ -164,6 +168,9 @@ asio::awaitable<void> serve(Shared state, std::shared_ptr<Client> client) {
   }
   client->close();
   state->clients.remove(client);
+  if (client->session.owns_data_channel()) {
+    state->events.hypervisor(false);
+  }
 }
 
 asio::awaitable<void> accept_clients(Shared state) {
@@ -188,17 +195,20 @@ asio::awaitable<void> accept_clients(Shared state) {
 }  // namespace
 
 ControlServer::ControlServer(asio::io_context& io, base::Descriptor listener,
-                             ControlHandler& handler, ControlLimits limits,
-                             std::function<void()> shut_down)
-    : state_(std::make_shared<ControlServerState>(io, handler, limits, std::move(shut_down))) {
+                             ControlHandler& handler, ControlLimits limits, ControlEvents events)
+    : state_(std::make_shared<ControlServerState>(io, handler, limits, std::move(events))) {
   state_->acceptor.assign(stream_protocol(), listener.release());
   asio::co_spawn(io, accept_clients(state_), asio::detached);
 }
 
-ControlServer::~ControlServer() {
+void ControlServer::stop_accepting() {
   boost::system::error_code ignored;
   state_->acceptor.close(ignored);
   state_->pause.cancel();
+}
+
+ControlServer::~ControlServer() {
+  stop_accepting();
   for (const auto& client : state_->clients) {
     client->close();
   }

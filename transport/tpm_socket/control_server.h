@@ -21,22 +21,32 @@ struct ControlLimits {
   std::chrono::milliseconds silence = std::chrono::seconds(2);
 };
 
+// What a program wants to know of its control clients. Called on the server's thread.
+struct ControlEvents {
+  // SHUTDOWN was answered.
+  std::function<void()> shut_down = [] {};
+  // A hypervisor came, that is a client handed the data channel over; or it has gone.
+  std::function<void(bool)> hypervisor = [](bool) {};
+};
+
 struct ControlServerState;
 
 // ControlServer serves control clients, several at once, one request of each at a time.
 class ControlServer {
  public:
   // Begins to accept as soon as `io` runs, on its thread, of which there is one; the handler is
-  // called there. `shut_down` is called after SHUTDOWN was answered. `handler` must outlive `io`'s
-  // run.
+  // called there. `handler` must outlive `io`'s run.
   ControlServer(boost::asio::io_context& io, base::Descriptor listener, ControlHandler& handler,
-                ControlLimits limits, std::function<void()> shut_down);
+                ControlLimits limits, ControlEvents events);
 
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
   // Closes the listener and every connection.
   ~ControlServer();
+
+  // stop_accepting() keeps the clients that are there and takes no more.
+  void stop_accepting();
 
  private:
   std::shared_ptr<ControlServerState> state_;

@@ -2,11 +2,17 @@
 #include "transport/tpm_socket/control_server.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <cstdio>
+#include <deque>
 #include <future>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -27,6 +33,32 @@ using tests::support::TempFolder;
 const std::string kStop = "0000000e";
 const std::string kSuccess = "00000000";
 
+// What the server's thread tells, in order.
+class Queue {
+ public:
+  void push(bool value) {
+    const std::lock_guard lock(mutex_);
+    values_.push_back(value);
+    changed_.notify_all();
+  }
+
+  // The next one, or nothing within ten seconds.
+  std::optional<bool> pop() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, std::chrono::seconds(10), [this] { return !values_.empty(); })) {
+      return std::nullopt;
+    }
+    const bool value = values_.front();
+    values_.pop_front();
+    return value;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<bool> values_;
+};
+
 class ControlServerTest : public testing::Test {
  protected:
   void SetUp() override { start(ControlLimits{}); }
@@ -38,7 +70,8 @@ class ControlServerTest : public testing::Test {
     io_.emplace();
     listener_.emplace(*net::UnixListener::bind(folder_ / "control"));
     server_.emplace(*io_, listener_->release(), handler_, limits,
-                    [this] { shut_down_.set_value(); });
+                    ControlEvents{.shut_down = [this] { shut_down_.set_value(); },
+                                  .hypervisor = [this](bool there) { hypervisors_.push(there); }});
     thread_ = std::thread([this] { io_->run(); });
   }
 
@@ -70,6 +103,7 @@ class ControlServerTest : public testing::Test {
   std::optional<net::UnixListener> listener_;
   std::optional<ControlServer> server_;
   std::promise<void> shut_down_;
+  Queue hypervisors_;
   std::thread thread_;
 };
 
@@ -211,6 +245,32 @@ TEST_F(ControlServerTest, EndsAfterItAnsweredAShutdown) {
   EXPECT_EQ(client.exchange("00000003", 4), kSuccess);
   EXPECT_EQ(shut_down_.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   EXPECT_TRUE(client.closed_by_peer());
+}
+
+TEST_F(ControlServerTest, TellsWhenAHypervisorComesAndGoes) {
+  auto other = connect();
+  EXPECT_EQ(other.exchange(kStop, 4), kSuccess);
+  other.close();
+  auto hypervisor = connect_hypervisor();
+  EXPECT_EQ(hypervisors_.pop(), true);
+
+  hypervisor.close();
+
+  EXPECT_EQ(hypervisors_.pop(), false);
+}
+
+TEST_F(ControlServerTest, KeepsItsClientsWhenItTakesNoMore) {
+  auto hypervisor = connect_hypervisor();
+  boost::asio::post(*io_, [this] { server_->stop_accepting(); });
+  EXPECT_EQ(hypervisor.exchange(kStop, 4), kSuccess);
+  EXPECT_EQ(hypervisor.exchange(kStop, 4), kSuccess);
+
+  base::Descriptor late(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", (folder_ / "control").c_str());
+  EXPECT_NE(::connect(late.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+            0);
 }
 
 TEST_F(ControlServerTest, ClosesEveryClientAtItsEnd) {
