@@ -86,6 +86,19 @@ bool is_exactly(const STACK_OF(X509) * found, const std::vector<const Certificat
   return true;
 }
 
+// OpenSSL stops at the first fault of the path and may not have come to the times.
+void look_at_times(const std::vector<const Certificate*>& path, Time now, PathVerdict& verdict) {
+  for (const auto* certificate : path) {
+    const bool early = now < certificate->not_before();
+    if (verdict.time == TimeFault::kNone && (early || now > certificate->not_after())) {
+      verdict.time = early ? TimeFault::kNotYetValid : TimeFault::kExpired;
+      verdict.time_detail = certificate->subject() +
+                            (early ? " is not valid before " + to_text(certificate->not_before())
+                                   : " is not valid after " + to_text(certificate->not_after()));
+    }
+  }
+}
+
 PathVerdict failed(PathFault fault, std::string detail) {
   PathVerdict verdict;
   verdict.path = fault;
@@ -118,13 +131,14 @@ PathVerdict verify_path(const Certificate& leaf, std::span<const Certificate> in
   X509_STORE_CTX_set_app_data(context.get(), &verdict);
   X509_STORE_CTX_set_verify_cb(context.get(), note);
   if (X509_verify_cert(context.get()) != 1) {
-    return verdict.path != PathFault::kNone
-               ? verdict
-               : failed(PathFault::kConstraint, "OpenSSL found no path");
+    if (verdict.path == PathFault::kNone) {
+      verdict = failed(PathFault::kConstraint, "OpenSSL found no path");
+    }
+  } else if (!is_exactly(X509_STORE_CTX_get0_chain(context.get()), expected)) {
+    verdict.path = PathFault::kIssuer;
+    verdict.path_detail = "the path that verifies is not the one that was given";
   }
-  if (!is_exactly(X509_STORE_CTX_get0_chain(context.get()), expected)) {
-    return failed(PathFault::kIssuer, "the path that verifies is not the one that was given");
-  }
+  look_at_times(expected, now, verdict);
   return verdict;
 }
 

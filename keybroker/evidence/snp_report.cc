@@ -11,71 +11,99 @@ auto corrupt(const std::string& why) {
   return base::fail(base::ErrorCode::kCorrupt, "SNP report: " + why);
 }
 
-base::Result<void> check_reserved(const SnpReportLayout& raw) {
+std::optional<Finding> broken(Reason reason, std::string why) {
+  return Finding{reason, std::move(why)};
+}
+
+std::optional<Finding> examine_reserved(const SnpReportLayout& raw) {
+  constexpr auto kReason = Reason::kSnpReportReserved;
   const bool has_cpu = raw.version.value() >= 3;
   const bool has_mitigations = raw.version.value() >= 5;
+  if ((raw.policy.value() & kSnpPolicyReservedOne) == 0) {
+    return broken(kReason, "bit 17 of its guest policy is not one");
+  }
+  if ((raw.policy.value() & ~kSnpPolicyKnown) != 0) {
+    return broken(kReason, "a reserved bit of its guest policy is not zero");
+  }
   if (!base::is_all_zero(raw.reserved_4c) || !base::is_all_zero(raw.reserved_18b) ||
       raw.reserved_1eb != std::byte{0} || raw.reserved_1ef != std::byte{0} ||
       !base::is_all_zero(raw.reserved_208)) {
-    return corrupt("a reserved byte is not zero");
+    return broken(kReason, "a reserved byte is not zero");
   }
   if (!has_cpu && (raw.cpuid_family != 0 || raw.cpuid_model != 0 || raw.cpuid_stepping != 0)) {
-    return corrupt("version 2 names a CPU");
+    return broken(kReason, "version 2 names a CPU");
   }
   if (!has_mitigations &&
       (raw.launch_mitigations.value() != 0 || raw.current_mitigations.value() != 0)) {
-    return corrupt("a mitigation vector before version 5");
+    return broken(kReason, "a mitigation vector before version 5");
   }
-  return {};
+  if (raw.key_info.value() >> 5 != 0) {
+    return broken(kReason, "a reserved bit of its key info is not zero");
+  }
+  return std::nullopt;
 }
 
 // A masked chip key leaves the whole signature zero, which is P-384 sized as well.
-base::Result<void> check_signature(const SnpSignatureLayout& signature) {
+std::optional<Finding> examine_signature(const SnpSignatureLayout& signature) {
   constexpr std::size_t kUsed = 48;
   if (!base::is_all_zero(std::span(signature.r).subspan(kUsed)) ||
       !base::is_all_zero(std::span(signature.s).subspan(kUsed)) ||
       !base::is_all_zero(signature.zero)) {
-    return corrupt("its signature is longer than one of P-384");
+    return broken(Reason::kSnpSignatureForm, "its signature is longer than one of P-384");
   }
-  return {};
+  return std::nullopt;
 }
 
-base::Result<SnpSigningKey> signing_key(std::uint32_t key_info) {
-  if (key_info >> 5 != 0) {
-    return corrupt("a reserved bit of its key info is not zero");
-  }
-  const auto number = static_cast<std::uint8_t>((key_info >> 2) & 7U);
-  switch (static_cast<SnpSigningKey>(number)) {
-    case SnpSigningKey::kVcek:
-    case SnpSigningKey::kVlek:
-    case SnpSigningKey::kNone:
-      return static_cast<SnpSigningKey>(number);
-  }
-  return corrupt("names the unknown signing key " + std::to_string(number));
+SnpSigningKey signing_key(const SnpReportLayout& raw) {
+  return static_cast<SnpSigningKey>((raw.key_info.value() >> 2) & 7U);
+}
+
+bool is_known(SnpSigningKey key) {
+  return key == SnpSigningKey::kVcek || key == SnpSigningKey::kVlek || key == SnpSigningKey::kNone;
 }
 
 }  // namespace
 
-base::Result<SnpReport> decode_snp_report(base::ByteView bytes) {
+std::optional<Finding> examine_snp_report(base::ByteView bytes) {
   if (bytes.size() != kSnpReportBytes) {
-    return corrupt("has " + std::to_string(bytes.size()) + " bytes, expected 1184");
+    return broken(Reason::kSnpReportSize,
+                  "has " + std::to_string(bytes.size()) + " bytes, expected 1184");
   }
   const auto raw = base::load<SnpReportLayout>(bytes.first<kSnpReportBytes>());
   const auto version = raw.version.value();
   if (version < 2 || version > 5) {
-    return corrupt("version " + std::to_string(version) + " is not known here");
+    return broken(Reason::kSnpReportVersion,
+                  "version " + std::to_string(version) + " is not known here");
   }
   if (raw.signature_algorithm.value() != kEcdsaP384Sha384) {
-    return corrupt("signature algorithm " + std::to_string(raw.signature_algorithm.value()) +
-                   " is not ECDSA P-384 with SHA-384");
+    return broken(Reason::kSnpReportAlgorithm, "signature algorithm " +
+                                                   std::to_string(raw.signature_algorithm.value()) +
+                                                   " is not ECDSA P-384 with SHA-384");
   }
-  if ((raw.policy.value() & kSnpPolicyReservedOne) == 0) {
-    return corrupt("bit 17 of its guest policy is not one");
+  if (auto finding = examine_reserved(raw)) {
+    return finding;
   }
-  TRY(check_reserved(raw));
-  TRY(check_signature(raw.signature));
-  TRY_ASSIGN(key, signing_key(raw.key_info.value()));
+  if (auto finding = examine_signature(raw.signature)) {
+    return finding;
+  }
+  if (!is_known(signing_key(raw))) {
+    return broken(
+        Reason::kSnpSigningKeyUnknown,
+        "names the unknown signing key " + std::to_string(static_cast<int>(signing_key(raw))));
+  }
+  if (raw.vmpl.value() > kSnpMostVmpl) {
+    return broken(Reason::kSnpVmplRange,
+                  "VMPL " + std::to_string(raw.vmpl.value()) + " is not one of a guest");
+  }
+  return std::nullopt;
+}
 
+base::Result<SnpReport> decode_snp_report(base::ByteView bytes) {
+  if (const auto finding = examine_snp_report(bytes)) {
+    return corrupt(finding->detail);
+  }
+  const auto raw = base::load<SnpReportLayout>(bytes.first<kSnpReportBytes>());
+  const auto version = raw.version.value();
   SnpReport report{.version = version,
                    .guest_svn = raw.guest_svn.value(),
                    .policy = raw.policy.value(),
@@ -86,7 +114,7 @@ base::Result<SnpReport> decode_snp_report(base::ByteView bytes) {
                    .platform_info = raw.platform_info.value(),
                    .author_key_enabled = (raw.key_info.value() & 1U) != 0,
                    .chip_key_masked = (raw.key_info.value() & 2U) != 0,
-                   .signing_key = key,
+                   .signing_key = signing_key(raw),
                    .report_data = raw.report_data,
                    .measurement = raw.measurement,
                    .host_data = raw.host_data,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "keybroker/evidence/checklist.h"
 #include "keybroker/evidence/snp_tcb.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/layout.h"
@@ -87,9 +88,13 @@ inline constexpr std::size_t kSnpSignedBytes = offsetof(SnpReportLayout, signatu
 inline constexpr std::uint32_t kEcdsaP384Sha384 = 1;
 
 // Bits of POLICY.
+inline constexpr std::uint64_t kSnpPolicySmt = 1ULL << 16;
 inline constexpr std::uint64_t kSnpPolicyReservedOne = 1ULL << 17;
 inline constexpr std::uint64_t kSnpPolicyMigrationAgent = 1ULL << 18;
 inline constexpr std::uint64_t kSnpPolicyDebug = 1ULL << 19;
+inline constexpr std::uint64_t kSnpPolicyKnown = (1ULL << 26) - 1;
+
+inline constexpr std::uint32_t kSnpMostVmpl = 3;
 
 // Which key signed a report, by its own statement.
 enum class SnpSigningKey : std::uint8_t { kVcek = 0, kVlek = 1, kNone = 7 };
@@ -139,9 +144,12 @@ struct SnpReport {
   }
 };
 
-// decode_snp_report() accepts 1184 bytes of version 2 to 5 whose reserved parts are zero (POLICY
-// bit 17 one), whose signature is P-384 sized and whose signing key is known. kCorrupt names the
-// field otherwise.
+// examine_snp_report() finds the first rule of the format that `bytes` break: 1184 of them, version
+// 2 to 5, ECDSA P-384, reserved parts zero (POLICY bit 17 one), a signature of the size of P-384, a
+// known signing key, VMPL 0 to 3.
+std::optional<Finding> examine_snp_report(base::ByteView bytes);
+
+// decode_snp_report() accepts what breaks no rule. kCorrupt names the field otherwise.
 base::Result<SnpReport> decode_snp_report(base::ByteView bytes);
 
 }  // namespace keybroker::evidence

@@ -116,6 +116,16 @@ TEST(SnpReportTest, RejectsOtherAlgorithmsKeysAndPolicies) {
   expect_corrupt(raw, "bit 17");
 
   raw = valid_report();
+  raw.policy = 0x30000 | 1ULL << 26;
+  expect_corrupt(raw, "reserved bit of its guest policy");
+
+  raw = valid_report();
+  raw.vmpl = 3;
+  EXPECT_TRUE(decode_snp_report(base::view(raw)));
+  raw.vmpl = 4;
+  expect_corrupt(raw, "VMPL 4");
+
+  raw = valid_report();
   raw.key_info = 1U << 5;
   expect_corrupt(raw, "key info");
 
