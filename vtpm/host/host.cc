@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/host/host.h"
+
+#include <algorithm>
+
+#include "vmgs/base/log.h"
+#include "vtpm/host/lease.h"
+
+namespace vtpm::host {
+
+namespace {
+
+namespace instance = strongroom::instance::v1;
+namespace protocol = keybroker::protocol;
+using base::ErrorCode;
+using protocol::Readiness;
+
+// How often a launch that was lost with the warmed parent is tried again.
+constexpr int kMaxLostLaunches = 3;
+
+std::string quoted_name(const Vm& vm) { return "VM '" + vm.record.name + "'"; }
+
+void warn(const Vm& vm, const std::string& what) {
+  base::log(base::LogLevel::kWarning, quoted_name(vm) + ": " + what);
+}
+
+instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
+  instance::Setup setup;
+  setup.set_name(vm.record.name);
+  const auto& document = vm.record.launch_document;
+  setup.set_launch_document(document.data(), document.size());
+  if (vm.is_persistent()) {
+    setup.set_store_path(folder.store(vm.id()).string());
+    setup.set_may_create(!vm.record.has_state);
+    if (vm.document.protection == protocol::Protection::kHost) {
+      setup.set_key_path(folder.key(vm.id()).string());
+    }
+  }
+  return setup;
+}
+
+}  // namespace
+
+Host::Host(StateFolder folder, Registry& registry, Instances& instances)
+    : folder_(std::move(folder)),
+      registry_(registry),
+      instances_(instances),
+      changed_([](const VmId&) {}) {}
+
+base::Result<std::unique_ptr<Host>> Host::open(StateFolder folder, Registry& registry,
+                                               Instances& instances,
+                                               std::function<void(const VmId&)> changed) {
+  std::unique_ptr<Host> host(new Host(std::move(folder), registry, instances));
+  TRY_ASSIGN(records, registry.all());
+  for (auto& record : records) {
+    host->take_up(std::move(record));
+  }
+  // Until now nobody could ask for this host's VMs.
+  host->changed_ = std::move(changed);
+  return host;
+}
+
+void Host::take_up(VmRecord record) {
+  auto& vm = vms_[record.id];
+  vm.record = std::move(record);
+  if (vm.record.deleting) {
+    if (auto removed = finish_removal(vm); !removed) {
+      warn(vm, removed.error().message);
+    }
+    return;
+  }
+  if (auto ready = set_up(vm); !ready) {
+    warn(vm, ready.error().message);
+  }
+}
+
+// What a VM needs before it can be started. It may be called again after it failed.
+base::Result<void> Host::set_up(Vm& vm) {
+  const auto attempt = [&]() -> base::Result<void> {
+    TRY_ASSIGN(document, protocol::decode_launch_document(vm.record.launch_document));
+    vm.document = std::move(document);
+    TRY(folder_.prepare(vm.id()));
+    return instances_.open_sockets(vm.id());
+  };
+  auto done = attempt();
+  if (!done) {
+    vm.broken = done.error();
+    vm.readiness = Readiness::kNotSetUp;
+    vm.reason = done.error().message;
+    return done;
+  }
+  vm.broken.reset();
+  auto lease = take_lease(folder_.lease(vm.id()));
+  if (lease && !*lease) {
+    detach(vm);
+  } else {
+    stopped(vm, Readiness::kStopped, "");
+  }
+  return {};
+}
+
+std::vector<const Vm*> Host::all() const {
+  std::vector<const Vm*> vms;
+  for (const auto& [id, each] : vms_) {
+    vms.push_back(&each);
+  }
+  std::sort(vms.begin(), vms.end(),
+            [](const Vm* a, const Vm* b) { return a->record.name < b->record.name; });
+  return vms;
+}
+
+const Vm* Host::find(const VmId& id) const {
+  const auto found = vms_.find(id);
+  return found == vms_.end() ? nullptr : &found->second;
+}
+
+base::Result<const Vm*> Host::find(std::string_view name_or_id) const {
+  if (const auto id = vmgs::format::parse_vm_id(name_or_id)) {
+    if (const auto* found = find(*id)) {
+      return found;
+    }
+  }
+  for (const auto& [id, each] : vms_) {
+    if (each.record.name == name_or_id) {
+      return &each;
+    }
+  }
+  return base::fail(ErrorCode::kNotFound,
+                    "there is no VM '" + std::string(name_or_id) + "' on this host");
+}
+
+base::Result<Vm*> Host::vm(const VmId& id) {
+  const auto found = vms_.find(id);
+  if (found == vms_.end()) {
+    return base::fail(ErrorCode::kNotFound, "there is no VM " + to_string(id) + " on this host");
+  }
+  return &found->second;
+}
+
+Readiness Host::readiness(const Vm& vm) const {
+  if (vm.readiness == Readiness::kStopped && vm.is_persistent() && vm.record.has_state) {
+    const auto has_store = folder_.has_store(vm.id());
+    if (has_store && !*has_store) {
+      return Readiness::kStateMissing;
+    }
+  }
+  return vm.readiness;
+}
+
+base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::int64_t now,
+                                                      const Together& together) {
+  const VmId id{spec.document.vm_id};
+  if (const auto named = find(spec.name)) {
+    const auto& existing = **named;
+    if (spec.id_is_given && existing.id() != id) {
+      return base::fail(ErrorCode::kDenied, quoted_name(existing) + " exists already: vm_id is '" +
+                                                to_string(existing.id()) + "', and '" +
+                                                to_string(id) + "' was asked for");
+    }
+    if (const auto differs = difference(existing.document, spec.document)) {
+      return base::fail(ErrorCode::kDenied, quoted_name(existing) + " exists already: " + *differs);
+    }
+    TRY(together(existing));
+    return std::pair(*named, false);
+  }
+  if (const auto* other = find(id)) {
+    return base::fail(ErrorCode::kDenied, "VM " + to_string(id) + " exists already: name is '" +
+                                              other->record.name + "', and '" + spec.name +
+                                              "' was asked for");
+  }
+
+  Vm made;
+  TRY_ASSIGN(encoded, protocol::encode(spec.document));
+  made.record = VmRecord{id, spec.name, std::move(encoded), now, false, false};
+  made.document = spec.document;
+  const auto changes = [&]() -> base::Result<void> {
+    TRY(registry_.insert(made.record));
+    return together(made);
+  };
+  TRY(registry_.together(changes));
+  auto& vm = vms_[id];
+  vm = std::move(made);
+  // It is registered, whatever becomes of its folders and sockets: start() tries them again.
+  if (auto ready = set_up(vm); !ready) {
+    warn(vm, ready.error().message);
+  }
+  changed_(id);
+  return std::pair(static_cast<const Vm*>(&vm), true);
+}
+
+base::Result<void> Host::start(const VmId& id) {
+  TRY_ASSIGN(found, vm(id));
+  switch (found->phase) {
+    case Phase::kStarting:
+    case Phase::kServing:
+      return {};
+    case Phase::kStopping:
+      return base::fail(ErrorCode::kUnavailable,
+                        quoted_name(*found) + " is stopping; start it when it has stopped");
+    case Phase::kDetached:
+      return base::fail(ErrorCode::kDenied,
+                        quoted_name(*found) +
+                            " is served by an instance of an earlier vtpmd; shut its guest down "
+                            "first, or stop it with force");
+    case Phase::kStopped:
+      break;
+  }
+  if (found->record.deleting) {
+    return base::fail(ErrorCode::kDenied, quoted_name(*found) + " is being deleted");
+  }
+  if (found->broken) {
+    TRY(set_up(*found));
+  }
+  found->lost_launches = 0;
+  return launch(*found);
+}
+
+base::Result<void> Host::launch(Vm& vm) {
+  auto lease = take_lease(folder_.lease(vm.id()));
+  if (!lease) {
+    start_failed(vm, Readiness::kStoreFailing, lease.error().message);
+    return base::fail(std::move(lease).error());
+  }
+  if (!*lease) {
+    detach(vm);
+    return base::fail(ErrorCode::kUnavailable,
+                      quoted_name(vm) + " has an instance that this vtpmd did not start");
+  }
+  vm.phase = Phase::kStarting;
+  vm.readiness = Readiness::kProvisioning;
+  vm.reason.clear();
+  vm.said_why = false;
+  vm.last_pid = 0;
+  auto launched = instances_.launch(vm.id(), std::move(**lease), setup_of(vm, folder_));
+  if (!launched) {
+    start_failed(vm, Readiness::kNotSetUp, launched.error().message);
+    return launched;
+  }
+  changed_(vm.id());
+  return {};
+}
+
+// Whoever waited for this start is told so by a hang-up; the next connection tries again.
+void Host::start_failed(Vm& vm, Readiness readiness, std::string reason) {
+  warn(vm, "did not start: " + std::string(name(readiness)) + ": " + reason);
+  instances_.refuse_connections(vm.id());
+  stopped(vm, readiness, std::move(reason));
+}
+
+void Host::stopped(Vm& vm, Readiness readiness, std::string reason) {
+  vm.phase = Phase::kStopped;
+  vm.readiness = readiness;
+  vm.reason = std::move(reason);
+  vm.guest = false;
+  vm.pid = 0;
+  instances_.watch_sockets(vm.id());
+  changed_(vm.id());
+}
+
+void Host::detach(Vm& vm) {
+  auto holder = lease_holder(folder_.lease(vm.id()));
+  vm.phase = Phase::kDetached;
+  vm.readiness = Readiness::kDetached;
+  vm.reason.clear();
+  vm.pid = holder ? holder->pid : 0;
+  instances_.watch_holder(vm.id(), holder ? std::optional(*std::move(holder)) : std::nullopt);
+  instances_.watch_sockets(vm.id());
+  changed_(vm.id());
+}
+
+base::Result<void> Host::stop(const VmId& id, bool force) {
+  TRY_ASSIGN(found, vm(id));
+  auto& target = *found;
+  if (target.phase == Phase::kStopped) {
+    return {};
+  }
+  if (!force && (target.guest || target.phase == Phase::kDetached)) {
+    return base::fail(ErrorCode::kDenied,
+                      quoted_name(target) +
+                          " is in use by a guest; shut the guest down, or stop it with force and "
+                          "leave the guest with a TPM that fails");
+  }
+  if (target.phase == Phase::kDetached) {
+    instances_.terminate_holder(id);
+    return {};
+  }
+  if (target.phase == Phase::kStopping) {
+    if (force) {
+      instances_.kill(id);
+    }
+    return {};
+  }
+  instance::ToInstance message;
+  message.mutable_stop();
+  target.phase = Phase::kStopping;
+  target.readiness = Readiness::kStopping;
+  target.reason.clear();
+  if (auto sent = instances_.send(id, message); !sent) {
+    // It does not read. What it acknowledged is durable, so nothing is lost by its death.
+    warn(target, "killed, for it takes no message: " + sent.error().message);
+    instances_.kill(id);
+  }
+  changed_(id);
+  return {};
+}
+
+base::Result<void> Host::remove(const VmId& id, const Together& together) {
+  TRY_ASSIGN(found, vm(id));
+  auto& target = *found;
+  if (target.phase != Phase::kStopped) {
+    return base::fail(ErrorCode::kDenied,
+                      quoted_name(target) + " is running; stop it before you delete it");
+  }
+  const auto changes = [&]() -> base::Result<void> {
+    TRY(registry_.note_deleting(id));
+    return together(target);
+  };
+  TRY(registry_.together(changes));
+  target.record.deleting = true;
+  return finish_removal(target);
+}
+
+base::Result<void> Host::finish_removal(Vm& vm) {
+  const auto id = vm.id();
+  instances_.close_sockets(id);
+  const auto attempt = [&]() -> base::Result<void> {
+    TRY(folder_.remove(id));
+    return registry_.erase(id);
+  };
+  auto done = attempt();
+  if (!done) {
+    auto why = std::move(done).error().context("is being deleted");
+    vm.broken = why;
+    vm.readiness = Readiness::kNotSetUp;
+    vm.reason = why.message;
+    changed_(id);
+    return base::fail(std::move(why));
+  }
+  vms_.erase(id);
+  changed_(id);
+  return {};
+}
+
+void Host::connection_waits(const VmId& id) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase != Phase::kStopped) {
+    return;
+  }
+  if (auto started = start(id); !started && (*found)->phase == Phase::kStopped) {
+    warn(**found, started.error().message);
+  }
+}
+
+void Host::forked(const VmId& id, int pid) {
+  const auto found = vm(id);
+  if (found && ((*found)->phase == Phase::kStarting || (*found)->phase == Phase::kStopping)) {
+    (*found)->pid = pid;
+    (*found)->last_pid = pid;
+    changed_(id);
+  }
+}
+
+void Host::fork_failed(const VmId& id, const std::string& reason) {
+  const auto found = vm(id);
+  if (found && (*found)->phase == Phase::kStarting) {
+    (*found)->said_why = true;
+    (*found)->readiness = Readiness::kNotSetUp;
+    (*found)->reason = reason;
+  }
+}
+
+void Host::opened(const VmId& id, const instance::Opened& opened) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase != Phase::kStarting) {
+    return;
+  }
+  auto& target = **found;
+  target.opened_by = opened.opened_by();
+  target.simulated_tee = opened.simulated_tee();
+  if (target.is_persistent() && !target.record.has_state) {
+    // From here on a store that is not there is missing: a guest may have used it.
+    if (auto noted = registry_.note_state(id); !noted) {
+      warn(target, "killed, for the registry cannot be written: " + noted.error().message);
+      target.said_why = true;
+      target.readiness = Readiness::kStoreFailing;
+      target.reason = noted.error().message;
+      instances_.kill(id);
+      return;
+    }
+    target.record.has_state = true;
+  }
+  instance::ToInstance message;
+  message.mutable_serve();
+  if (auto sent = instances_.send(id, message); !sent) {
+    warn(target, "killed, for it takes no message: " + sent.error().message);
+    instances_.kill(id);
+    return;
+  }
+  target.phase = Phase::kServing;
+  target.readiness = Readiness::kReady;
+  target.reason.clear();
+  changed_(id);
+}
+
+void Host::said(const VmId& id, const instance::State& state) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {
+    return;
+  }
+  auto& target = **found;
+  const auto readiness = protocol::parse_readiness(state.readiness());
+  if (!readiness) {
+    warn(target, "its instance says " + readiness.error().message);
+    return;
+  }
+  target.guest = state.guest();
+  // While it serves, only an orderly end explains that it ends.
+  const bool cannot_start = target.phase == Phase::kStarting &&
+                            protocol::row(*readiness).prospect == protocol::Prospect::kNeedsHelp;
+  target.said_why = *readiness == Readiness::kStopped || cannot_start;
+  if (target.phase != Phase::kStopping || target.said_why) {
+    target.readiness = *readiness;
+    target.reason = state.reason();
+  }
+  changed_(id);
+}
+
+void Host::instance_ended(const VmId& id) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {
+    return;
+  }
+  auto& target = **found;
+  const bool was_starting = target.phase == Phase::kStarting;
+  if (was_starting && !target.said_why && target.last_pid == 0 &&
+      target.lost_launches < kMaxLostLaunches) {
+    // The parent died before it forked, and took the request with it.
+    ++target.lost_launches;
+    if (auto launched = launch(target); !launched) {
+      warn(target, launched.error().message);
+    }
+    return;
+  }
+  const auto readiness = target.said_why ? target.readiness : Readiness::kCrashed;
+  const auto reason = target.said_why ? target.reason : "the instance died";
+  if (was_starting) {
+    start_failed(target, readiness, reason);
+    return;
+  }
+  if (readiness == Readiness::kCrashed) {
+    warn(target, reason);
+  }
+  stopped(target, readiness, reason);
+}
+
+void Host::process_ended(int pid, const std::string& how) {
+  for (auto& [id, each] : vms_) {
+    if (each.last_pid != pid) {
+      continue;
+    }
+    each.last_pid = 0;
+    if (each.phase == Phase::kStopped && each.readiness == Readiness::kCrashed) {
+      each.reason += ": " + how;
+      warn(each, each.reason);
+      changed_(id);
+    }
+    return;
+  }
+}
+
+void Host::holder_ended(const VmId& id) {
+  const auto found = vm(id);
+  if (found && (*found)->phase == Phase::kDetached) {
+    stopped(**found, Readiness::kStopped, "");
+  }
+}
+
+}  // namespace vtpm::host

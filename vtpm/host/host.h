@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "keybroker/protocol/launch_document.h"
+#include "keybroker/protocol/readiness.h"
+#include "vmgs/base/result.h"
+#include "vtpm/host/instances.h"
+#include "vtpm/host/registry.h"
+#include "vtpm/host/state_folder.h"
+#include "vtpm/host/vm_parameters.h"
+
+namespace vtpm::host {
+
+// Phase is what vtpmd has to do with a VM's instance.
+enum class Phase {
+  kStopped,   // There is none; the next connection starts one.
+  kStarting,  // It was asked for and has not opened its store yet.
+  kServing,   // It may accept its hypervisor.
+  kStopping,  // It was told to end.
+  kDetached,  // There is one that an earlier vtpmd started.
+};
+
+// Vm is one VM of this host: what is durable, and what is going on.
+struct Vm {
+  VmRecord record;
+  keybroker::protocol::LaunchDocument document;
+
+  Phase phase = Phase::kStopped;
+  keybroker::protocol::Readiness readiness = keybroker::protocol::Readiness::kStopped;
+  std::string reason;
+
+  // As the instance said when it opened the store; of the last one, if none runs.
+  std::string opened_by;
+  bool simulated_tee = false;
+
+  bool guest = false;
+  int pid = 0;
+
+  // Why this VM cannot run whatever is done, until somebody repairs the host.
+  std::optional<base::Error> broken;
+
+  // Of the instance that runs or has just ended.
+  int last_pid = 0;
+  bool said_why = false;
+  int lost_launches = 0;
+
+  [[nodiscard]] const VmId& id() const { return record.id; }
+
+  [[nodiscard]] bool is_persistent() const {
+    return document.lifetime == keybroker::protocol::Lifetime::kPersistent;
+  }
+};
+
+// Host keeps the VMs of one machine: it registers them, has an instance started for a hypervisor
+// that connects, notices when one dies, and says how each is. The rules are here; sockets and
+// processes are behind Instances. One thread.
+//
+// A guest never meets a TPM that was reset under it: an instance serves one life of its VM's
+// hypervisor, and a new instance only ever takes a connection that was made after the old one died.
+class Host {
+ public:
+  // Together is run inside the transaction that makes a change durable; its error undoes it.
+  using Together = std::function<base::Result<void>(const Vm&)>;
+
+  // open() takes up the VMs of a registry: deletions that were interrupted are finished, sockets
+  // opened, and instances that outlived an earlier vtpmd recognised. A VM that cannot be taken up
+  // is broken and says why; it keeps no other from working. `changed` is called after each change
+  // of a VM, and when one is gone. All of it outlives the Host.
+  static base::Result<std::unique_ptr<Host>> open(StateFolder folder, Registry& registry,
+                                                  Instances& instances,
+                                                  std::function<void(const VmId&)> changed);
+
+  [[nodiscard]] std::vector<const Vm*> all() const;  // by name
+  [[nodiscard]] const Vm* find(const VmId& id) const;
+
+  // find() knows a VM by its name or its id. kNotFound.
+  [[nodiscard]] base::Result<const Vm*> find(std::string_view name_or_id) const;
+
+  [[nodiscard]] const StateFolder& folder() const { return folder_; }
+
+  // readiness() is the VM's, with a look at the disk for a VM that is stopped.
+  [[nodiscard]] keybroker::protocol::Readiness readiness(const Vm& vm) const;
+
+  // create() registers a VM. One that is there with the same parameters is given back as it is:
+  // `second` is false. kDenied, naming what differs, if it has others, or if the id is another
+  // VM's.
+  base::Result<std::pair<const Vm*, bool>> create(const VmSpec& spec, std::int64_t now,
+                                                  const Together& together);
+
+  // start() has the VM's instance started, if none is there. kDenied if this VM cannot run.
+  base::Result<void> start(const VmId& id);
+
+  // stop() tells the VM's instance to end. kDenied while a guest uses it and `force` is not set. A
+  // second stop() with `force` does not ask any more. A VM without an instance is a success.
+  base::Result<void> stop(const VmId& id, bool force);
+
+  // remove() destroys a VM and its state. kDenied while it has an instance. kIo if something of it
+  // could not be removed: it is then listed as broken, and remove() or the next vtpmd tries again.
+  base::Result<void> remove(const VmId& id, const Together& together);
+
+  // Events.
+  void connection_waits(const VmId& id);
+  void forked(const VmId& id, int pid);
+  void fork_failed(const VmId& id, const std::string& reason);
+  void opened(const VmId& id, const strongroom::instance::v1::Opened& opened);
+  void said(const VmId& id, const strongroom::instance::v1::State& state);
+  void instance_ended(const VmId& id);
+  void holder_ended(const VmId& id);
+
+  // process_ended() adds how a child ended to what is known of a crash.
+  void process_ended(int pid, const std::string& how);
+
+ private:
+  Host(StateFolder folder, Registry& registry, Instances& instances);
+
+  void take_up(VmRecord record);
+  base::Result<void> set_up(Vm& vm);
+  base::Result<void> launch(Vm& vm);
+  void start_failed(Vm& vm, keybroker::protocol::Readiness readiness, std::string reason);
+  void detach(Vm& vm);
+  void stopped(Vm& vm, keybroker::protocol::Readiness readiness, std::string reason);
+  base::Result<void> finish_removal(Vm& vm);
+  base::Result<Vm*> vm(const VmId& id);
+
+  StateFolder folder_;
+  Registry& registry_;
+  Instances& instances_;
+  std::function<void(const VmId&)> changed_;
+  std::map<VmId, Vm> vms_;
+};
+
+}  // namespace vtpm::host

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "keybroker/protocol/instance.pb.h"
+#include "vmgs/base/descriptor.h"
+#include "vmgs/base/result.h"
+#include "vmgs/format/vm_id.h"
+#include "vtpm/host/lease.h"
+
+namespace vtpm::host {
+
+// Instances is how a Host has its way with sockets and processes. What happens to them later comes
+// back through the Host's events, never from inside one of these calls.
+class Instances {
+ public:
+  using VmId = vmgs::format::VmId;
+
+  virtual ~Instances() = default;
+
+  // open_sockets() listens where the VM's hypervisor connects, in place of what was there before.
+  virtual base::Result<void> open_sockets(const VmId& id) = 0;
+  virtual void close_sockets(const VmId& id) = 0;
+
+  // watch_sockets() has Host::connection_waits() called when a connection waits. Once per watch.
+  virtual void watch_sockets(const VmId& id) = 0;
+
+  // refuse_connections() hangs up on those that wait now.
+  virtual void refuse_connections(const VmId& id) = 0;
+
+  // launch() has an instance forked and sends it `setup`. Host::forked() or fork_failed() follows,
+  // then what the instance says, and in the end instance_ended(); that alone, if the parent died.
+  virtual base::Result<void> launch(const VmId& id, base::Descriptor lease,
+                                    const strongroom::instance::v1::Setup& setup) = 0;
+
+  // send() is kUnavailable if the instance takes no message; it is dead or hangs.
+  virtual base::Result<void> send(const VmId& id,
+                                  const strongroom::instance::v1::ToInstance& message) = 0;
+
+  // kill() ends the instance without asking it.
+  virtual void kill(const VmId& id) = 0;
+
+  // watch_holder() has Host::holder_ended() called when the holder of a VM's lease, an instance
+  // that this process did not start, has ended. Without a holder, when the lease is free.
+  virtual void watch_holder(const VmId& id, std::optional<LeaseHolder> holder) = 0;
+
+  // terminate_holder() asks that process to end in order.
+  virtual void terminate_holder(const VmId& id) = 0;
+};
+
+}  // namespace vtpm::host

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+#include "vmgs/format/vm_id.h"
+#include "vtpm/host/database.h"
+
+namespace vtpm::host {
+
+// VmRecord is what this host knows about a VM, whatever runs.
+struct VmRecord {
+  vmgs::format::VmId id;
+  std::string name;
+  // In its one encoding; it decides about the VM id, protection and lifetime.
+  base::Bytes launch_document;
+  std::int64_t created_at = 0;  // seconds since 1970
+
+  // A persistent VM had its store made. From then on a store that is not there is missing, and is
+  // never made again. Set before a guest can use the TPM.
+  bool has_state = false;
+
+  // Its deletion was acknowledged; what is left of it is to be removed.
+  bool deleting = false;
+
+  friend bool operator==(const VmRecord&, const VmRecord&) = default;
+};
+
+// Call is a request with an idempotency key.
+struct Call {
+  std::string key;
+  std::string method;
+  base::Bytes request;
+};
+
+// Registry is the durable list of VMs, and of the answers that were given to calls with a key. What
+// a function has acknowledged is on the disk. One thread; one process.
+class Registry {
+ public:
+  // open() makes an empty one if nothing is there. kCorrupt if it is damaged or something else;
+  // kUnavailable if a newer vtpmd wrote it.
+  static base::Result<Registry> open(const std::filesystem::path& path);
+
+  // all() gives the VMs by name.
+  base::Result<std::vector<VmRecord>> all();
+
+  // insert() is kDenied if the id or the name is taken.
+  base::Result<void> insert(const VmRecord& record);
+
+  // These are kNotFound if there is no such VM.
+  base::Result<void> note_state(const vmgs::format::VmId& id);
+  base::Result<void> note_deleting(const vmgs::format::VmId& id);
+  base::Result<void> erase(const vmgs::format::VmId& id);
+
+  // replay() gives the answer to an earlier call with this key, if there was one. kDenied if that
+  // was another call.
+  base::Result<std::optional<base::Bytes>> replay(const Call& call);
+
+  // remember() keeps an answer for replay().
+  base::Result<void> remember(const Call& call, base::ByteView response, std::int64_t now);
+
+  // forget_calls_before() drops answers that were given before `time`.
+  base::Result<void> forget_calls_before(std::int64_t time);
+
+  // together() makes what `changes` does one change: all of it is durable, or none.
+  base::Result<void> together(const std::function<base::Result<void>()>& changes);
+
+ private:
+  explicit Registry(Database database) : database_(std::move(database)) {}
+
+  base::Result<void> change_one(std::string_view sql, const vmgs::format::VmId& id);
+
+  Database database_;
+};
+
+}  // namespace vtpm::host

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/host/state_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace vtpm::host {
+
+namespace {
+
+using base::ErrorCode;
+namespace fs = std::filesystem;
+
+tl::unexpected<base::Error> fail_io(const std::string& what, const fs::path& path, int error) {
+  return base::fail(ErrorCode::kIo, "cannot " + what + " " + path.string() + ": " +
+                                        std::generic_category().message(error));
+}
+
+// Folders hold sockets and stores, so their first bits decide who may reach them.
+base::Result<void> make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  if (mkdir(path.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
+    return fail_io("make the folder", path, errno);
+  }
+  return {};
+}
+
+base::Result<void> sync_folder(const fs::path& path) {
+  const base::Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.is_open() || fsync(folder.number()) != 0) {
+    return fail_io("sync the folder", path, errno);
+  }
+  return {};
+}
+
+}  // namespace
+
+StateFolder::StateFolder(fs::path state, fs::path runtime)
+    : state_(std::move(state)), runtime_(std::move(runtime)) {}
+
+fs::path StateFolder::vm(const VmId& id) const { return state_ / "vms" / to_string(id); }
+
+fs::path StateFolder::sockets(const VmId& id) const { return runtime_ / "vms" / to_string(id); }
+
+base::Result<base::Descriptor> StateFolder::lock() const {
+  TRY(make_folder(state_));
+  TRY(make_folder(runtime_));
+  TRY(make_folder(state_ / "vms"));
+  TRY(make_folder(runtime_ / "vms"));
+  const auto path = state_ / "lock";
+  base::Descriptor lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!lock.is_open()) {
+    return fail_io("open", path, errno);
+  }
+  if (flock(lock.number(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return base::fail(ErrorCode::kUnavailable,
+                        "another vtpmd works in " + state_.string() + "; end it first");
+    }
+    return fail_io("lock", path, errno);
+  }
+  return lock;
+}
+
+base::Result<void> StateFolder::prepare(const VmId& id) const {
+  TRY(make_folder(vm(id)));
+  TRY(make_folder(sockets(id)));
+  return sync_folder(state_ / "vms");
+}
+
+base::Result<void> StateFolder::remove(const VmId& id) const {
+  for (const auto& folder : {sockets(id), vm(id)}) {
+    std::error_code error;
+    fs::remove_all(folder, error);
+    if (error) {
+      return fail_io("remove", folder, error.value());
+    }
+  }
+  return sync_folder(state_ / "vms");
+}
+
+base::Result<bool> StateFolder::has_store(const VmId& id) const {
+  struct stat found {};
+
+  if (stat(store(id).c_str(), &found) == 0) {
+    return true;
+  }
+  if (errno == ENOENT) {
+    return false;
+  }
+  return fail_io("look for", store(id), errno);
+}
+
+}  // namespace vtpm::host

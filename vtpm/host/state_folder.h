@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+
+#include "vmgs/base/descriptor.h"
+#include "vmgs/base/result.h"
+#include "vmgs/format/vm_id.h"
+
+namespace vtpm::host {
+
+using vmgs::format::VmId;
+
+// StateFolder knows where everything of this host's VMs lies:
+//   STATE/registry.db        which VMs there are
+//   STATE/lock               held by the vtpmd that owns the folder
+//   STATE/vms/ID/vm.vmgs     a VM's store
+//   STATE/vms/ID/vm.key      the host's key for it, with protection "host"
+//   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
+//   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
+//   RUNTIME/vms/ID/tpm.sock        for programs that speak TPM commands (tcti-swtpm wants this
+//   pair)
+// The state outlives a reboot, the runtime folder need not.
+class StateFolder {
+ public:
+  StateFolder(std::filesystem::path state, std::filesystem::path runtime);
+
+  // lock() makes both folders, with access for their owner only, and claims them for this process
+  // for as long as the descriptor is open. kUnavailable if another vtpmd has them; kIo.
+  [[nodiscard]] base::Result<base::Descriptor> lock() const;
+
+  [[nodiscard]] std::filesystem::path registry() const { return state_ / "registry.db"; }
+
+  [[nodiscard]] std::filesystem::path store(const VmId& id) const { return vm(id) / "vm.vmgs"; }
+
+  [[nodiscard]] std::filesystem::path key(const VmId& id) const { return vm(id) / "vm.key"; }
+
+  [[nodiscard]] std::filesystem::path lease(const VmId& id) const { return vm(id) / "lease"; }
+
+  [[nodiscard]] std::filesystem::path control_socket(const VmId& id) const {
+    return sockets(id) / "tpm.sock.ctrl";
+  }
+
+  [[nodiscard]] std::filesystem::path data_socket(const VmId& id) const {
+    return sockets(id) / "tpm.sock";
+  }
+
+  // prepare() makes the folders of a VM; those that are there stay as they are. kIo.
+  [[nodiscard]] base::Result<void> prepare(const VmId& id) const;
+
+  // remove() removes them and all they hold, and syncs. Nothing there is a success. kIo.
+  [[nodiscard]] base::Result<void> remove(const VmId& id) const;
+
+  // has_store() looks for a VM's store. kIo if that cannot be told.
+  [[nodiscard]] base::Result<bool> has_store(const VmId& id) const;
+
+ private:
+  [[nodiscard]] std::filesystem::path vm(const VmId& id) const;
+  [[nodiscard]] std::filesystem::path sockets(const VmId& id) const;
+
+  std::filesystem::path state_;
+  std::filesystem::path runtime_;
+};
+
+}  // namespace vtpm::host

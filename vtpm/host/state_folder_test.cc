@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/host/state_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/support/temp_folder.h"
+
+namespace vtpm::host {
+namespace {
+
+using base::ErrorCode;
+namespace fs = std::filesystem;
+
+class StateFolderTest : public ::testing::Test {
+ protected:
+  tests::support::TempFolder temp_;
+  StateFolder folder_{temp_ / "state", temp_ / "run"};
+  VmId id_ = *vmgs::format::parse_vm_id("00112233-4455-6677-8899-aabbccddeeff");
+};
+
+TEST_F(StateFolderTest, BelongsToOneProcessAtATime) {
+  auto lock = folder_.lock();
+  ASSERT_TRUE(lock);
+
+  EXPECT_EQ(folder_.lock().error().code, ErrorCode::kUnavailable);
+  *lock = base::Descriptor();
+  lock = folder_.lock();
+  EXPECT_TRUE(lock);
+}
+
+TEST_F(StateFolderTest, IsClosedToOthers) {
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_TRUE(folder_.prepare(id_));
+  for (const auto& path : {temp_ / "state", temp_ / "run", folder_.store(id_).parent_path(),
+                           folder_.control_socket(id_).parent_path()}) {
+    EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_all) << path;
+  }
+}
+
+TEST_F(StateFolderTest, PutsEachVmIntoFoldersOfItsOwn) {
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_TRUE(folder_.prepare(id_));
+  ASSERT_TRUE(folder_.prepare(id_));
+
+  EXPECT_EQ(folder_.store(id_),
+            temp_ / "state" / "vms/00112233-4455-6677-8899-aabbccddeeff/vm.vmgs");
+  EXPECT_EQ(folder_.data_socket(id_).string() + ".ctrl", folder_.control_socket(id_).string());
+}
+
+TEST_F(StateFolderTest, RemovesAllOfAVmAndNothingElse) {
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_TRUE(folder_.prepare(id_));
+  std::ofstream(folder_.store(id_)) << "x";
+  EXPECT_TRUE(*folder_.has_store(id_));
+
+  ASSERT_TRUE(folder_.remove(id_));
+
+  EXPECT_FALSE(*folder_.has_store(id_));
+  EXPECT_TRUE(fs::is_empty(temp_ / "state/vms"));
+  EXPECT_TRUE(fs::is_empty(temp_ / "run/vms"));
+  EXPECT_TRUE(folder_.remove(id_));
+}
+
+TEST_F(StateFolderTest, SaysWhyAFolderCannotBeMade) {
+  std::ofstream(temp_ / "state") << "a file";
+
+  const auto lock = folder_.lock();
+
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().code, ErrorCode::kIo);
+  EXPECT_NE(lock.error().message.find("state"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace vtpm::host

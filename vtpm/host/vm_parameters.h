@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "keybroker/protocol/launch_document.h"
+#include "keybroker/protocol/vm_service.pb.h"
+#include "vmgs/base/result.h"
+#include "vmgs/format/vm_id.h"
+
+namespace vtpm::host {
+
+// VmSpec is a wish to have a VM: what CreateVm asks for, checked.
+struct VmSpec {
+  std::string name;
+
+  // The id was asked for, rather than drawn for this wish.
+  bool id_is_given = false;
+  keybroker::protocol::LaunchDocument document;
+};
+
+// decode_spec() reads a request. Words and hexadecimal become values, defaults are filled in, and
+// the launch document that results passes its own check. `drawn` is the id of a VM for which none
+// is asked. kInvalidArgument, naming the field.
+base::Result<VmSpec> decode_spec(const strongroom::host::v1::CreateVmRequest& request,
+                                 const vmgs::format::VmId& drawn);
+
+// parameters_of() says a launch document in the words of the service, every field that is not
+// absent spelt out.
+strongroom::host::v1::VmParameters parameters_of(
+    const keybroker::protocol::LaunchDocument& document);
+
+// difference() is a sentence about the first parameter in which two documents differ, such as
+// "protection is 'hardware', and 'host' was asked for"; nothing if they do not. Ids are not looked
+// at.
+std::optional<std::string> difference(const keybroker::protocol::LaunchDocument& existing,
+                                      const keybroker::protocol::LaunchDocument& wanted);
+
+}  // namespace vtpm::host

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/host/warmed_parent.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <system_error>
+
+#include "keybroker/protocol/instance.pb.h"
+#include "vtpm/host/frame.h"
+#include "vtpm/host/lease.h"
+
+namespace vtpm::host {
+
+namespace {
+
+namespace instance = strongroom::instance::v1;
+using base::ErrorCode;
+
+tl::unexpected<base::Error> fail_io(const std::string& what, int error) {
+  return base::fail(ErrorCode::kIo, what + ": " + std::generic_category().message(error));
+}
+
+base::Result<void> expect_one_thread() {
+  std::error_code error;
+  std::size_t threads = 0;
+  for (auto task = std::filesystem::directory_iterator("/proc/self/task", error);
+       !error && task != std::filesystem::directory_iterator(); task.increment(error)) {
+    ++threads;
+  }
+  if (threads != 1) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "the warmed parent has " + std::to_string(threads) + " threads, not one");
+  }
+  return {};
+}
+
+class Parent {
+ public:
+  static base::Result<Parent> create(base::Descriptor link);
+
+  // run() is run_warmed_parent().
+  base::Result<std::optional<ChildEnds>> run();
+
+ private:
+  Parent(base::Descriptor link, base::Descriptor deaths, const sigset_t& old_mask)
+      : link_(std::move(link)), deaths_(std::move(deaths)), old_mask_(old_mask) {}
+
+  base::Result<std::optional<ChildEnds>> answer(const instance::ForkRequest& request);
+  base::Result<ChildEnds> become_child(const instance::ForkRequest& request, ChildEnds ends);
+  base::Result<void> report_deaths();
+
+  base::Descriptor link_;
+  base::Descriptor deaths_;  // readable when a child has ended
+  sigset_t old_mask_;
+  FrameReader requests_;
+};
+
+base::Result<Parent> Parent::create(base::Descriptor link) {
+  sigset_t deaths;
+  sigset_t old_mask;
+  sigemptyset(&deaths);
+  sigaddset(&deaths, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &deaths, &old_mask);
+  base::Descriptor descriptor(signalfd(-1, &deaths, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!descriptor.is_open()) {
+    return fail_io("cannot watch children", errno);
+  }
+  return Parent(std::move(link), std::move(descriptor), old_mask);
+}
+
+base::Result<std::optional<ChildEnds>> Parent::run() {
+  for (;;) {
+    std::array<pollfd, 2> events{{{link_.number(), POLLIN, 0}, {deaths_.number(), POLLIN, 0}}};
+    if (poll(events.data(), events.size(), -1) < 0 && errno != EINTR) {
+      return fail_io("cannot wait", errno);
+    }
+    if (events[1].revents != 0) {
+      TRY(report_deaths());
+    }
+    if (events[0].revents == 0) {
+      continue;
+    }
+    TRY_ASSIGN(open, requests_.receive(link_.number()));
+    if (!open) {
+      return std::optional<ChildEnds>();
+    }
+    instance::ForkRequest request;
+    for (;;) {
+      TRY_ASSIGN(complete, requests_.next(request));
+      if (!complete) {
+        break;
+      }
+      TRY_ASSIGN(child, answer(request));
+      if (child) {
+        return child;
+      }
+    }
+  }
+}
+
+base::Result<std::optional<ChildEnds>> Parent::answer(const instance::ForkRequest& request) {
+  auto received = requests_.take_descriptors();
+  if (received.size() != kMaxFrameDescriptors) {
+    return base::fail(ErrorCode::kCorrupt, "a fork request came with " +
+                                               std::to_string(received.size()) + " descriptors");
+  }
+  ChildEnds ends{std::move(received[0]), std::move(received[1]), std::move(received[2]),
+                 std::move(received[3])};
+  instance::FromParent reply;
+  const pid_t pid = fork();
+  if (pid == 0) {
+    TRY_ASSIGN(child, become_child(request, std::move(ends)));
+    return std::optional<ChildEnds>(std::move(child));
+  }
+  if (pid > 0) {
+    reply.mutable_forked()->set_serial(request.serial());
+    reply.mutable_forked()->set_pid(pid);
+  } else {
+    reply.mutable_fork_failed()->set_serial(request.serial());
+    reply.mutable_fork_failed()->set_reason("cannot fork: " +
+                                            std::generic_category().message(errno));
+  }
+  // The parent's copies of the descriptors end here: its next child must not have them.
+  TRY(send_frame(link_.number(), reply));
+  return std::optional<ChildEnds>();
+}
+
+base::Result<ChildEnds> Parent::become_child(const instance::ForkRequest& request, ChildEnds ends) {
+  sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
+  prctl(PR_SET_NAME, request.process_name().c_str());
+  TRY(sign_lease(ends.lease));
+  return ends;
+}
+
+base::Result<void> Parent::report_deaths() {
+  signalfd_siginfo ignored{};
+  while (read(deaths_.number(), &ignored, sizeof(ignored)) > 0) {
+  }
+  // One signal may stand for several deaths.
+  int status = 0;
+  for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
+    instance::FromParent report;
+    auto& ended = *report.mutable_ended();
+    ended.set_pid(pid);
+    if (WIFSIGNALED(status)) {
+      ended.set_signal(WTERMSIG(status));
+    } else {
+      ended.set_exit_status(WEXITSTATUS(status));
+    }
+    TRY(send_frame(link_.number(), report));
+  }
+  return {};
+}
+
+}  // namespace
+
+base::Result<std::optional<ChildEnds>> run_warmed_parent(base::Descriptor link) {
+  TRY(expect_one_thread());
+  // In a child, what this object owns of the parent's is closed on the way out.
+  TRY_ASSIGN(parent, Parent::create(std::move(link)));
+  return parent.run();
+}
+
+base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& program) {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return fail_io("cannot make a socket pair", errno);
+  }
+  base::Descriptor ours(ends[0]);
+  const base::Descriptor theirs(ends[1]);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, theirs.number(), kParentLinkNumber);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kParentLinkNumber + 1);
+  // A signal that vtpmd blocks or ignores is not blocked or ignored there.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+
+  std::string path = program.string();
+  std::string verb = "--warmed-parent";
+  std::array<char*, 3> argv{path.data(), verb.data(), nullptr};
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error == ENOENT || error == EACCES || error == ENOEXEC) {
+    return base::fail(ErrorCode::kNotFound,
+                      "cannot execute " + path + ": " + std::generic_category().message(error));
+  }
+  if (error != 0) {
+    return fail_io("cannot start " + path, error);
+  }
+  return WarmedParent{pid, std::move(ours)};
+}
+
+base::Result<void> request_fork(const WarmedParent& parent, std::uint64_t serial,
+                                const std::string& process_name, const ChildEnds& ends) {
+  instance::ForkRequest request;
+  request.set_serial(serial);
+  request.set_process_name(process_name);
+  const std::array<int, kMaxFrameDescriptors> descriptors{ends.link.number(), ends.control.number(),
+                                                          ends.data.number(), ends.lease.number()};
+  return send_frame(parent.link.number(), request, descriptors);
+}
+
+}  // namespace vtpm::host

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "vmgs/base/descriptor.h"
+#include "vmgs/base/result.h"
+
+namespace vtpm::host {
+
+// The warmed parent is a small process with one thread that has done once what every TPM would have
+// to do, and forks an instance per VM. No TPM is alive in it (its children would draw the same
+// random numbers) and no secret is in it: what an instance has to know, it learns over a link of
+// its own. vtpmd starts it as `PROGRAM --warmed-parent`, so it is small and it is the real program
+// or the simulator's, as the configuration says.
+
+// The link to vtpmd has this number in the warmed parent.
+inline constexpr int kParentLinkNumber = 3;
+
+// What a new instance begins with.
+struct ChildEnds {
+  base::Descriptor link;     // to vtpmd; closed by it when it ends
+  base::Descriptor control;  // listens for the hypervisor
+  base::Descriptor data;     // listens for programs that speak TPM commands
+  base::Descriptor lease;    // held, signed, for as long as the instance lives
+};
+
+// run_warmed_parent() forks on request until vtpmd closes the link, and then returns nothing. In
+// each child it returns what the child begins with, and nothing of the parent's is left there. The
+// process must have one thread. kInvalidArgument if it has more; kCorrupt if the link brings
+// something else than requests; kIo.
+base::Result<std::optional<ChildEnds>> run_warmed_parent(base::Descriptor link);
+
+// WarmedParent is that process as vtpmd has it.
+struct WarmedParent {
+  pid_t pid;
+  base::Descriptor link;
+};
+
+// start_warmed_parent() starts `program`, which inherits its standard streams and nothing else.
+// kNotFound if it cannot be executed; kIo.
+base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& program);
+
+// request_fork() asks for an instance. The answer comes over the parent's link. kUnavailable if the
+// parent is gone.
+base::Result<void> request_fork(const WarmedParent& parent, std::uint64_t serial,
+                                const std::string& process_name, const ChildEnds& ends);
+
+}  // namespace vtpm::host
