@@ -7,14 +7,21 @@ namespace vtpm::boot {
 
 using engine::BlobKind;
 
+base::Result<void> IncomingStore::expect_open() const {
+  return closed_ ? base::fail(base::ErrorCode::kDenied, "the store was closed")
+                 : base::Result<void>();
+}
+
 base::Result<std::optional<base::SecretBytes>> IncomingStore::load(BlobKind kind) {
+  TRY(expect_open());
   if (!store_) {
-    return std::optional<base::SecretBytes>{};
+    return std::optional<base::SecretBytes>();
   }
   return store_->load(kind);
 }
 
 base::Result<void> IncomingStore::store(BlobKind kind, base::ByteView blob) {
+  TRY(expect_open());
   if (store_) {
     return store_->store(kind, blob);
   }
@@ -22,17 +29,23 @@ base::Result<void> IncomingStore::store(BlobKind kind, base::ByteView blob) {
     return base::fail(base::ErrorCode::kDenied, "the permanent state has to arrive first");
   }
   if (may_create_ && !std::filesystem::exists(settings_.path)) {
-    TRY_ASSIGN(made, StateStore::create(settings_, blob));
+    TRY_ASSIGN(made, StateStore::create(settings_, protector_, blob));
     store_ = std::move(made);
     return {};
   }
-  TRY_ASSIGN(opened, StateStore::open(settings_));
+  TRY_ASSIGN(opened, StateStore::open(settings_, protector_));
   store_ = std::move(opened);
   return store_->store(kind, blob);
 }
 
 base::Result<void> IncomingStore::remove(BlobKind kind) {
+  TRY(expect_open());
   return store_ ? store_->remove(kind) : base::Result<void>();
+}
+
+base::Result<void> IncomingStore::close() {
+  closed_ = true;
+  return store_ ? store_->close() : base::Result<void>();
 }
 
 }  // namespace vtpm::boot

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "vtpm/boot/protector.h"
 #include "vtpm/boot/state_store.h"
 #include "vtpm/boot/store_settings.h"
 #include "vtpm/engine/nv_store.h"
@@ -16,11 +17,9 @@ namespace vtpm::boot {
 class IncomingStore final : public engine::NvStore {
  public:
   // `may_create` says that a store which is not there is made around the state that arrives.
-  IncomingStore(StoreSettings settings, bool may_create)
-      : settings_(std::move(settings)), may_create_(may_create) {}
-
-  // arrived() is the store once there is one.
-  [[nodiscard]] StateStore* arrived() const { return store_.get(); }
+  // `protector` outlives this.
+  IncomingStore(StoreSettings settings, Protector& protector, bool may_create)
+      : settings_(std::move(settings)), protector_(protector), may_create_(may_create) {}
 
   // Nothing as long as nothing has arrived.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
@@ -29,10 +28,17 @@ class IncomingStore final : public engine::NvStore {
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 
+  // close() is that of StateStore; what has not arrived is not waited for any more.
+  base::Result<void> close();
+
  private:
-  StoreSettings settings_;
-  bool may_create_;
+  base::Result<void> expect_open() const;
+
+  const StoreSettings settings_;
+  Protector& protector_;
+  const bool may_create_;
   std::unique_ptr<StateStore> store_;
+  bool closed_ = false;
 };
 
 }  // namespace vtpm::boot

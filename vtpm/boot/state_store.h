@@ -3,15 +3,15 @@
 
 #include <memory>
 #include <optional>
-#include <vector>
 
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/storage/container.h"
-#include "vmgs/volume/finding.h"
+#include "vmgs/volume/transaction.h"
 #include "vmgs/volume/volume.h"
+#include "vtpm/boot/protector.h"
 #include "vtpm/boot/store_settings.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/state/volume_nv_store.h"
@@ -22,29 +22,29 @@ namespace vtpm::boot {
 // and the TPM's blobs in it, in the order that a start needs. One owner, one thread at a time.
 class StateStore final : public engine::NvStore {
  public:
-  // open() opens what is there: lock, headers, the key by the settings' protection, the newest
-  // whole state, recovery, and for kHardware a new root key sealed to the machine as it is now. The
-  // TPM state is read once, so a store without one, or with somebody else's, is refused here.
+  // open() opens what is there: lock, headers, the key by the protector, the newest whole state,
+  // recovery, and a new root key where the mode has it so. The TPM state is read once, so a store
+  // without one, or with somebody else's, is refused here. `protector` outlives the store.
   //
   // kNotFound if there is no file, or a blank one; kUnavailable if another process has it; kDenied
   // where protection, VM or machine are not those it was made for, and for a state edited without
   // the key; kAuthentication for a wrong key; kCorrupt; kIo. Nothing is ever made new here, and
   // nothing is written before the state has been chosen and read.
-  static base::Result<std::unique_ptr<StateStore>> open(StoreSettings settings);
+  static base::Result<std::unique_ptr<StateStore>> open(StoreSettings settings,
+                                                        Protector& protector);
 
   // create() makes the store of a new VM around the permanent state of its TPM, and opens it. It
   // gets its name, or on a block device its header, only when all of it is durable, so a crash
-  // leaves nothing or a whole store; what a crashed attempt left is removed. For kHost the key file
-  // is made first, or read if an earlier attempt got that far. kDenied if there is a store already.
+  // leaves nothing or a whole store; what a crashed attempt left is removed. kDenied if there is a
+  // store already.
   static base::Result<std::unique_ptr<StateStore>> create(StoreSettings settings,
+                                                          Protector& protector,
                                                           base::ByteView permanent_state);
 
   // vm_id() is whose state this is.
   [[nodiscard]] const vmgs::format::VmId& vm_id() const { return vm_id_; }
 
-  // findings() says what was out of the ordinary when it was opened.
-  [[nodiscard]] const std::vector<vmgs::volume::Finding>& findings() const { return findings_; }
-
+  // volume() is what is open; not after close().
   [[nodiscard]] const vmgs::volume::Volume& volume() const { return *volume_; }
 
   // load() of the permanent state happens at each power-on. It makes sure that the path still leads
@@ -53,31 +53,34 @@ class StateStore final : public engine::NvStore {
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 
-  // close() is an orderly end: every other reader can open the store afterwards.
+  // close() is an orderly end: it lets go of the file, and every other reader can open it. There is
+  // no state here afterwards, and every call but another close() is kDenied. kDenied if another
+  // file has taken the path.
   base::Result<void> close();
 
  private:
-  explicit StateStore(StoreSettings settings) : settings_(std::move(settings)) {}
+  StateStore(StoreSettings settings, Protector& protector)
+      : settings_(std::move(settings)), protector_(protector) {}
 
   base::Result<void> open_container();
-  base::Result<void> unlock();
   base::Result<void> find_vm_id();
-  base::Result<std::optional<vmgs::format::Record>> next_record();
-  base::Result<void> rotate(const vmgs::format::Record& record);
+  base::Result<std::optional<vmgs::format::Record>> record_of_boot() const;
   base::Result<void> make(base::ByteView permanent_state);
-  base::Result<void> serve(vmgs::storage::Container container, vmgs::volume::Volume volume);
+  base::Result<void> make_in_place(Protector::Beginning beginning,
+                                   const vmgs::volume::Transaction& first);
+  base::Result<void> make_new_file(Protector::Beginning beginning,
+                                   const vmgs::volume::Transaction& first);
+  base::Result<void> expect_open() const;
+  void let_go();
 
-  StoreSettings settings_;
+  const StoreSettings settings_;
+  Protector& protector_;
   vmgs::format::VmId vm_id_;
   std::optional<vmgs::storage::Container> container_;
   std::optional<vmgs::volume::Volume> volume_;
   std::optional<state::VolumeNvStore> blobs_;
-  std::optional<sealing::Unsealed> unsealed_;  // until rotated
-  std::vector<vmgs::volume::Finding> findings_;
-  bool failed_ = false;
+  bool failed_ = false;  // a commit did
+  bool closed_ = false;
 };
-
-// manufacture() makes a new TPM in memory and gives its permanent state. No engine may be alive.
-base::Result<base::SecretBytes> manufacture();
 
 }  // namespace vtpm::boot

@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
 
 #include "tests/support/error_code.h"
 #include "tests/support/fake_tee.h"
@@ -12,12 +16,14 @@
 #include "vmgs/storage/file.h"
 #include "vmgs/volume/volume.h"
 #include "vtpm/boot/incoming_store.h"
+#include "vtpm/boot/manufacture.h"
 
 namespace vtpm::boot {
 namespace {
 
 using base::ErrorCode;
 using engine::BlobKind;
+using tests::support::error_code;
 using tests::support::FakeTee;
 using vmgs::format::FileId;
 
@@ -27,30 +33,66 @@ vmgs::format::VmId vm(unsigned char number) {
   return id;
 }
 
+// A TEE that derives another key every time.
+class FickleTee final : public tee::Tee {
+ public:
+  base::Result<tee::Evidence> report(const tee::ReportData& report_data) override {
+    return steady_.report(report_data);
+  }
+
+  base::Result<tee::OwnReport> own_report() override { return steady_.own_report(); }
+
+  base::Result<base::Secret<32>> derive_key(const tee::KeyBinding&) override {
+    ++derived_;
+    return base::Secret<32>::filled_by([this](std::span<std::byte, 32> out) {
+      std::fill(out.begin(), out.end(), std::byte{derived_});
+      return base::Result<void>();
+    });
+  }
+
+ private:
+  FakeTee steady_ = FakeTee::snp();
+  unsigned char derived_ = 0;
+};
+
 class StateStoreTest : public testing::Test {
  protected:
+  // A VM's store and what keeps its key.
+  struct Kept {
+    StoreSettings settings;
+    std::shared_ptr<Protector> protector;
+  };
+
   StateStoreTest() : tee_(FakeTee::snp()), permanent_(*manufacture()) {}
 
-  [[nodiscard]] StoreSettings host() const {
+  [[nodiscard]] StoreSettings at(const std::string& name) const {
     StoreSettings settings;
-    settings.path = folder_ / "vm.vmgs";
-    settings.key_file = folder_ / "vm.vmgs.key";
+    settings.path = folder_ / name;
     return settings;
   }
 
-  [[nodiscard]] StoreSettings hardware(unsigned char number = 1) {
-    StoreSettings settings;
-    settings.path = folder_ / "vm.vmgs";
+  [[nodiscard]] Kept host(const std::string& key = "vm.vmgs.key") const {
+    return {at("vm.vmgs"), host_key_protector(folder_ / key, sealing::KeyFileKind::kFile)};
+  }
+
+  [[nodiscard]] Kept hardware(unsigned char number = 1) {
+    auto settings = at("vm.vmgs");
     settings.vm_id = vm(number);
-    settings.protection = Protection::kHardware;
-    settings.tee = &tee_;
-    return settings;
+    return {settings, sealed_keys_protector(tee_, vm(number), sealing::TcbGrace::kOver)};
   }
 
-  [[nodiscard]] StoreSettings none() const {
-    auto settings = host();
-    settings.protection = Protection::kNone;
-    return settings;
+  [[nodiscard]] Kept none() const { return {at("vm.vmgs"), no_protector()}; }
+
+  static base::Result<std::unique_ptr<StateStore>> create(const Kept& kept, base::ByteView state) {
+    return StateStore::create(kept.settings, *kept.protector, state);
+  }
+
+  base::Result<std::unique_ptr<StateStore>> create(const Kept& kept) const {
+    return create(kept, permanent_.expose());
+  }
+
+  static base::Result<std::unique_ptr<StateStore>> open(const Kept& kept) {
+    return StateStore::open(kept.settings, *kept.protector);
   }
 
   [[nodiscard]] std::string permanent_hex() const { return base::to_hex(permanent_.expose()); }
@@ -78,26 +120,27 @@ class StateStoreTest : public testing::Test {
 };
 
 TEST_F(StateStoreTest, KeepsATpmOverRestartsUnderEachProtection) {
-  for (const auto& settings : {host(), hardware(), none()}) {
+  for (const auto& kept : {host(), hardware(), none()}) {
     {
-      auto store = StateStore::create(settings, permanent_.expose());
+      auto store = create(kept);
       ASSERT_TRUE(store) << store.error().message;
       EXPECT_EQ(loaded(**store), permanent_hex());
       ASSERT_TRUE((*store)->store(BlobKind::kPermanent, base::bytes_of("second state")));
       ASSERT_TRUE((*store)->close());
     }
     for (int restart = 0; restart < 3; ++restart) {
-      auto store = StateStore::open(settings);
+      auto store = open(kept);
       ASSERT_TRUE(store) << store.error().message;
       EXPECT_EQ(loaded(**store), base::to_hex(base::bytes_of("second state")));
-      EXPECT_TRUE((*store)->findings().empty());
+      EXPECT_TRUE((*store)->volume().findings().empty());
     }
-    std::filesystem::remove(settings.path);
+    std::filesystem::remove(kept.settings.path);
   }
 }
 
 TEST_F(StateStoreTest, ANewStoreIsWholeInItsFirstGeneration) {
-  const auto store = *StateStore::create(hardware(), permanent_.expose());
+  const auto kept = hardware();
+  const auto store = *create(kept);
 
   EXPECT_EQ(store->volume().commit_sequence(), 1U);
   for (const auto id :
@@ -107,86 +150,120 @@ TEST_F(StateStoreTest, ANewStoreIsWholeInItsFirstGeneration) {
 }
 
 TEST_F(StateStoreTest, CreateNeverTouchesWhatIsThere) {
-  ASSERT_TRUE(StateStore::create(host(), permanent_.expose()));
+  const auto kept = host();
+  ASSERT_TRUE(create(kept));
 
-  EXPECT_EQ(StateStore::create(host(), base::bytes_of("another")).error().code, ErrorCode::kDenied);
+  EXPECT_EQ(error_code(create(kept, base::bytes_of("another"))), ErrorCode::kDenied);
 
   std::ofstream(folder_ / "other.vmgs") << std::string(65536, 'x');
-  auto other = host();
-  other.path = folder_ / "other.vmgs";
-  EXPECT_FALSE(StateStore::create(other, permanent_.expose()));
-  EXPECT_EQ(loaded(**StateStore::open(host())), permanent_hex());
+  const Kept other{at("other.vmgs"), no_protector()};
+  EXPECT_FALSE(create(other));
+  EXPECT_EQ(loaded(**open(kept)), permanent_hex());
 }
 
 TEST_F(StateStoreTest, TakesABlankFileThatWasLaidOutBeforehand) {
-  const auto settings = host();
-  ASSERT_TRUE(vmgs::storage::FileDevice::create_preallocated(settings.path, 1 << 20));
+  const auto kept = host();
+  ASSERT_TRUE(vmgs::storage::FileDevice::create_preallocated(kept.settings.path, 1 << 20));
 
-  ASSERT_TRUE(StateStore::create(settings, permanent_.expose()));
+  ASSERT_TRUE(create(kept));
 
-  EXPECT_EQ(std::filesystem::file_size(settings.path), 1U << 20);
-  EXPECT_EQ(loaded(**StateStore::open(settings)), permanent_hex());
+  EXPECT_EQ(std::filesystem::file_size(kept.settings.path), 1U << 20);
+  EXPECT_EQ(loaded(**open(kept)), permanent_hex());
 }
 
 TEST_F(StateStoreTest, ACrashedCreationLeavesNothingInTheWay) {
   // What is left when the power goes while the file is made: half of it under its temporary name,
   // and the key, which comes first.
   std::ofstream(folder_ / "vm.vmgs.creating") << "half";
-  ASSERT_TRUE(sealing::make_host_key(host().key_file));
+  ASSERT_TRUE(sealing::make_host_key(folder_ / "vm.vmgs.key"));
+  const auto kept = host();
 
-  EXPECT_EQ(StateStore::open(host()).error().code, ErrorCode::kNotFound);
-  ASSERT_TRUE(StateStore::create(host(), permanent_.expose()));
+  EXPECT_EQ(error_code(open(kept)), ErrorCode::kNotFound);
+  ASSERT_TRUE(create(kept));
 
   EXPECT_EQ(file_names(), (std::vector<std::string>{"vm.vmgs", "vm.vmgs.key"}));
 }
 
-TEST_F(StateStoreTest, AStoreWithoutTpmStateIsNeverFilled) {
-  const auto settings = none();
-  {
-    auto container = *vmgs::storage::create_container(settings.path, {});
-    ASSERT_TRUE(vmgs::volume::Volume::format(*container.device, container.spacing, std::nullopt));
-  }
-  auto with_id = settings;
-  with_id.vm_id = vm(1);
+TEST_F(StateStoreTest, TwoDoNotMakeTheSameStoreAtOnce) {
+  const auto other =
+      vmgs::storage::FileDevice::create_preallocated(folder_ / "vm.vmgs.creating", 1 << 20);
+  ASSERT_TRUE(other);
 
-  const auto store = StateStore::open(with_id);
-
-  ASSERT_FALSE(store);
-  EXPECT_EQ(store.error().code, ErrorCode::kNotFound);
-  EXPECT_NE(store.error().message.find("never made anew"), std::string::npos);
+  EXPECT_EQ(error_code(create(host())), ErrorCode::kUnavailable);
 }
 
-TEST_F(StateStoreTest, ProtectionIsNeverTakenDown) {
-  ASSERT_TRUE(StateStore::create(none(), permanent_.expose()));
-  EXPECT_EQ(StateStore::open(host()).error().code, ErrorCode::kDenied);
-  EXPECT_EQ(StateStore::open(hardware()).error().code, ErrorCode::kDenied);
+TEST_F(StateStoreTest, AStoreWithoutTpmStateIsNeverFilled) {
+  auto kept = none();
+  kept.settings.vm_id = vm(1);
+  {
+    auto container = *vmgs::storage::create_container(kept.settings.path, {});
+    ASSERT_TRUE(vmgs::volume::Volume::format(*container.device, container.spacing, std::nullopt));
+  }
 
-  std::filesystem::remove(host().path);
-  ASSERT_TRUE(StateStore::create(host(), permanent_.expose()));
-  EXPECT_EQ(StateStore::open(none()).error().code, ErrorCode::kDenied);
+  const auto store = open(kept);
+
+  ASSERT_EQ(error_code(store), ErrorCode::kNotFound);
+  EXPECT_NE(store.error().message.find("never made anew"), std::string::npos);
+  EXPECT_EQ(error_code(create(kept)), ErrorCode::kDenied);
+}
+
+TEST_F(StateStoreTest, NamesTheTpmOfAnotherMakerAndLeavesItAlone) {
+  auto kept = none();
+  kept.settings.vm_id = vm(1);
+  {
+    auto container = *vmgs::storage::create_container(kept.settings.path, {});
+    base::Bytes image(32768);
+    image[0] = std::byte{1};
+    vmgs::volume::Transaction first;
+    first.put(FileId::kTpmNvram, image);
+    ASSERT_TRUE(
+        vmgs::volume::Volume::format(*container.device, container.spacing, std::nullopt, first));
+  }
+
+  const auto store = open(kept);
+
+  ASSERT_EQ(error_code(store), ErrorCode::kDenied);
+  EXPECT_NE(store.error().message.find("OpenHCL"), std::string::npos) << store.error().message;
+}
+
+TEST_F(StateStoreTest, ProtectionIsNeverTakenDownNorPutOn) {
+  ASSERT_TRUE(create(none()));
+  EXPECT_EQ(error_code(open(host())), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(open(hardware())), ErrorCode::kDenied);
+
+  std::filesystem::remove(at("vm.vmgs").path);
+  ASSERT_TRUE(create(host()));
+  EXPECT_EQ(error_code(open(none())), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(open(hardware())), ErrorCode::kDenied);
+
+  std::filesystem::remove(at("vm.vmgs").path);
+  ASSERT_TRUE(create(hardware()));
+  EXPECT_EQ(error_code(open(none())), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(open(host())), ErrorCode::kDenied);
 }
 
 TEST_F(StateStoreTest, TheWrongKeyFileOpensNothing) {
-  ASSERT_TRUE(StateStore::create(host(), permanent_.expose()));
-  auto other = host();
-  other.key_file = folder_ / "other.key";
-  EXPECT_EQ(StateStore::open(other).error().code, ErrorCode::kNotFound);
-  ASSERT_TRUE(sealing::make_host_key(other.key_file));
+  ASSERT_TRUE(create(host()));
+  const auto other = host("other.key");
+  EXPECT_EQ(error_code(open(other)), ErrorCode::kNotFound);
+  ASSERT_TRUE(sealing::make_host_key(folder_ / "other.key"));
 
-  EXPECT_EQ(StateStore::open(other).error().code, ErrorCode::kAuthentication);
+  EXPECT_EQ(error_code(open(other)), ErrorCode::kAuthentication);
 }
 
 TEST_F(StateStoreTest, AnInUseStoreIsRefused) {
-  const auto first = *StateStore::create(host(), permanent_.expose());
+  const auto kept = host();
+  const auto first = *create(kept);
 
-  EXPECT_EQ(StateStore::open(host()).error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(open(kept)), ErrorCode::kUnavailable);
 }
 
 TEST_F(StateStoreTest, EachStartRotatesTheHardwareKeyAndTheBootId) {
-  { ASSERT_TRUE(StateStore::create(hardware(), permanent_.expose())); }
+  const auto kept = hardware();
+  { ASSERT_TRUE(create(kept)); }
   std::vector<std::string> seen;
   for (int start = 0; start < 3; ++start) {
-    const auto store = *StateStore::open(hardware());
+    const auto store = *open(kept);
     seen.push_back(base::to_hex(store->volume().read(FileId::kSealedKeys)->expose()));
     seen.push_back(base::to_hex(store->volume().read(FileId::kRecord)->expose()));
   }
@@ -194,23 +271,54 @@ TEST_F(StateStoreTest, EachStartRotatesTheHardwareKeyAndTheBootId) {
   EXPECT_EQ(std::unique(seen.begin(), seen.end()), seen.end());
 }
 
+TEST_F(StateStoreTest, NothingDependsOnAKeyThatWasNotProvenToOpenAgain) {
+  FickleTee fickle;
+  auto kept = hardware();
+  kept.protector = sealed_keys_protector(fickle, vm(1), sealing::TcbGrace::kOver);
+
+  EXPECT_EQ(error_code(create(kept)), ErrorCode::kAuthentication);
+  EXPECT_TRUE(file_names().empty());
+}
+
+TEST_F(StateStoreTest, ARecordOfAnotherVmIsRefused) {
+  const auto kept = host();
+  { ASSERT_TRUE(create(kept)); }
+  {
+    auto container = *vmgs::storage::open_container(
+        kept.settings.path, {.access = vmgs::storage::Access::kReadWrite, .spacing = {}});
+    auto volume = *vmgs::volume::Volume::open(*container.device, container.spacing);
+    auto key = *sealing::read_host_key(folder_ / "vm.vmgs.key");
+    ASSERT_TRUE(volume.unlock(vmgs::volume::fixed_key(std::move(key))));
+    vmgs::format::Record record;
+    record.vm_id = vm(9);
+    const auto bytes = vmgs::format::encode_record(record);
+    vmgs::volume::Transaction change;
+    change.put(FileId::kRecord, bytes);
+    ASSERT_TRUE(volume.commit(change));
+  }
+
+  const auto store = open(kept);
+
+  ASSERT_EQ(error_code(store), ErrorCode::kDenied);
+  EXPECT_NE(store.error().message.find("RECORD (49)"), std::string::npos);
+}
+
 TEST_F(StateStoreTest, AnotherVmOfTheSameImageAndChipIsRefused) {
-  { ASSERT_TRUE(StateStore::create(hardware(), permanent_.expose())); }
+  { ASSERT_TRUE(create(hardware())); }
 
   // The same machine and measurement, another launch document.
   tee_.machine.launch_digest.bytes.fill(std::byte{0xEE});
-  const auto other_launch = StateStore::open(hardware());
-  ASSERT_FALSE(other_launch);
-  EXPECT_EQ(other_launch.error().code, ErrorCode::kDenied);
+  const auto other_launch = open(hardware());
+  ASSERT_EQ(error_code(other_launch), ErrorCode::kDenied);
   EXPECT_NE(other_launch.error().message.find("launch"), std::string::npos)
       << other_launch.error().message;
 }
 
 TEST_F(StateStoreTest, AnotherImageIsToldWhatWouldOpenTheStore) {
-  { ASSERT_TRUE(StateStore::create(hardware(), permanent_.expose())); }
+  { ASSERT_TRUE(create(hardware())); }
 
   tee_.machine.measurement.fill(std::byte{0x44});
-  const auto store = StateStore::open(hardware());
+  const auto store = open(hardware());
 
   ASSERT_FALSE(store);
   EXPECT_NE(store.error().message.find("measurement"), std::string::npos) << store.error().message;
@@ -218,40 +326,72 @@ TEST_F(StateStoreTest, AnotherImageIsToldWhatWouldOpenTheStore) {
 
 TEST_F(StateStoreTest, AnOrdinaryVmIsKnownByItsStore) {
   vmgs::format::VmId id;
-  { id = (*StateStore::create(host(), permanent_.expose()))->vm_id(); }
+  { id = (*create(host()))->vm_id(); }
   EXPECT_NE(id, vmgs::format::VmId{});
 
-  EXPECT_EQ((*StateStore::open(host()))->vm_id(), id);
+  EXPECT_EQ((*open(host()))->vm_id(), id);
   auto other = host();
-  other.vm_id = vm(9);
-  EXPECT_EQ(StateStore::open(other).error().code, ErrorCode::kDenied);
+  other.settings.vm_id = vm(9);
+  EXPECT_EQ(error_code(open(other)), ErrorCode::kDenied);
 }
 
-TEST_F(StateStoreTest, AFileSwappedUnderneathIsNoticedAtPowerOn) {
-  const auto store = *StateStore::create(host(), permanent_.expose());
-  std::filesystem::rename(host().path, folder_ / "away");
-  std::filesystem::copy_file(folder_ / "away", host().path);
+TEST_F(StateStoreTest, AFileSwappedUnderneathIsNoticedAtPowerOnAndAtClose) {
+  const auto kept = host();
+  const auto store = *create(kept);
+  std::filesystem::rename(kept.settings.path, folder_ / "away");
+  std::filesystem::copy_file(folder_ / "away", kept.settings.path);
 
-  EXPECT_EQ(store->load(BlobKind::kPermanent).error().code, ErrorCode::kDenied);
-  EXPECT_FALSE(store->close());
+  EXPECT_EQ(error_code(store->load(BlobKind::kPermanent)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->close()), ErrorCode::kDenied);
 }
 
 TEST_F(StateStoreTest, NothingIsWrittenBeforeTheStateWasRead) {
-  { ASSERT_TRUE(StateStore::create(hardware(), permanent_.expose())); }
+  const auto kept = hardware();
+  { ASSERT_TRUE(create(kept)); }
   const auto bytes_of_file = [&] {
-    std::ifstream file(hardware().path, std::ios::binary);
+    std::ifstream file(kept.settings.path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
   };
   const auto before = bytes_of_file();
 
   tee_.machine.measurement.fill(std::byte{0x44});
-  ASSERT_FALSE(StateStore::open(hardware()));
+  ASSERT_FALSE(open(hardware()));
 
   EXPECT_EQ(bytes_of_file(), before);
 }
 
+TEST_F(StateStoreTest, APowerOnAfterAFailedCommitOpensTheStoreAnew) {
+  const auto kept = hardware();
+  const auto store = *create(kept);
+  const auto protector_before = store->volume().read(FileId::kSealedKeys);
+  const base::Bytes too_large(8U << 20, std::byte{1});
+  ASSERT_FALSE(store->store(BlobKind::kPermanent, too_large));
+
+  EXPECT_EQ(loaded(*store), permanent_hex());
+  const auto protector_after = store->volume().read(FileId::kSealedKeys);
+  EXPECT_FALSE(std::ranges::equal(protector_before->expose(), protector_after->expose()))
+      << "opening rotates";
+  EXPECT_TRUE(store->store(BlobKind::kPermanent, base::bytes_of("later")));
+  EXPECT_EQ(loaded(*store), base::to_hex(base::bytes_of("later")));
+}
+
+TEST_F(StateStoreTest, AClosedStoreLetsGoOfItsFileAndAnswersNothing) {
+  const auto kept = host();
+  const auto store = *create(kept);
+
+  ASSERT_TRUE(store->close());
+  ASSERT_TRUE(store->close());
+
+  EXPECT_EQ(error_code(store->load(BlobKind::kPermanent)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->store(BlobKind::kPermanent, base::bytes_of("x"))),
+            ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->remove(BlobKind::kVolatile)), ErrorCode::kDenied);
+  EXPECT_TRUE(open(kept));
+}
+
 TEST_F(StateStoreTest, AnIncomingStateMakesItsStoreWhenItArrives) {
-  IncomingStore incoming(host(), true);
+  const auto kept = host();
+  IncomingStore incoming(kept.settings, *kept.protector, true);
   EXPECT_EQ(loaded(incoming), "none");
   EXPECT_TRUE(file_names().empty());
   EXPECT_FALSE(incoming.store(BlobKind::kVolatile, base::bytes_of("too early")));
@@ -260,15 +400,39 @@ TEST_F(StateStoreTest, AnIncomingStateMakesItsStoreWhenItArrives) {
   ASSERT_TRUE(incoming.store(BlobKind::kVolatile, base::bytes_of("running")));
 
   EXPECT_EQ(loaded(incoming), permanent_hex());
-  ASSERT_NE(incoming.arrived(), nullptr);
-  EXPECT_TRUE(incoming.arrived()->close());
+  EXPECT_TRUE(incoming.close());
+  EXPECT_EQ(error_code(incoming.load(BlobKind::kPermanent)), ErrorCode::kDenied);
+  EXPECT_EQ(loaded(**open(kept)), permanent_hex());
 }
 
-TEST_F(StateStoreTest, AnIncomingStateReplacesNothingUnasked) {
-  IncomingStore incoming(host(), false);
+TEST_F(StateStoreTest, AnIncomingStateReplacesTheOneThatIsThere) {
+  const auto kept = host();
+  { ASSERT_TRUE(create(kept)); }
+  IncomingStore incoming(kept.settings, *kept.protector, true);
+  EXPECT_TRUE(open(kept)) << "it takes no lock before the state arrives";
 
-  EXPECT_EQ(incoming.store(BlobKind::kPermanent, permanent_.expose()).error().code,
+  ASSERT_TRUE(incoming.store(BlobKind::kPermanent, base::bytes_of("arrived")));
+
+  EXPECT_EQ(loaded(incoming), base::to_hex(base::bytes_of("arrived")));
+}
+
+TEST_F(StateStoreTest, AnIncomingStateMakesNothingUnasked) {
+  const auto kept = host();
+  IncomingStore incoming(kept.settings, *kept.protector, false);
+
+  EXPECT_EQ(error_code(incoming.store(BlobKind::kPermanent, permanent_.expose())),
             ErrorCode::kNotFound);
+  EXPECT_TRUE(file_names().empty());
+}
+
+TEST_F(StateStoreTest, AnIncomingStateThatNeverCameLeavesNothing) {
+  const auto kept = host();
+  IncomingStore incoming(kept.settings, *kept.protector, true);
+
+  EXPECT_TRUE(incoming.close());
+
+  EXPECT_EQ(error_code(incoming.store(BlobKind::kPermanent, permanent_.expose())),
+            ErrorCode::kDenied);
   EXPECT_TRUE(file_names().empty());
 }
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "vmgs/format/file_id.h"
+#include "vtpm/boot/protector.h"
+
+namespace vtpm::boot {
+
+using keybroker::protocol::Protection;
+using vmgs::format::FileId;
+using vmgs::volume::Volume;
+
+namespace {
+
+class HostKeyProtector final : public Protector {
+ public:
+  HostKeyProtector(std::filesystem::path key_file, sealing::KeyFileKind kind)
+      : key_file_(std::move(key_file)), kind_(kind) {}
+
+  [[nodiscard]] Protection mode() const override { return Protection::kHost; }
+
+  [[nodiscard]] base::Result<void> expect_fits(const Volume& volume) const override {
+    if (!volume.encrypted()) {
+      return base::fail(base::ErrorCode::kDenied,
+                        "the VM's protection is host, but this store is not encrypted: whoever put "
+                        "it here could read and make all of it. Protection is never taken down");
+    }
+    if (volume.contains(FileId::kSealedKeys)) {
+      return base::fail(base::ErrorCode::kDenied,
+                        "the VM's protection is host, but the key of this store is sealed by "
+                        "hardware: give the launch document that it was made with");
+    }
+    return {};
+  }
+
+  base::Result<void> unlock(Volume& volume) override {
+    TRY_ASSIGN(key, sealing::read_host_key(key_file_, kind_));
+    auto unlocked = volume.unlock(vmgs::volume::fixed_key(std::move(key)));
+    if (!unlocked) {
+      return base::fail(std::move(unlocked).error().context("the key " + key_file_.string()));
+    }
+    return {};
+  }
+
+  base::Result<bool> rotate(Volume&, vmgs::volume::Transaction) override { return false; }
+
+  base::Result<Beginning> make() override {
+    // A key whose store a crash prevented has opened nothing yet.
+    auto key = sealing::read_host_key(key_file_, kind_);
+    if (!key && key.error().code == base::ErrorCode::kNotFound) {
+      key = sealing::make_host_key(key_file_);
+    }
+    if (!key) {
+      return base::fail(std::move(key).error());
+    }
+    return Beginning{.key = *std::move(key)};
+  }
+
+  [[nodiscard]] std::string opened_by() const override {
+    return "the host's key " + key_file_.string();
+  }
+
+ private:
+  const std::filesystem::path key_file_;
+  const sealing::KeyFileKind kind_;
+};
+
+}  // namespace
+
+std::unique_ptr<Protector> host_key_protector(std::filesystem::path key_file,
+                                              sealing::KeyFileKind kind) {
+  return std::make_unique<HostKeyProtector>(std::move(key_file), kind);
+}
+
+}  // namespace vtpm::boot
