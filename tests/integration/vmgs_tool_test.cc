@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <boost/json.hpp>
+#include <fstream>
+
+#include "tests/support/command.h"
+#include "tests/support/golden.h"
+#include "tests/support/temp_folder.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/storage/container.h"
+#include "vmgs/volume/volume.h"
+
+namespace tests::integration {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+using support::GoldenImage;
+using support::GoldenOutcome;
+using support::Ran;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class VmgsToolTest : public ::testing::Test {
+ protected:
+  Ran vmgs(std::vector<std::string> arguments, std::string_view input = {}) const {
+    arguments.insert(arguments.begin(), VMGS_TOOL);
+    return support::run_command(arguments, input);
+  }
+
+  // The one document that a command answers with --json.
+  json::value document(std::vector<std::string> arguments, int status = 0) const {
+    arguments.emplace_back("--json");
+    const auto ran = vmgs(arguments);
+    EXPECT_EQ(ran.status, status) << ran.err;
+    std::error_code error;
+    auto value = json::parse(ran.out, error);
+    EXPECT_FALSE(error) << ran.out;
+    return value;
+  }
+
+  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+
+  std::string make_file(const std::string& name, std::string_view content) const {
+    std::ofstream(folder_ / name, std::ios::binary | std::ios::trunc) << content;
+    ::chmod(file(name).c_str(), 0600);
+    return file(name);
+  }
+
+  // A key file of 64 equal hexadecimal digits.
+  std::string make_key(const std::string& name, char digit) const {
+    return make_file(name, std::string(64, digit) + "\n");
+  }
+
+  std::string unpacked(const GoldenImage& image) const {
+    const auto bytes = support::golden_bytes(image);
+    return make_file("image.vmgs", {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+
+  static std::string content(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+
+  support::TempFolder folder_;
+};
+
+TEST_F(VmgsToolTest, CreatesWritesReadsAndDeletes) {
+  const auto key = make_key("key", '5');
+  const auto store = file("new.vmgs");
+  ASSERT_EQ(vmgs({"create", store, "--key", key}).status, 0);
+  EXPECT_EQ(fs::file_size(store), 4U * 1024 * 1024 + 512);
+
+  ASSERT_EQ(vmgs({"write", store, "UEFI_FLASH", "--key", key}, "flash image").status, 0);
+  const auto read = vmgs({"read", store, "51", "--key", key});
+  EXPECT_EQ(read.status, 0);
+  EXPECT_EQ(read.out, "flash image");
+  EXPECT_THAT(read.err, IsEmpty());
+  EXPECT_THAT(content(store), Not(HasSubstr("flash image")));
+
+  ASSERT_EQ(vmgs({"delete", store, "51", "--key", key}).status, 0);
+  EXPECT_EQ(vmgs({"read", store, "51", "--key", key}).status, 4);
+  EXPECT_EQ(vmgs({"delete", store, "51", "--key", key}).status, 4);
+}
+
+TEST_F(VmgsToolTest, ShowsWhatAStoreIs) {
+  const auto key = make_key("key", '5');
+  const auto store = file("new.vmgs");
+  ASSERT_EQ(vmgs({"create", store, "--key", key, "--size", "1MiB", "--raw"}).status, 0);
+  ASSERT_EQ(
+      vmgs({"write", store, "VM_UNIQUE_ID", "--plaintext", "--key", key}, std::string(5000, 'i'))
+          .status,
+      0);
+
+  const auto info = document({"info", store, "--key", key});
+
+  EXPECT_EQ(info.at("schema"), "strongroom.vmgs.info/1");
+  EXPECT_EQ(info.at("container"), "raw");
+  EXPECT_EQ(info.at("size_bytes"), 1024 * 1024);
+  EXPECT_EQ(info.at("header_spacing"), 512);
+  EXPECT_EQ(info.at("capacity_blocks"), 256);
+  EXPECT_EQ(info.at("free_blocks"), 250);  // two headers, two tables, a file of two blocks
+  EXPECT_EQ(info.at("encrypted"), true);
+  EXPECT_EQ(info.at("locked"), false);
+  EXPECT_EQ(info.at("sequence"), 2);
+  EXPECT_EQ(info.at("commit_sequence"), 0);
+  ASSERT_EQ(info.at("files").as_array().size(), 1U);
+  EXPECT_EQ(info.at("files").at(0).at("name"), "VM_UNIQUE_ID");
+  EXPECT_EQ(info.at("files").at(0).at("size_bytes"), 5000);
+  EXPECT_EQ(info.at("files").at(0).at("encrypted"), false);
+
+  const auto locked = document({"info", store});
+  EXPECT_EQ(locked.at("locked"), true);
+  EXPECT_FALSE(locked.as_object().contains("commit_sequence"));
+
+  const auto text = vmgs({"info", store}).out;
+  EXPECT_THAT(text, HasSubstr("encrypted, locked"));
+  EXPECT_THAT(text, HasSubstr("VM_UNIQUE_ID"));
+}
+
+TEST_F(VmgsToolTest, CreatesStoresOfEveryKindThatItOpensAgain) {
+  for (const std::vector<std::string>& options :
+       {std::vector<std::string>{}, {"--raw"}, {"--raw", "--sector-size", "4096"}}) {
+    const auto store = file("store");
+    auto create = options;
+    create.insert(create.begin(), {"create", store});
+    ASSERT_EQ(vmgs(create).status, 0);
+    // A fresh store does not tell its spacing, so it is told.
+    std::vector<std::string> write = {"write", store, "45"};
+    if (options.size() == 3) {
+      write.insert(write.end(), {"--sector-size", "4096"});
+    }
+    ASSERT_EQ(vmgs(write, "abc").status, 0);
+
+    EXPECT_EQ(vmgs({"read", store, "45"}).out, "abc");
+    EXPECT_EQ(vmgs({"check", store}).status, 0);
+    EXPECT_EQ(document({"info", store}).at("header_spacing"), options.size() == 3 ? 4096 : 512);
+    fs::remove(store);
+  }
+}
+
+TEST_F(VmgsToolTest, CreatesAllOrNothingAndNeverOverwrites) {
+  const auto store = make_file("store", "precious");
+  const auto refused = vmgs({"create", store});
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, HasSubstr("never overwritten"));
+  EXPECT_EQ(content(store), "precious");
+
+  // A name that is taken only when the store is whole.
+  fs::create_symlink(file("nowhere"), file("link"));
+  EXPECT_EQ(vmgs({"create", file("link")}).status, 5);
+  fs::remove(file("link"));
+
+  EXPECT_EQ(vmgs({"create", file("small"), "--size", "16384"}).status, 2);
+  EXPECT_EQ(vmgs({"create", file("odd"), "--size", "4194305"}).status, 2);
+  EXPECT_EQ(vmgs({"create", file("vhd"), "--sector-size", "4096"}).status, 2);
+  EXPECT_EQ(vmgs({"create", file("absent/store")}).status, 4);
+  EXPECT_EQ(vmgs({"create", file("keyless"), "--key", file("no-key")}).status, 4);
+
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(folder_.path())) {
+    left.push_back(entry.path().filename());
+  }
+  EXPECT_THAT(left, ::testing::ElementsAre("store"));
+}
+
+TEST_F(VmgsToolTest, ReadsIntoANewFileForItsOwnerAlone) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store}).status, 0);
+  ASSERT_EQ(vmgs({"write", store, "45", "--input", make_file("in", "abc")}).status, 0);
+
+  ASSERT_EQ(vmgs({"read", store, "45", "--output", file("out")}).status, 0);
+
+  EXPECT_EQ(content(file("out")), "abc");
+
+  struct stat examined {};
+
+  ASSERT_EQ(::stat(file("out").c_str(), &examined), 0);
+  EXPECT_EQ(examined.st_mode & 0777, 0600U);
+  EXPECT_EQ(vmgs({"read", store, "45", "--output", file("out")}).status, 5);
+
+  const auto read = document({"read", store, "45"});
+  EXPECT_EQ(read.at("content_hex"), "616263");
+  EXPECT_EQ(read.at("sha256"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  const auto to_file = document({"read", store, "45", "--output", file("out2")});
+  EXPECT_FALSE(to_file.as_object().contains("content_hex"));
+  EXPECT_EQ(content(file("out2")), "abc");
+}
+
+TEST_F(VmgsToolTest, OverwritesOnlyWhenTold) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store}).status, 0);
+  ASSERT_EQ(vmgs({"write", store, "45"}, "first").status, 0);
+
+  EXPECT_EQ(vmgs({"write", store, "45"}, "second").status, 5);
+  EXPECT_EQ(vmgs({"read", store, "45"}).out, "first");
+
+  EXPECT_EQ(vmgs({"write", store, "45", "--overwrite"}, "second").status, 0);
+  EXPECT_EQ(vmgs({"read", store, "45"}).out, "second");
+}
+
+TEST_F(VmgsToolTest, RefusesIdsThatAreNoFiles) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store}).status, 0);
+
+  for (const char* id : {"0", "63", "64", "4294967299", "FILE_TABLE", "NONE", "-1"}) {
+    EXPECT_EQ(vmgs({"write", store, "--", id}, "x").status, 2) << id;
+    EXPECT_EQ(vmgs({"read", store, "--", id}).status, 2) << id;
+  }
+}
+
+TEST_F(VmgsToolTest, ChangesALockedStoreOnlyOnRequestAndOnlyInPlaintext) {
+  const auto key = make_key("key", '5');
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store, "--key", key}).status, 0);
+  ASSERT_EQ(vmgs({"write", store, "45", "--key", key}, "sealed").status, 0);
+
+  EXPECT_EQ(vmgs({"write", store, "46"}, "x").status, 5);
+  EXPECT_EQ(vmgs({"delete", store, "45"}).status, 5);
+  EXPECT_EQ(vmgs({"read", store, "45"}).status, 5);
+  EXPECT_EQ(vmgs({"write", store, "45", "--without-key", "--overwrite"}, "x").status, 5);
+  EXPECT_EQ(vmgs({"delete", store, "45", "--without-key"}).status, 5);
+  EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
+
+  EXPECT_EQ(vmgs({"write", store, "46", "--without-key"}, "x").status, 0);
+  const auto read = vmgs({"read", store, "46"});
+  EXPECT_EQ(read.out, "x");
+  EXPECT_THAT(read.err, HasSubstr("not verified"));
+  const auto check = vmgs({"check", store, "--key", key});
+  EXPECT_EQ(check.status, 3);
+  EXPECT_THAT(check.out, HasSubstr("edited-without-key"));
+}
+
+TEST_F(VmgsToolTest, NamesAWrongKey) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store, "--key", make_key("key", '5')}).status, 0);
+  const auto other = make_key("other", '6');
+
+  EXPECT_EQ(vmgs({"info", store, "--key", other}).status, 6);
+  EXPECT_EQ(vmgs({"write", store, "45", "--key", other}, "x").status, 6);
+  const auto check = document({"check", store, "--key", other}, 3);
+  EXPECT_EQ(check.at("clean"), false);
+  EXPECT_EQ(check.at("findings").at(0).at("code"), "wrong-key");
+}
+
+TEST_F(VmgsToolTest, DoesNotTakeAKeyForAPlaintextStore) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store}).status, 0);
+  const auto key = make_key("key", '5');
+
+  EXPECT_EQ(vmgs({"info", store, "--key", key}).status, 5);
+  EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 3);
+}
+
+TEST_F(VmgsToolTest, RekeysSoThatTheOldKeyOpensNothing) {
+  const auto old_key = make_key("old", '5');
+  const auto new_key = make_key("new", '6');
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store, "--key", old_key}).status, 0);
+  ASSERT_EQ(vmgs({"write", store, "45", "--key", old_key}, "sealed").status, 0);
+
+  EXPECT_EQ(vmgs({"rekey", store, "--new-key", new_key}).status, 2);
+  ASSERT_EQ(vmgs({"rekey", store, "--key", old_key, "--new-key", new_key}).status, 0);
+
+  EXPECT_EQ(vmgs({"read", store, "45", "--key", new_key}).out, "sealed");
+  EXPECT_EQ(vmgs({"read", store, "45", "--key", old_key}).status, 6);
+  const auto check = document({"check", store, "--key", new_key});
+  for (const auto& finding : check.at("findings").as_array()) {
+    EXPECT_NE(finding.at("code"), "old-key-remains");
+  }
+  // With the newest header damaged, the other must not open with the old key either.
+  auto bytes = content(store);
+  const auto slot = document({"info", store}).at("active_slot").to_number<std::size_t>();
+  bytes[slot * 512 + 100] = static_cast<char>(bytes[slot * 512 + 100] ^ 1);
+  make_file("damaged", bytes);
+  EXPECT_EQ(vmgs({"info", file("damaged"), "--key", old_key}).status, 6);
+  EXPECT_EQ(vmgs({"info", file("damaged"), "--key", new_key}).status, 0);
+}
+
+TEST_F(VmgsToolTest, RekeysUnderAProtectorOnlyWhenToldToDropIt) {
+  const auto old_key = make_key("old", '5');
+  const auto new_key = make_key("new", '6');
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store, "--key", old_key}).status, 0);
+  for (const char* id : {"6", "11", "48"}) {
+    ASSERT_EQ(vmgs({"write", store, id, "--plaintext", "--key", old_key}, "protector").status, 0);
+    const auto refused = vmgs({"rekey", store, "--key", old_key, "--new-key", new_key});
+    EXPECT_EQ(refused.status, 5);
+    EXPECT_THAT(refused.err, HasSubstr("--drop-protectors"));
+
+    ASSERT_EQ(
+        vmgs({"rekey", store, "--key", old_key, "--new-key", new_key, "--drop-protectors"}).status,
+        0);
+    EXPECT_EQ(vmgs({"read", store, id, "--key", new_key}).status, 4);
+    ASSERT_EQ(vmgs({"rekey", store, "--key", new_key, "--new-key", old_key}).status, 0);
+  }
+}
+
+TEST_F(VmgsToolTest, ClosesWhatACrashLeft) {
+  const auto key = make_key("key", '5');
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store, "--key", key}).status, 0);
+  {
+    // An instance that commits and dies.
+    auto container =
+        vmgs::storage::open_container(store, {.access = vmgs::storage::Access::kReadWrite});
+    ASSERT_TRUE(container);
+    auto volume = vmgs::volume::Volume::open(*container->device, container->spacing);
+    ASSERT_TRUE(volume);
+    vmgs::volume::DatastoreKey raw{base::Secret<32>::zero()};
+    std::ranges::fill(raw.bytes.fill(), std::byte{0x55});
+    ASSERT_TRUE(volume->unlock(vmgs::volume::fixed_key(std::move(raw))));
+    vmgs::volume::Transaction transaction;
+    transaction.put(vmgs::format::FileId::kTpmNvram, base::bytes_of("state"));
+    ASSERT_TRUE(volume->commit(transaction));
+  }
+  EXPECT_THAT(vmgs({"check", store, "--key", key}).out, HasSubstr("one-barrier"));
+
+  const auto refused = vmgs({"close", store});
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, HasSubstr("--key is needed"));
+  ASSERT_EQ(vmgs({"close", store, "--key", key}).status, 0);
+
+  EXPECT_THAT(vmgs({"check", store, "--key", key}).out, Not(HasSubstr("one-barrier")));
+  EXPECT_EQ(document({"info", store, "--key", key}).at("commit_sequence"), 1);
+  EXPECT_EQ(vmgs({"read", store, "3", "--key", key}).out, "state");
+}
+
+TEST_F(VmgsToolTest, LeavesAStoreAloneThatSomebodyUses) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store}).status, 0);
+  const auto holder =
+      vmgs::storage::open_container(store, {.access = vmgs::storage::Access::kReadWrite});
+  ASSERT_TRUE(holder);
+
+  for (const char* command : {"info", "check", "close"}) {
+    const auto ran = vmgs({command, store});
+    EXPECT_EQ(ran.status, 8) << command;
+    EXPECT_THAT(ran.err, HasSubstr("in use by another process"));
+  }
+  EXPECT_EQ(vmgs({"write", store, "45"}, "x").status, 8);
+}
+
+TEST_F(VmgsToolTest, SaysErrorsAsDocumentsToo) {
+  const auto error = document({"info", file("absent")}, 4);
+
+  EXPECT_EQ(error.at("schema"), "strongroom.error/1");
+  EXPECT_EQ(error.at("code"), "not-found");
+  EXPECT_EQ(error.at("exit_status"), 4);
+}
+
+TEST_F(VmgsToolTest, ChecksThePackagingToo) {
+  const auto vhdx =
+      make_file("vhdx", "vhdxfile" + std::string(10000, '\0') + std::string(232, 'x'));
+  const auto check = document({"check", vhdx}, 3);
+  EXPECT_EQ(check.at("findings").at(0).at("code"), "bad-container");
+  EXPECT_THAT(std::string(check.at("findings").at(0).at("message").as_string()), HasSubstr("VHDX"));
+
+  EXPECT_EQ(vmgs({"check", make_file("short", "x")}).status, 3);
+  EXPECT_EQ(vmgs({"info", file("short")}).status, 6);
+  EXPECT_EQ(vmgs({"check", file("absent")}).status, 4);
+}
+
+TEST_F(VmgsToolTest, FailsWhenItsAnswerIsNotWritten) {
+  const auto store = file("store");
+  ASSERT_EQ(vmgs({"create", store}).status, 0);
+
+  const auto ran = support::run_command(
+      {"/bin/sh", "-c", std::string(VMGS_TOOL) + " info " + store + " > /dev/full"});
+
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("No space left"));
+}
+
+// Every golden image through the tool, as its manifest says.
+class VmgsToolGoldenTest : public VmgsToolTest, public ::testing::WithParamInterface<GoldenImage> {
+ protected:
+  void SetUp() override {
+    store_ = unpacked(GetParam());
+    before_ = content(store_);
+    for (std::size_t i = 0; i < GetParam().keys.size(); ++i) {
+      keys_.push_back(
+          make_file("key" + std::to_string(i), base::to_hex(GetParam().keys[i]) + "\n"));
+    }
+  }
+
+  // No command that only reads may have changed the image.
+  void TearDown() override { EXPECT_TRUE(content(store_) == before_); }
+
+  std::vector<std::string> with_key(std::vector<std::string> arguments, std::size_t key) const {
+    if (key < keys_.size()) {
+      arguments.insert(arguments.end(), {"--key", keys_[key]});
+    }
+    return arguments;
+  }
+
+  std::string store_;
+  std::string before_;
+  std::vector<std::string> keys_;
+};
+
+TEST_P(VmgsToolGoldenTest, ChecksAsTheManifestSays) {
+  const auto& image = GetParam();
+  for (std::size_t key = 0; key < std::max<std::size_t>(keys_.size(), 1); ++key) {
+    const bool clean = image.outcome == GoldenOutcome::kOpens && image.clean;
+    const auto check = document(with_key({"check", store_}, key), clean ? 0 : 3);
+
+    EXPECT_EQ(check.at("clean"), clean);
+    for (const auto& code : image.must_report) {
+      bool found = false;
+      for (const auto& finding : check.at("findings").as_array()) {
+        found = found || finding.at("code").as_string() == code;
+      }
+      EXPECT_TRUE(found) << code;
+    }
+  }
+}
+
+TEST_P(VmgsToolGoldenTest, ShowsWhatTheManifestSays) {
+  const auto& image = GetParam();
+  if (image.outcome != GoldenOutcome::kOpens) {
+    const int status = image.outcome == GoldenOutcome::kBlank      ? 4
+                       : image.outcome == GoldenOutcome::kVersion1 ? 5
+                                                                   : 6;
+    EXPECT_EQ(vmgs({"info", store_}).status, status);
+    return;
+  }
+  const auto info = document(with_key({"info", store_}, 0));
+
+  EXPECT_EQ(info.at("container"), image.is_fixed_vhd ? "fixed-vhd" : "raw");
+  EXPECT_EQ(info.at("header_spacing"), static_cast<int>(image.spacing));
+  EXPECT_EQ(info.at("active_slot"), image.active_slot);
+  EXPECT_EQ(info.at("sequence"), image.sequence);
+  EXPECT_EQ(info.at("encrypted"), image.encrypted);
+  EXPECT_EQ(info.at("reprovisioned"), image.reprovisioned);
+  EXPECT_EQ(info.at("key_slots").at(0), image.key_slots[0]);
+  EXPECT_EQ(info.at("key_slots").at(1), image.key_slots[1]);
+  ASSERT_EQ(info.at("files").as_array().size(), image.files.size());
+  for (std::size_t i = 0; i < image.files.size(); ++i) {
+    const auto& listed = info.at("files").at(i);
+    EXPECT_EQ(listed.at("id"), static_cast<int>(image.files[i].id));
+    EXPECT_EQ(listed.at("size_bytes"), image.files[i].size_bytes);
+    EXPECT_EQ(listed.at("first_block"), image.files[i].first_block);
+    EXPECT_EQ(listed.at("blocks"), image.files[i].allocated_blocks);
+    EXPECT_EQ(listed.at("encrypted"), image.files[i].encrypted);
+  }
+}
+
+TEST_P(VmgsToolGoldenTest, ReadsEveryFileWithEveryKey) {
+  const auto& image = GetParam();
+  for (std::size_t key = 0; key < std::max<std::size_t>(keys_.size(), 1); ++key) {
+    for (const auto& stored : image.files) {
+      const auto id = std::to_string(static_cast<int>(stored.id));
+      const auto read = vmgs(with_key({"read", store_, id}, key));
+      if (!stored.readable) {
+        EXPECT_EQ(read.status, 6) << id;
+        EXPECT_THAT(read.out, IsEmpty());
+        continue;
+      }
+      EXPECT_EQ(read.status, 0) << id << read.err;
+      EXPECT_EQ(base::to_hex(vmgs::crypto::sha256(base::bytes_of(read.out))), stored.sha256) << id;
+    }
+  }
+}
+
+TEST_P(VmgsToolGoldenTest, RefusesWrongKeys) {
+  const auto& image = GetParam();
+  for (const auto& wrong : image.wrong_keys) {
+    const auto key = make_file("wrong", base::to_hex(wrong));
+    EXPECT_EQ(vmgs({"info", store_, "--key", key}).status, 6);
+    EXPECT_EQ(vmgs({"check", store_, "--key", key}).status, 3);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Images, VmgsToolGoldenTest, ::testing::ValuesIn(support::golden_images()),
+                         [](const auto& test) { return support::test_name(test.param); });
+
+TEST_F(VmgsToolTest, WritesNothingToAStoreWithOverlappingFiles) {
+  const auto store = unpacked(support::golden_image("07"));
+  const auto before = content(store);
+
+  EXPECT_EQ(vmgs({"write", store, "45"}, "x").status, 5);
+  EXPECT_EQ(vmgs({"delete", store, "3"}).status, 5);
+
+  EXPECT_TRUE(content(store) == before);
+}
+
+TEST_F(VmgsToolTest, CuresAZeroMetadataKeyByAnyWriteWithTheKey) {
+  const auto& image = support::golden_image("10");
+  const auto store = unpacked(image);
+  const auto key = make_file("key", base::to_hex(image.keys[0]));
+  ASSERT_EQ(vmgs({"check", store, "--key", key}).status, 3);
+
+  ASSERT_EQ(vmgs({"write", store, "45", "--key", key}, "x").status, 0);
+
+  EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
+}
+
+TEST_F(VmgsToolTest, KeepsTheFooterOfAnotherMaker) {
+  const auto& image = support::golden_image("09");
+  const auto store = unpacked(image);
+  const auto before = content(store);
+  const auto key = make_file("key", base::to_hex(image.keys[0]));
+
+  ASSERT_EQ(vmgs({"write", store, "45", "--key", key}, "x").status, 0);
+
+  const auto after = content(store);
+  ASSERT_EQ(after.size(), before.size());
+  EXPECT_EQ(after.substr(after.size() - 512), before.substr(before.size() - 512));
+  EXPECT_FALSE(after == before);
+}
+
+}  // namespace
+}  // namespace tests::integration

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tools/cli/exit_status.h"
+#include "tools/cli/output.h"
+#include "vmgs/base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tools::cli {
+
+// What a command does once its arguments are read.
+using Action = std::function<base::Result<ExitStatus>(Output&)>;
+
+// Command is one subcommand of a program.
+struct Command {
+  std::string name;
+  std::string summary;
+
+  // set_up() declares the command's own arguments and gives the action that uses them. --json is
+  // declared for every command.
+  std::function<Action(CLI::App&)> set_up;
+};
+
+struct Program {
+  std::string name;
+  std::string summary;
+  std::vector<Command> commands;
+};
+
+// run() is the main() of a program: it reads the command line, runs one command and gives the exit
+// status. An error goes to stderr as a sentence and, with --json, to stdout as a document
+// "strongroom.error/1". No exception leaves it.
+int run(const Program& program, int argc, const char* const* argv);
+
+}  // namespace tools::cli

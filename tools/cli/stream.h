@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vmgs/volume/datastore_key.h"
+
+namespace tools::cli {
+
+// read_input() reads all of a file, or of stdin for "-". Guest state may be secret, so what was
+// read is. kInvalidArgument if there are more than `most_bytes`; errors of system_error()
+// otherwise.
+base::Result<base::SecretBytes> read_input(const std::string& from, std::size_t most_bytes);
+
+// read_key() reads a datastore key as parse_datastore_key() takes it: from a file that is closed to
+// others (read_private_file()), from stdin for "-", or from an open descriptor N for "fd:N".
+base::Result<::vmgs::volume::DatastoreKey> read_key(const std::string& from);
+
+}  // namespace tools::cli

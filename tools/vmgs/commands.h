@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "tools/cli/program.h"
+
+namespace tools::vmgs {
+
+// The subcommands, each in the file of its name.
+cli::Command check_command();
+cli::Command close_command();
+cli::Command create_command();
+cli::Command delete_command();
+cli::Command info_command();
+cli::Command read_command();
+cli::Command rekey_command();
+cli::Command write_command();
+
+}  // namespace tools::vmgs

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "tools/cli/stream.h"
+#include "tools/vmgs/commands.h"
+#include "tools/vmgs/store.h"
+#include "vmgs/crypto/random.h"
+
+namespace tools::vmgs {
+
+namespace {
+
+namespace format = ::vmgs::format;
+namespace fs = std::filesystem;
+namespace storage = ::vmgs::storage;
+namespace volume = ::vmgs::volume;
+
+struct CreateArguments {
+  StoreArguments store;
+  std::uint64_t size_bytes = format::kDefaultStoreBytes;
+  bool raw = false;
+};
+
+// A name beside the final one that nobody else uses.
+base::Result<fs::path> temporary_name(const fs::path& path) {
+  std::array<std::byte, 8> random{};
+  TRY(::vmgs::crypto::random_bytes(random));
+  auto name = path;
+  name.replace_filename("." + path.filename().string() + "." + base::to_hex(random));
+  return name;
+}
+
+base::Result<volume::Volume> format_blank(const storage::Container& container,
+                                          std::optional<volume::DatastoreKey> key) {
+  return volume::Volume::format(*container.device, container.spacing, std::move(key));
+}
+
+// Under a temporary name until it is whole, so that a crash leaves nothing under the final one.
+base::Result<storage::Container> create_file(const CreateArguments& arguments,
+                                             std::optional<volume::DatastoreKey> key) {
+  storage::CreateOptions options{.store_bytes = arguments.size_bytes};
+  options.kind =
+      arguments.raw ? storage::ContainerKind::kRawFile : storage::ContainerKind::kFixedVhd;
+  if (arguments.store.sector_bytes != 0) {
+    TRY_ASSIGN(spacing, format::header_spacing_of(arguments.store.sector_bytes));
+    options.spacing = spacing;
+  }
+  TRY_ASSIGN(temporary, temporary_name(arguments.store.path));
+  TRY_ASSIGN(container, storage::create_container(temporary, options));
+  auto formatted = format_blank(container, std::move(key));
+  auto published = formatted ? container.file->publish_as(arguments.store.path)
+                             : base::Result<void>(base::fail(formatted.error()));
+  if (!published) {
+    ::unlink(temporary.c_str());
+    return base::fail(std::move(published).error());
+  }
+  return container;
+}
+
+// A block device cannot be made under another name; the header that is written last makes it a
+// store. What lies on one that is not blank is somebody's.
+base::Result<storage::Container> create_on_device(const CreateArguments& arguments,
+                                                  std::optional<volume::DatastoreKey> key) {
+  if (arguments.raw || arguments.size_bytes != format::kDefaultStoreBytes) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      arguments.store.path + " is a block device: --size and --raw are for files");
+  }
+  TRY_ASSIGN(container, open_container(arguments.store, storage::Access::kReadWrite));
+  const auto found = volume::Volume::open(*container.device, container.spacing);
+  if (found || found.error().code != base::ErrorCode::kNotFound) {
+    return base::fail(base::ErrorCode::kDenied,
+                      arguments.store.path +
+                          " is not blank: if what is on it may be lost, zero its first 8192 bytes");
+  }
+  TRY(format_blank(container, std::move(key)));
+  return container;
+}
+
+base::Result<cli::ExitStatus> create(const CreateArguments& arguments, cli::Output& output) {
+  std::optional<volume::DatastoreKey> key;
+  if (!arguments.store.key.empty()) {
+    TRY_ASSIGN(read, cli::read_key(arguments.store.key));
+    key = std::move(read);
+  }
+  const bool encrypted = key.has_value();
+  std::error_code ignored;
+  const auto existing = fs::status(arguments.store.path, ignored);
+  if (fs::exists(existing) && !fs::is_block_file(existing)) {
+    return base::fail(base::ErrorCode::kDenied,
+                      arguments.store.path + " exists already and is never overwritten");
+  }
+  TRY_ASSIGN(container, fs::is_block_file(existing) ? create_on_device(arguments, std::move(key))
+                                                    : create_file(arguments, std::move(key)));
+  if (output.json()) {
+    TRY(output.document("strongroom.vmgs.create/1", {{"file", arguments.store.path},
+                                                     {"container", name(container.kind)},
+                                                     {"size_bytes", container.device->size_bytes()},
+                                                     {"header_spacing", bytes(container.spacing)},
+                                                     {"encrypted", encrypted}}));
+  }
+  return cli::ExitStatus::kDone;
+}
+
+}  // namespace
+
+cli::Command create_command() {
+  return {.name = "create",
+          .summary = "Make a new store without files, encrypted if a key is given",
+          .set_up = [](CLI::App& app) -> cli::Action {
+            auto arguments = std::make_shared<CreateArguments>();
+            add_store_arguments(app, arguments->store);
+            app.add_option("--size", arguments->size_bytes,
+                           "Room for the store, such as 4MiB; the footer comes on top")
+                ->transform(CLI::AsSizeValue(false))
+                ->capture_default_str();
+            app.add_flag("--raw", arguments->raw,
+                         "No VHD footer: most deployed tools do not open such a file");
+            return [arguments](cli::Output& output) { return create(*arguments, output); };
+          }};
+}
+
+}  // namespace tools::vmgs
