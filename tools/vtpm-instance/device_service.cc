@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/device_service.h"
+
+#include <utility>
+
+namespace tools::vtpm_instance {
+
+using transport::tpm_socket::DataRoad;
+using transport::tpm_socket::StateBlob;
+using vtpm::engine::BlobKind;
+
+namespace {
+
+BlobKind kind_of(StateBlob which) {
+  return which == StateBlob::kPermanent ? BlobKind::kPermanent : BlobKind::kVolatile;
+}
+
+}  // namespace
+
+base::Bytes CommandsOfDevice::run(std::span<std::byte> command, DataRoad road,
+                                  std::optional<std::uint8_t> locality) {
+  const auto sender =
+      road == DataRoad::kPassed ? vtpm::device::Sender::kGuest : vtpm::device::Sender::kClient;
+  return device_.process(command, sender, locality);
+}
+
+base::Result<void> ControlOfDevice::init(bool) {
+  // A stored volatile blob is used up by the start, so there is never one left to delete.
+  auto started = device_.init();
+  events_.powered_on(started);
+  return started;
+}
+
+base::Result<void> ControlOfDevice::stop() {
+  device_.stop();
+  return {};
+}
+
+base::Result<void> ControlOfDevice::shutdown() {
+  device_.stop();
+  return events_.shut_down();
+}
+
+base::Result<void> ControlOfDevice::set_locality(std::uint8_t locality) {
+  return device_.set_locality(locality);
+}
+
+base::Result<bool> ControlOfDevice::established() { return device_.established(); }
+
+base::Result<void> ControlOfDevice::reset_established(std::uint8_t locality) {
+  return device_.reset_established(locality);
+}
+
+base::Result<void> ControlOfDevice::hash_start() { return device_.hash_start(); }
+
+base::Result<void> ControlOfDevice::hash_data(base::ByteView data) {
+  return device_.hash_data(data);
+}
+
+base::Result<void> ControlOfDevice::hash_end() { return device_.hash_end(); }
+
+base::Result<void> ControlOfDevice::cancel() { return device_.cancel(); }
+
+base::Result<void> ControlOfDevice::store_volatile() { return device_.store_volatile(); }
+
+base::Result<base::SecretBytes> ControlOfDevice::state_blob(StateBlob which) {
+  return device_.state_blob(kind_of(which));
+}
+
+base::Result<void> ControlOfDevice::set_state_blob(StateBlob which, base::ByteView blob) {
+  return device_.set_state_blob(kind_of(which), blob);
+}
+
+base::Result<transport::tpm_socket::BufferSizes> ControlOfDevice::buffer_sizes(
+    std::uint32_t wanted) {
+  auto sizes = device_.buffer_size();
+  if (wanted != 0) {
+    TRY_ASSIGN(set, device_.set_buffer_size(wanted));
+    sizes = set;
+  }
+  return transport::tpm_socket::BufferSizes{sizes.current, sizes.min, sizes.max};
+}
+
+base::Result<std::string> ControlOfDevice::info(std::uint64_t flags) { return device_.info(flags); }
+
+base::Result<void> ControlOfDevice::lock_storage(std::uint32_t) {
+  return {};  // The store is locked from its opening to the end of this process.
+}
+
+base::Result<void> ControlOfDevice::set_data_channel(base::Descriptor channel) {
+  return data_.adopt(std::move(channel));
+}
+
+}  // namespace tools::vtpm_instance

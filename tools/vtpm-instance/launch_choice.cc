@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/launch_choice.h"
+
+#include <string>
+#include <utility>
+
+#include "tools/vtpm-instance/tee_choice.h"
+#include "vtpm/sealing/launch.h"
+
+namespace tools::vtpm_instance {
+
+using base::ErrorCode;
+using keybroker::protocol::Lifetime;
+using keybroker::protocol::Protection;
+using keybroker::protocol::TeeFamily;
+using vtpm::sealing::VerifiedLaunch;
+
+namespace {
+
+LaunchChoice choice_of(const VerifiedLaunch& launch, std::unique_ptr<vtpm::tee::Tee> tee) {
+  LaunchChoice choice;
+  choice.tee = std::move(tee);
+  choice.vm_id = vmgs::format::VmId{launch.document.vm_id};
+  choice.protection = launch.document.protection;
+  choice.lifetime = launch.document.lifetime;
+  return choice;
+}
+
+base::Result<LaunchChoice> choose_by_document(base::ByteView document) {
+  // Which TEE to ask is all that is taken from the document before the TEE has vouched for it.
+  TRY_ASSIGN(claimed, keybroker::protocol::decode_launch_document(document));
+  if (claimed.tee_family == TeeFamily::kNone) {
+    TRY_ASSIGN(launch, vtpm::sealing::plain_launch(document));
+    return choice_of(launch, nullptr);
+  }
+  TRY_ASSIGN(tee, open_tee(claimed.tee_family, document));
+  TRY_ASSIGN(launch, vtpm::sealing::verify_launch(document, *tee));
+  return choice_of(launch, std::move(tee));
+}
+
+}  // namespace
+
+base::Result<LaunchChoice> choose_launch(const InstanceSetup& setup) {
+  LaunchChoice choice;
+  if (setup.launch_document.empty()) {
+    choice.protection = setup.protection;
+    choice.lifetime = setup.lifetime;
+    if (choice.protection == Protection::kHardware) {
+      return base::fail(ErrorCode::kInvalidArgument,
+                        "protection hardware is for a confidential VM, whose launch document says "
+                        "so");
+    }
+  } else {
+    TRY_ASSIGN(chosen, choose_by_document(setup.launch_document));
+    choice = std::move(chosen);
+  }
+  if (choice.protection == Protection::kBroker) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "protection broker needs a key broker, which this release does not have yet");
+  }
+  if (choice.lifetime == Lifetime::kPersistent && setup.store.empty()) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "a persistent TPM needs a store; give --vmgs, or --lifetime ephemeral");
+  }
+  return choice;
+}
+
+}  // namespace tools::vtpm_instance

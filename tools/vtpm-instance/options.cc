@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <sstream>
+#include <utility>
+
+namespace tools::vtpm_instance {
+
+using base::ErrorCode;
+using keybroker::protocol::Lifetime;
+using keybroker::protocol::Protection;
+
+namespace {
+
+struct Typed {
+  std::string vmgs;
+  std::string control;
+  std::string data;
+  std::string key;
+  std::string launch_document;
+  std::string protection;
+  std::string lifetime;
+  std::string durability = "one-barrier";
+  std::string home = "host";
+  bool create = false;
+  bool incoming = false;
+};
+
+void declare(CLI::App& app, Typed& typed) {
+  app.add_option("--ctrl", typed.control, "Control socket to listen on")
+      ->required()
+      ->type_name("SOCKET");
+  app.add_option("--data", typed.data, "Data socket to listen on, for clients without a hypervisor")
+      ->type_name("SOCKET");
+  app.add_option("--vmgs", typed.vmgs, "Guest-state store: a file or a block device")
+      ->type_name("FILE");
+  app.add_flag("--create", typed.create, "Make the store, with a new TPM, if there is none");
+  app.add_flag("--incoming", typed.incoming, "Wait for the TPM's state to arrive by migration");
+  app.add_option("--key", typed.key,
+                 "Root key of the store, for protection host (default FILE.key)")
+      ->type_name("FILE");
+  app.add_option("--launch-document", typed.launch_document, "The VM's launch document")
+      ->type_name("FILE");
+  app.add_option("--protection", typed.protection, "host (default) or none")->type_name("MODE");
+  app.add_option("--lifetime", typed.lifetime, "persistent (default) or ephemeral")->type_name("L");
+  app.add_option(
+         "--durability", typed.durability,
+         "one-barrier (default), or strict: other readers open the store after a crash, too")
+      ->check(CLI::IsMember({"one-barrier", "strict"}))
+      ->type_name("D");
+  app.add_option("--home", typed.home, "host (default), or paravisor: no TPM state leaves")
+      ->check(CLI::IsMember({"host", "paravisor"}))
+      ->type_name("HOME");
+}
+
+tl::unexpected<base::Error> usage(std::string sentence) {
+  return base::fail(ErrorCode::kInvalidArgument, std::move(sentence));
+}
+
+base::Result<base::Bytes> read_launch_document(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  // One byte more than there can be, so that what is too long is seen to be.
+  std::string content(keybroker::protocol::kMaxLaunchDocumentBytes + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  if (!file.is_open() || file.bad() || file.gcount() == 0) {
+    return base::fail(ErrorCode::kNotFound, path + ": no launch document can be read");
+  }
+  content.resize(static_cast<std::size_t>(file.gcount()));
+  return base::copy_of(base::bytes_of(content));
+}
+
+// systemd hands credentials over in a folder that it names, readable by an access list.
+bool is_credential(const std::filesystem::path& file) {
+  const char* folder = std::getenv("CREDENTIALS_DIRECTORY");
+  return folder != nullptr && file.parent_path() == std::filesystem::path(folder);
+}
+
+base::Result<InstanceSetup> setup_of(const Typed& typed) {
+  InstanceSetup setup;
+  if (!typed.launch_document.empty()) {
+    if (!typed.protection.empty() || !typed.lifetime.empty()) {
+      return usage("--protection and --lifetime are what a launch document says; leave them out");
+    }
+    TRY_ASSIGN(document, read_launch_document(typed.launch_document));
+    setup.launch_document = std::move(document);
+  }
+  if (!typed.lifetime.empty()) {
+    TRY_ASSIGN(lifetime, keybroker::protocol::parse_lifetime(typed.lifetime));
+    setup.lifetime = lifetime;
+  }
+  if (!typed.protection.empty()) {
+    TRY_ASSIGN(protection, keybroker::protocol::parse_protection(typed.protection));
+    setup.protection = protection;
+  }
+  if (setup.lifetime == Lifetime::kEphemeral) {
+    if (!typed.vmgs.empty() || !typed.protection.empty()) {
+      return usage("an ephemeral TPM is kept in memory only; leave --vmgs and --protection out");
+    }
+    setup.protection = Protection::kNone;
+  }
+  setup.store = typed.vmgs;
+  setup.may_create = typed.create;
+  setup.incoming = typed.incoming;
+  setup.key_file = typed.key.empty() ? typed.vmgs + ".key" : typed.key;
+  setup.key_file_kind = is_credential(setup.key_file) ? vtpm::sealing::KeyFileKind::kCredential
+                                                      : vtpm::sealing::KeyFileKind::kFile;
+  setup.barriers = typed.durability == "strict" ? vmgs::volume::Barriers::kTwo
+                                                : vmgs::volume::Barriers::kOneWhereSafe;
+  setup.home = typed.home == "paravisor" ? Home::kParavisor : Home::kHost;
+  setup.control.path = typed.control;
+  setup.data.path = typed.data;
+  return setup;
+}
+
+}  // namespace
+
+base::Result<CommandLine> read_command_line(const std::string& program, int argc,
+                                            const char* const* argv) {
+  CLI::App app("Runs the TPM of one VM, alone and in the foreground", program);
+  app.set_version_flag("--version", program + " " STRONGROOM_VERSION);
+  Typed typed;
+  declare(app, typed);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    std::ostringstream text;
+    app.exit(success, text, text);
+    return CommandLine{.setup = {}, .text = text.str()};
+  } catch (const CLI::ParseError& error) {
+    return usage(std::string(error.what()) + "; see " + program + " --help");
+  }
+  TRY_ASSIGN(setup, setup_of(typed));
+  return CommandLine{.setup = std::move(setup)};
+}
+
+}  // namespace tools::vtpm_instance

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/run.h"
+
+#include <fcntl.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "tools/vtpm-instance/device_service.h"
+#include "tools/vtpm-instance/launch_choice.h"
+#include "tools/vtpm-instance/tee_choice.h"
+#include "tools/vtpm-instance/tpm_state.h"
+#include "transport/net/unix_listener.h"
+#include "transport/tpm_socket/control_server.h"
+#include "transport/tpm_socket/data_server.h"
+#include "vmgs/base/log.h"
+#include "vtpm/device/device.h"
+#include "vtpm/engine/engine.h"
+
+namespace tools::vtpm_instance {
+
+namespace asio = boost::asio;
+using keybroker::protocol::Readiness;
+using transport::tpm_socket::ControlServer;
+using transport::tpm_socket::DataServer;
+
+namespace {
+
+// A socket that listens, and the path that goes with it if we made it.
+struct Listening {
+  base::Descriptor socket;
+  std::optional<transport::net::UnixListener> ours;
+};
+
+base::Result<Listening> listen_at(Endpoint endpoint) {
+  Listening listening;
+  if (endpoint.listening.is_open()) {
+    listening.socket = std::move(endpoint.listening);
+  } else if (!endpoint.path.empty()) {
+    TRY_ASSIGN(listener, transport::net::UnixListener::bind(endpoint.path));
+    listening.socket = listener.release();
+    listening.ours.emplace(std::move(listener));
+  }
+  return listening;
+}
+
+// Service is the time in which a hypervisor is served. All of it runs on the thread of serve().
+class Service {
+ public:
+  Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state,
+          vtpm::engine::Engine& engine, Supervisor& supervisor)
+      : setup_(setup),
+        choice_(choice),
+        state_(state),
+        supervisor_(supervisor),
+        device_(engine, device_options()),
+        commands_(device_),
+        signals_(io_, SIGTERM, SIGINT),
+        orders_(io_) {}
+
+  base::Result<void> serve(Endpoint control, Endpoint data) {
+    TRY_ASSIGN(data_listening, listen_at(std::move(data)));
+    TRY_ASSIGN(data_server, DataServer::start(commands_, std::move(data_listening.socket), {}));
+    ControlOfDevice control_of_device(
+        device_, *data_server, setup_.home == Home::kHost,
+        {.powered_on = [this](const base::Result<void>& done) { powered_on(done); },
+         .shut_down = [this] { return close(); }});
+    TRY_ASSIGN(control_listening, listen_at(std::move(control)));
+    control_.emplace(io_, std::move(control_listening.socket), control_of_device,
+                     transport::tpm_socket::ControlLimits{},
+                     transport::tpm_socket::ControlEvents{
+                         .shut_down = [this] { io_.stop(); },
+                         .hypervisor = [this](bool there) { hypervisor_changed(there); }});
+    signals_.async_wait([this](boost::system::error_code error, int) {
+      if (!error) {
+        end();
+      }
+    });
+    watch_orders();
+    tell(setup_.incoming ? Readiness::kProvisioning : Readiness::kReady, "");
+    io_.run();
+    control_.reset();
+    return closing_ ? *closing_ : close();
+  }
+
+ private:
+  vtpm::device::Options device_options() {
+    return {.state_blobs = setup_.home == Home::kHost ? vtpm::device::StateBlobs::kAllowed
+                                                      : vtpm::device::StateBlobs::kRefused,
+            // The device tells this on the thread that ran the command.
+            .on_failure = [this](const base::Error& error) {
+              asio::post(
+                  io_, [this, message = error.message] { tell(Readiness::kFailureMode, message); });
+            }};
+  }
+
+  void tell(Readiness readiness, const std::string& reason) {
+    if (std::exchange(readiness_, readiness) == readiness && reason_ == reason && told_) {
+      return;
+    }
+    reason_ = reason;
+    told_ = true;
+    supervisor_.changed(readiness_, reason_, hypervisors_ > 0);
+  }
+
+  void powered_on(const base::Result<void>& done) {
+    if (done) {
+      tell(Readiness::kReady, "");
+    } else {
+      tell(readiness_of(done.error(), setup_, choice_), done.error().message);
+    }
+  }
+
+  void hypervisor_changed(bool there) {
+    hypervisors_ += there ? 1 : -1;
+    supervisor_.changed(readiness_, reason_, hypervisors_ > 0);
+    if (alone_ && hypervisors_ == 0) {
+      end();
+    }
+  }
+
+  // The TPM is off when this is called, or is turned off by it.
+  base::Result<void> close() {
+    device_.stop();
+    if (!closing_) {
+      closing_ = state_.close();
+    }
+    return *closing_;
+  }
+
+  void end() {
+    supervisor_.changed(Readiness::kStopping, "", hypervisors_ > 0);
+    if (const auto closed = close(); !closed) {
+      base::log(base::LogLevel::kError, closed.error().message);
+    }
+    io_.stop();
+  }
+
+  void watch_orders() {
+    if (supervisor_.descriptor() < 0) {
+      return;
+    }
+    if (!orders_.is_open()) {
+      // A copy, as this closes what it watches.
+      orders_.assign(::fcntl(supervisor_.descriptor(), F_DUPFD_CLOEXEC, 0));
+    }
+    orders_.async_wait(asio::posix::descriptor_base::wait_read,
+                       [this](boost::system::error_code error) {
+                         if (!error && follow(supervisor_.order())) {
+                           watch_orders();
+                         }
+                       });
+  }
+
+  // False once no more orders will come.
+  bool follow(Order order) {
+    if (order == Order::kNone) {
+      return true;
+    }
+    if (order == Order::kStop || hypervisors_ == 0) {
+      end();
+      return false;
+    }
+    alone_ = true;
+    control_->stop_accepting();
+    return false;
+  }
+
+  const InstanceSetup& setup_;
+  const LaunchChoice& choice_;
+  TpmState& state_;
+  Supervisor& supervisor_;
+
+  asio::io_context io_{1};
+  vtpm::device::Device device_;
+  CommandsOfDevice commands_;
+  std::optional<ControlServer> control_;
+  asio::signal_set signals_;
+  asio::posix::stream_descriptor orders_;
+
+  Readiness readiness_ = Readiness::kProvisioning;
+  std::string reason_;
+  bool told_ = false;
+  int hypervisors_ = 0;
+  bool alone_ = false;
+  std::optional<base::Result<void>> closing_;
+};
+
+}  // namespace
+
+base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
+  const auto refuse = [&](Readiness readiness, base::Error error) {
+    supervisor.changed(readiness, error.message, false);
+    return base::fail(std::move(error));
+  };
+  auto choice = choose_launch(setup);
+  if (!choice) {
+    const bool other_launch = choice.error().code == base::ErrorCode::kAuthentication;
+    return refuse(other_launch ? Readiness::kSealedElsewhere : Readiness::kNotSetUp,
+                  std::move(choice).error());
+  }
+  auto state = TpmState::open(setup, *choice);
+  if (!state) {
+    const auto readiness = readiness_of(state.error(), setup, *choice);
+    return refuse(readiness, std::move(state).error());
+  }
+  auto engine = vtpm::engine::Engine::create((*state)->nv_store());
+  if (!engine) {
+    return refuse(Readiness::kNotSetUp, std::move(engine).error());
+  }
+  const bool simulated = choice->tee != nullptr && kSimulatedTee;
+  if (auto may_serve = supervisor.opened({.created = (*state)->created(),
+                                          .opened_by = (*state)->opened_by(),
+                                          .simulated_tee = simulated});
+      !may_serve) {
+    TRY((*state)->close());
+    return may_serve;
+  }
+  base::Result<void> served;
+  {
+    Service service(setup, *choice, **state, **engine, supervisor);
+    served = service.serve(std::move(setup.control), std::move(setup.data));
+  }
+  const auto closed = (*state)->close();
+  if (!served) {
+    return refuse(Readiness::kStoreFailing, std::move(served).error());
+  }
+  return closed;
+}
+
+}  // namespace tools::vtpm_instance

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "keybroker/protocol/launch_document.h"
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/descriptor.h"
+#include "vmgs/volume/transaction.h"
+#include "vtpm/sealing/host_key.h"
+
+namespace tools::vtpm_instance {
+
+// Where an instance runs: as a child of the host, which is trusted then, or inside the confidential
+// VM, where the hypervisor is not.
+enum class Home { kHost, kParavisor };
+
+// Endpoint is a Unix socket to listen on: one that listens already, or a path to make it at when
+// the instance is ready for clients. With neither there is none.
+struct Endpoint {
+  base::Descriptor listening = {};
+  std::filesystem::path path = {};
+};
+
+// InstanceSetup is all that one instance is told: plain data, so that it can come from a command
+// line or through a socket.
+struct InstanceSetup {
+  // The VM's launch document in its one encoding. Without one it is an ordinary VM, with the two
+  // choices below; beside one they say nothing.
+  base::Bytes launch_document = {};
+  keybroker::protocol::Protection protection = keybroker::protocol::Protection::kHost;
+  keybroker::protocol::Lifetime lifetime = keybroker::protocol::Lifetime::kPersistent;
+
+  // The store of a persistent VM, and whether it may be made where there is none.
+  std::filesystem::path store = {};
+  bool may_create = false;
+
+  // The file with the root key, for protection host.
+  std::filesystem::path key_file = {};
+  vtpm::sealing::KeyFileKind key_file_kind = vtpm::sealing::KeyFileKind::kFile;
+
+  // How often a commit waits for the disk: two for stores that other readers open after a crash.
+  vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe;
+
+  // The TPM's state arrives from another host; nothing is opened or made before it has.
+  bool incoming = false;
+
+  Home home = Home::kHost;
+
+  Endpoint control = {};
+  Endpoint data = {};
+};
+
+}  // namespace tools::vtpm_instance

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "keybroker/protocol/readiness.h"
+#include "vmgs/base/result.h"
+
+namespace tools::vtpm_instance {
+
+// What the instance has to say once its TPM's state is there.
+struct Opened {
+  bool created = false;        // the store, or the first TPM of an ephemeral VM, was made just now
+  std::string opened_by;       // what opened the store, for people
+  bool simulated_tee = false;  // nothing real protects this VM
+};
+
+// What whoever started the instance wants of it now.
+enum class Order {
+  kNone,
+  kStop,   // end in order
+  kAlone,  // go on for the guest that is there, take no other, and end in order when it has gone
+};
+
+// Supervisor is whoever started an instance and follows its life. Called on the thread of run().
+class Supervisor {
+ public:
+  virtual ~Supervisor() = default;
+
+  // opened() is called before a hypervisor is served, and returns when one may be. An error ends
+  // the instance in order.
+  virtual base::Result<void> opened(const Opened& opened) = 0;
+
+  // changed() is called with how things are when they change: whether the guest may trust its TPM,
+  // why not, and whether there is a hypervisor.
+  virtual void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
+                       bool hypervisor) = 0;
+
+  // descriptor() is readable when there is an order; -1 where none will ever come.
+  [[nodiscard]] virtual int descriptor() const = 0;
+
+  // order() reads what has come, without waiting.
+  virtual Order order() = 0;
+};
+
+}  // namespace tools::vtpm_instance

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/tpm_state.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "vtpm/boot/incoming_store.h"
+#include "vtpm/boot/manufacture.h"
+#include "vtpm/boot/protector.h"
+#include "vtpm/boot/state_store.h"
+#include "vtpm/engine/memory_nv_store.h"
+
+namespace tools::vtpm_instance {
+
+using base::ErrorCode;
+using keybroker::protocol::Lifetime;
+using keybroker::protocol::Protection;
+using keybroker::protocol::Readiness;
+using vtpm::boot::IncomingStore;
+using vtpm::boot::Protector;
+using vtpm::boot::StateStore;
+using vtpm::engine::NvStore;
+
+namespace {
+
+class EphemeralState final : public TpmState {
+ public:
+  explicit EphemeralState(bool made) : made_(made) {}
+
+  NvStore& nv_store() override { return memory_; }
+
+  [[nodiscard]] bool created() const override { return made_; }
+
+  [[nodiscard]] std::string opened_by() const override {
+    return "nothing: an ephemeral TPM is kept in memory only";
+  }
+
+  base::Result<void> close() override { return {}; }
+
+ private:
+  vtpm::engine::MemoryNvStore memory_;
+  const bool made_;
+};
+
+class StoredState final : public TpmState {
+ public:
+  StoredState(std::unique_ptr<Protector> protector, std::unique_ptr<StateStore> store, bool made)
+      : protector_(std::move(protector)), store_(std::move(store)), made_(made) {}
+
+  NvStore& nv_store() override { return *store_; }
+
+  [[nodiscard]] bool created() const override { return made_; }
+
+  [[nodiscard]] std::string opened_by() const override { return protector_->opened_by(); }
+
+  base::Result<void> close() override { return store_->close(); }
+
+ private:
+  std::unique_ptr<Protector> protector_;
+  std::unique_ptr<StateStore> store_;
+  const bool made_;
+};
+
+class IncomingState final : public TpmState {
+ public:
+  IncomingState(std::unique_ptr<Protector> protector, vtpm::boot::StoreSettings settings,
+                bool may_create)
+      : protector_(std::move(protector)), store_(std::move(settings), *protector_, may_create) {}
+
+  NvStore& nv_store() override { return store_; }
+
+  [[nodiscard]] bool created() const override { return false; }
+
+  [[nodiscard]] std::string opened_by() const override {
+    return "nothing yet: the state is still to arrive";
+  }
+
+  base::Result<void> close() override { return store_.close(); }
+
+ private:
+  std::unique_ptr<Protector> protector_;
+  IncomingStore store_;
+};
+
+std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const LaunchChoice& choice) {
+  switch (choice.protection) {
+    case Protection::kNone:
+      return vtpm::boot::no_protector();
+    case Protection::kHost:
+      return vtpm::boot::host_key_protector(setup.key_file, setup.key_file_kind);
+    case Protection::kHardware:
+      return vtpm::boot::sealed_keys_protector(*choice.tee, *choice.vm_id,
+                                               vtpm::sealing::TcbGrace::kOver);
+    case Protection::kBroker:
+      break;  // choose_launch() has refused it
+  }
+  return nullptr;
+}
+
+base::Result<std::unique_ptr<TpmState>> open_ephemeral(bool incoming) {
+  auto state = std::make_unique<EphemeralState>(!incoming);
+  if (!incoming) {
+    TRY_ASSIGN(permanent, vtpm::boot::manufacture());
+    TRY(state->nv_store().store(vtpm::engine::BlobKind::kPermanent, permanent.expose()));
+  }
+  return state;
+}
+
+base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
+                                                    const vtpm::boot::StoreSettings& settings,
+                                                    std::unique_ptr<Protector> protector) {
+  auto opened = StateStore::open(settings, *protector);
+  if (opened) {
+    return std::make_unique<StoredState>(std::move(protector), *std::move(opened), false);
+  }
+  if (opened.error().code != ErrorCode::kNotFound || !setup.may_create) {
+    return base::fail(std::move(opened).error());
+  }
+  TRY_ASSIGN(permanent, vtpm::boot::manufacture());
+  auto made = StateStore::create(settings, *protector, permanent.expose());
+  if (!made) {
+    // Of a store that is there, why it does not open says more than that none can be made.
+    const bool is_there = made.error().code == ErrorCode::kDenied;
+    return base::fail(is_there ? std::move(opened).error() : std::move(made).error());
+  }
+  return std::make_unique<StoredState>(std::move(protector), *std::move(made), true);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setup,
+                                                       const LaunchChoice& choice) {
+  if (choice.lifetime == Lifetime::kEphemeral) {
+    return open_ephemeral(setup.incoming);
+  }
+  vtpm::boot::StoreSettings settings{.path = setup.store};
+  settings.vm_id = choice.vm_id;
+  settings.barriers = setup.barriers;
+  auto protector = protector_of(setup, choice);
+  if (setup.incoming) {
+    return std::make_unique<IncomingState>(std::move(protector), std::move(settings),
+                                           setup.may_create);
+  }
+  return open_stored(setup, settings, std::move(protector));
+}
+
+Readiness readiness_of(const base::Error& error, const InstanceSetup& setup,
+                       const LaunchChoice& choice) {
+  const bool hardware = choice.protection == Protection::kHardware;
+  std::error_code ignored;
+  switch (error.code) {
+    case ErrorCode::kNotFound:
+      return choice.protection == Protection::kHost &&
+                     std::filesystem::exists(setup.store, ignored) &&
+                     !std::filesystem::exists(setup.key_file, ignored)
+                 ? Readiness::kKeyMissing
+                 : Readiness::kStateMissing;
+    case ErrorCode::kCorrupt:
+      return Readiness::kStateDamaged;
+    case ErrorCode::kAuthentication:
+      return hardware ? Readiness::kSealedElsewhere : Readiness::kKeyMissing;
+    case ErrorCode::kDenied:
+      return hardware ? Readiness::kSealedElsewhere : Readiness::kStateForeign;
+    case ErrorCode::kUnavailable:
+      return Readiness::kStoreBusy;
+    case ErrorCode::kIo:
+      return Readiness::kStoreFailing;
+    case ErrorCode::kInvalidArgument:
+      break;
+  }
+  return Readiness::kNotSetUp;
+}
+
+}  // namespace tools::vtpm_instance

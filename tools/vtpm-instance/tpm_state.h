@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "keybroker/protocol/readiness.h"
+#include "tools/vtpm-instance/launch_choice.h"
+#include "tools/vtpm-instance/setup.h"
+#include "vmgs/base/result.h"
+#include "vtpm/engine/nv_store.h"
+
+namespace tools::vtpm_instance {
+
+// TpmState is where the TPM of one instance keeps its state, by the lifetime of its VM: in memory,
+// in a store that was opened or made, or in one that is opened or made when the state arrives.
+class TpmState {
+ public:
+  virtual ~TpmState() = default;
+
+  // open() leaves the TPM's state ready to be powered on, unless it is still to arrive. No engine
+  // may be alive. `choice` must outlive it.
+  static base::Result<std::unique_ptr<TpmState>> open(const InstanceSetup& setup,
+                                                      const LaunchChoice& choice);
+
+  virtual vtpm::engine::NvStore& nv_store() = 0;
+
+  // created() is true if the TPM was made just now.
+  [[nodiscard]] virtual bool created() const = 0;
+
+  // opened_by() says, for people, what opened it.
+  [[nodiscard]] virtual std::string opened_by() const = 0;
+
+  // close() is an orderly end; afterwards there is no TPM state here. Harmless when repeated.
+  virtual base::Result<void> close() = 0;
+};
+
+// readiness_of() names, for operators, why open() failed or the TPM does not start.
+keybroker::protocol::Readiness readiness_of(const base::Error& error, const InstanceSetup& setup,
+                                            const LaunchChoice& choice);
+
+}  // namespace tools::vtpm_instance
