@@ -7,6 +7,7 @@
 
 #include "tests/support/command.h"
 #include "tests/support/golden.h"
+#include "tests/support/loop_device.h"
 #include "tests/support/temp_folder.h"
 #include "vmgs/crypto/digest.h"
 #include "vmgs/storage/container.h"
@@ -165,6 +166,27 @@ TEST_F(VmgsToolTest, CreatesAllOrNothingAndNeverOverwrites) {
     left.push_back(entry.path().filename());
   }
   EXPECT_THAT(left, ::testing::ElementsAre("store"));
+}
+
+TEST_F(VmgsToolTest, CreatesOnABlankBlockDeviceAlone) {
+  for (const std::uint32_t sector_bytes : {512U, 4096U}) {
+    const support::LoopDevice loop(make_file("disk", std::string(1 << 20, '\0')), sector_bytes);
+    if (!loop.exists()) {
+      GTEST_SKIP() << "no loop device can be made here: it needs root";
+    }
+    const auto device = loop.path().string();
+
+    EXPECT_EQ(vmgs({"create", device, "--raw"}).status, 2);
+    ASSERT_EQ(vmgs({"create", device}).status, 0);
+    ASSERT_EQ(vmgs({"write", device, "45"}, "abc").status, 0);
+
+    EXPECT_EQ(vmgs({"read", device, "45"}).out, "abc");
+    EXPECT_EQ(document({"info", device}).at("header_spacing"), sector_bytes);
+    EXPECT_EQ(document({"info", device}).at("container"), "block-device");
+    EXPECT_EQ(vmgs({"create", device}).status, 5);
+    EXPECT_EQ(vmgs({"read", device, "45"}).out, "abc");
+    fs::remove(file("disk"));
+  }
 }
 
 TEST_F(VmgsToolTest, ReadsIntoANewFileForItsOwnerAlone) {

@@ -3,13 +3,12 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <linux/loop.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <fstream>
 
 #include "tests/support/error_code.h"
+#include "tests/support/loop_device.h"
 #include "tests/support/temp_folder.h"
 #include "vmgs/base/descriptor.h"
 #include "vmgs/base/layout.h"
@@ -229,48 +228,8 @@ TEST_F(ContainerTest, CreatesNothingThatCannotBe) {
   EXPECT_EQ(code({.kind = ContainerKind::kBlockDevice}), base::ErrorCode::kInvalidArgument);
 }
 
-// A loop device over a file, with sectors of a size of our choice. Needs root.
-class LoopDevice {
- public:
-  LoopDevice(const fs::path& backing, std::uint32_t sector_bytes) {
-    const base::Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-    const int number = control.is_open() ? ::ioctl(control.number(), LOOP_CTL_GET_FREE) : -1;
-    if (number < 0) {
-      return;
-    }
-    const auto name = "/dev/loop" + std::to_string(number);
-    device_ = base::Descriptor(::open(name.c_str(), O_RDWR | O_CLOEXEC));
-    const base::Descriptor file(::open(backing.c_str(), O_RDWR | O_CLOEXEC));
-
-    struct loop_config config {};
-
-    config.fd = static_cast<std::uint32_t>(file.number());
-    config.block_size = sector_bytes;
-    if (device_.is_open() && ::ioctl(device_.number(), LOOP_CONFIGURE, &config) == 0) {
-      path_ = name;
-    }
-  }
-
-  LoopDevice(const LoopDevice&) = delete;
-  LoopDevice& operator=(const LoopDevice&) = delete;
-
-  ~LoopDevice() {
-    if (exists()) {
-      ::ioctl(device_.number(), LOOP_CLR_FD, 0);
-    }
-  }
-
-  [[nodiscard]] bool exists() const { return !path_.empty(); }
-
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  base::Descriptor device_ = base::Descriptor(-1);
-  fs::path path_;
-};
-
 #define MAKE_LOOP_OR_SKIP(name, sector_bytes)                         \
-  const LoopDevice name(path_, sector_bytes);                         \
+  const tests::support::LoopDevice name(path_, sector_bytes);         \
   if (!name.exists()) {                                               \
     GTEST_SKIP() << "no loop device can be made here: it needs root"; \
   }
