@@ -103,7 +103,6 @@ enum class Reason : std::uint8_t {
   kTdxCaRevoked,
   kTdxPckRevoked,
   // TDX: what is signed by what.
-  kTdxQeReportMalformed,
   kTdxQeBinding,
   kTdxQeSignature,
   kTdxQuoteSignature,

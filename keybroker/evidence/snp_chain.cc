@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <string>
 
+#include "keybroker/evidence/certificate_checks.h"
+
 namespace keybroker::evidence {
 
 namespace {
 
 using crypto::Certificate;
-using crypto::PathFault;
-using crypto::TimeFault;
 
 std::optional<Finding> found(Reason reason, std::string detail) {
   return Finding{reason, std::move(detail)};
@@ -47,16 +47,6 @@ std::optional<Finding> examine_shape(std::span<const Certificate> chain) {
   return std::nullopt;
 }
 
-// Before any signature, so that a wrong pin alone does not let a simulator in.
-std::optional<Finding> examine_class(std::span<const Certificate> chain, const TrustStore& store) {
-  if (store.root_class() == RootClass::kProduction &&
-      std::ranges::any_of(chain, carries_simulated_marker)) {
-    return found(Reason::kSimulatedInProduction,
-                 "a certificate of the chain says that it is simulated");
-  }
-  return std::nullopt;
-}
-
 std::optional<Finding> examine_root(const Certificate& root, SnpProduct product,
                                     const TrustStore& store) {
   if (!store.trusts(root_slot(product), root)) {
@@ -77,28 +67,6 @@ std::optional<Finding> examine_kind(const Certificate& intermediate, SnpProduct 
   return std::nullopt;
 }
 
-std::optional<Finding> examine_path(const crypto::PathVerdict& verdict) {
-  switch (verdict.path) {
-    case PathFault::kNone:
-      return std::nullopt;
-    case PathFault::kConstraint:
-      return found(Reason::kSnpChainConstraint, verdict.path_detail);
-    case PathFault::kSignature:
-    case PathFault::kIssuer:
-      break;
-  }
-  return found(Reason::kSnpChainBroken, verdict.path_detail);
-}
-
-std::optional<Finding> examine_time(const crypto::PathVerdict& verdict) {
-  if (verdict.time == TimeFault::kNone) {
-    return std::nullopt;
-  }
-  return found(
-      verdict.time == TimeFault::kExpired ? Reason::kSnpChainExpired : Reason::kSnpChainNotYetValid,
-      verdict.time_detail);
-}
-
 std::optional<Finding> examine_algorithms(std::span<const Certificate> chain) {
   for (std::size_t i = 0; i < chain.size(); ++i) {
     const auto& key = chain[i].public_key();
@@ -117,38 +85,11 @@ std::optional<Finding> examine_algorithms(std::span<const Certificate> chain) {
   return std::nullopt;
 }
 
-// What the revocation lists of one root say, taken together.
-struct RevocationView {
-  bool any_named = false;      // a list bears the root's name
-  bool any_authentic = false;  // and its signature
-  bool any_fresh = false;
-  bool revoked = false;
-  crypto::Validity window{};
-};
-
-RevocationView look_up(std::span<const Certificate> chain, const SnpChainRules& rules) {
-  RevocationView view;
-  const auto& root = chain[2];
-  for (const auto& crl : rules.crls) {
-    if (crl.issuer_der() != root.subject_der()) {
-      continue;
-    }
-    view.any_named = true;
-    if (crl.signature_algorithm() != crypto::kPssSha384 || !root.public_key() ||
-        !crl.verify(*root.public_key())) {
-      continue;
-    }
-    view.any_authentic = true;
-    // What a list took back stays taken back, however old the list is.
-    view.revoked = view.revoked || crl.revokes(chain[1]);
-    const crypto::Validity window{crl.this_update(), crl.next_update()};
-    if (window.contains(rules.now) && (!view.any_fresh || window.until > view.window.until)) {
-      view.any_fresh = true;
-      view.window = window;
-    }
-  }
-  return view;
-}
+constexpr PathReasons kPathReasons{Reason::kSnpChainBroken, Reason::kSnpChainConstraint,
+                                   Reason::kSnpChainExpired, Reason::kSnpChainNotYetValid};
+constexpr RevocationReasons kRevocationReasons{Reason::kSnpCrlMissing, Reason::kSnpCrlForged,
+                                               Reason::kSnpCrlStale,
+                                               Reason::kSnpIntermediateRevoked};
 
 void judge_revocation(std::span<const Certificate> chain, const SnpChainRules& rules,
                       JudgedSnpChain& judged, Checklist& list) {
@@ -157,22 +98,12 @@ void judge_revocation(std::span<const Certificate> chain, const SnpChainRules& r
     list.not_asked(check, "the policy asks for no revocation list");
     return;
   }
-  const auto view = look_up(chain, rules);
-  const auto issuer = chain[2].subject_common_name();
-  if (!view.any_named && rules.crl_rule == CrlRule::kIfGiven) {
-    list.not_asked(check, "no revocation list of " + issuer + " was given");
-  } else if (!view.any_named) {
-    list.fail(check, Reason::kSnpCrlMissing, "there is no revocation list of " + issuer);
-  } else if (!view.any_authentic) {
-    list.fail(check, Reason::kSnpCrlForged, "the revocation list is not signed by " + issuer);
-  } else if (view.revoked) {
-    list.fail(check, Reason::kSnpIntermediateRevoked, chain[1].subject() + " was revoked");
-  } else if (!view.any_fresh) {
-    list.fail(check, Reason::kSnpCrlStale,
-              "no revocation list of " + issuer + " is fresh at " + crypto::to_text(rules.now));
-  } else {
-    judged.validity.narrow(view.window);
-    list.pass(check);
+  const auto revocation = examine_revocation(
+      chain[1], chain[2], {rules.crls, crypto::kPssSha384, rules.now}, kRevocationReasons);
+  if (!revocation.any_named && rules.crl_rule == CrlRule::kIfGiven) {
+    list.not_asked(check, "no revocation list of the root was given");
+  } else if (list.judge(check, revocation.finding)) {
+    judged.validity.narrow(revocation.window);
   }
 }
 
@@ -227,11 +158,7 @@ const Certificate* issuer_of(const Certificate& certificate,
 
 }  // namespace
 
-bool JudgedSnpChain::trusted() const {
-  return !checks.empty() && std::ranges::all_of(checks, [](const Check& check) {
-    return check.outcome == Outcome::kPass || check.outcome == Outcome::kNotAsked;
-  });
-}
+bool JudgedSnpChain::trusted() const { return stands(checks); }
 
 JudgedSnpChain judge_snp_chain(std::span<const Certificate> chain, const SnpChainRules& rules) {
   JudgedSnpChain judged;
@@ -253,8 +180,8 @@ JudgedSnpChain judge_snp_chain(std::span<const Certificate> chain, const SnpChai
   list.judge("snp.chain.root", examine_root(chain[2], *judged.product, rules.store));
   list.judge("snp.chain.kind", examine_kind(chain[1], *judged.product, *judged.kind));
   const auto path = crypto::verify_path(chain[0], chain.subspan(1, 1), chain[2], rules.now);
-  list.judge("snp.chain.path", examine_path(path));
-  list.judge("snp.chain.time", examine_time(path));
+  list.judge("snp.chain.path", examine_path(path, kPathReasons));
+  list.judge("snp.chain.time", examine_time(path, kPathReasons));
   list.judge("snp.chain.algorithms", examine_algorithms(chain));
   judge_revocation(chain, rules, judged, list);
   judge_endorsement(chain[0], judged, list);

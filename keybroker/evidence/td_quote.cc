@@ -103,14 +103,13 @@ base::Result<void> read_signature_data(base::ByteView bytes, TdQuote& quote) {
   return read_qe_part(qe_part, quote);
 }
 
-base::Result<TdQuote> read_quote(base::ByteView bytes) {
-  if (bytes.size() > kMaxTdQuoteBytes) {
-    return corrupt("has " + std::to_string(bytes.size()) + " bytes, at most 65536 are allowed");
-  }
-  base::Reader in(bytes);
-  TRY_ASSIGN(header, in.layout<TdQuoteHeaderLayout>());
-  TRY(check_header(header));
-  TdQuote quote;
+base::Result<void> read_header(base::Reader& in, TdQuoteHeaderLayout& header) {
+  TRY_ASSIGN(raw, in.layout<TdQuoteHeaderLayout>());
+  header = raw;
+  return check_header(header);
+}
+
+base::Result<void> read_body(base::Reader& in, const TdQuoteHeaderLayout& header, TdQuote& quote) {
   quote.user_data = header.user_data;
   TRY_ASSIGN(form, read_form(in, header));
   quote.form = form;
@@ -120,16 +119,17 @@ base::Result<TdQuote> read_quote(base::ByteView bytes) {
     TRY_ASSIGN(body_15, in.layout<TdQuoteBody15Layout>());
     quote.body_15 = body_15;
   }
+  return {};
+}
+
+base::Result<void> read_signature(base::Reader& in, TdQuote& quote) {
   TRY_ASSIGN(signature_bytes, in.u32_le());
   TRY_ASSIGN(signature_data, in.bytes(signature_bytes));
-  TRY(read_signature_data(signature_data, quote));
+  return read_signature_data(signature_data, quote);
+}
 
-  // Kernels hand out a buffer, not a quote: real captures end in up to 3 KiB of zero.
-  const auto padding = in.rest();
-  if (padding.size() > kMaxTdQuotePadding || !base::is_all_zero(padding)) {
-    return corrupt(std::to_string(padding.size()) + " bytes follow it that are not its padding");
-  }
-  return quote;
+ReadTdQuote malformed(Reason reason, std::string why) {
+  return {std::nullopt, Finding{reason, std::move(why)}, std::nullopt};
 }
 
 }  // namespace
@@ -139,12 +139,40 @@ std::size_t TdQuote::signed_bytes() const {
          body_bytes(form);
 }
 
-base::Result<TdQuote> decode_td_quote(base::ByteView bytes) {
-  auto quote = read_quote(bytes);
-  if (!quote) {
-    return base::fail(std::move(quote).error().context("TD quote"));
+ReadTdQuote read_td_quote(base::ByteView bytes) {
+  if (bytes.size() > kMaxTdQuoteBytes) {
+    return malformed(Reason::kTdxQuoteLengths,
+                     "has " + std::to_string(bytes.size()) + " bytes, at most 65536 are allowed");
   }
-  return quote;
+  base::Reader in(bytes);
+  TdQuoteHeaderLayout header{};
+  TdQuote quote;
+  if (auto read = read_header(in, header); !read) {
+    return malformed(Reason::kTdxQuoteHeader, read.error().message);
+  }
+  if (auto read = read_body(in, header, quote); !read) {
+    return malformed(Reason::kTdxQuoteBody, read.error().message);
+  }
+  if (auto read = read_signature(in, quote); !read) {
+    return malformed(Reason::kTdxQuoteLengths, read.error().message);
+  }
+  ReadTdQuote result{std::move(quote), std::nullopt, std::nullopt};
+  const auto padding = in.rest();
+  if (padding.size() > kMaxTdQuotePadding || !base::is_all_zero(padding)) {
+    result.padding =
+        Finding{Reason::kTdxQuotePadding,
+                std::to_string(padding.size()) + " bytes follow it that are not its padding"};
+  }
+  return result;
+}
+
+base::Result<TdQuote> decode_td_quote(base::ByteView bytes) {
+  auto read = read_td_quote(bytes);
+  const auto& finding = read.quote ? read.padding : read.malformed;
+  if (finding) {
+    return base::fail(base::ErrorCode::kCorrupt, "TD quote: " + finding->detail);
+  }
+  return *std::move(read.quote);
 }
 
 base::Bytes encode_signed_part(const TdQuote& quote) {

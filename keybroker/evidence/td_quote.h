@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "keybroker/evidence/checklist.h"
 #include "keybroker/evidence/td_report.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/layout.h"
@@ -116,6 +117,16 @@ struct TdQuote {
 
 inline constexpr std::size_t kMaxTdQuoteBytes = 64 * 1024;
 inline constexpr std::size_t kMaxTdQuotePadding = 8 * 1024;
+
+// ReadTdQuote is a quote as far as it could be read, and what broke the format. Kernels hand out a
+// buffer and not a quote, so bytes may follow it; a fault of theirs leaves the quote readable.
+struct ReadTdQuote {
+  std::optional<TdQuote> quote;
+  std::optional<Finding> malformed;  // if and only if there is no quote
+  std::optional<Finding> padding;
+};
+
+ReadTdQuote read_td_quote(base::ByteView bytes);
 
 // decode_td_quote() accepts a quote of version 4, or of version 5 with a TD body, with
 // certification data of type 6 around type 5, whose lengths meet exactly. Zero bytes may follow it,
