@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <vector>
+
+#include "tests/support/error_code.h"
+#include "tests/support/temp_folder.h"
+
+namespace tools::vtpm_instance {
+namespace {
+
+using base::ErrorCode;
+using keybroker::protocol::Lifetime;
+using keybroker::protocol::Protection;
+using tests::support::error_code;
+
+base::Result<CommandLine> read(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "vtpm-instance");
+  std::vector<const char*> argv;
+  for (const auto& argument : arguments) {
+    argv.push_back(argument.c_str());
+  }
+  return read_command_line("vtpm-instance", static_cast<int>(argv.size()), argv.data());
+}
+
+TEST(InstanceOptionsTest, DefaultToAnOrdinaryPersistentVm) {
+  const auto line = read({"--vmgs", "vm.vmgs", "--ctrl", "sock"});
+
+  ASSERT_TRUE(line) << line.error().message;
+  const auto& setup = line->setup;
+  EXPECT_EQ(setup.store, "vm.vmgs");
+  EXPECT_EQ(setup.key_file, "vm.vmgs.key");
+  EXPECT_EQ(setup.key_file_kind, vtpm::sealing::KeyFileKind::kFile);
+  EXPECT_EQ(setup.control.path, "sock");
+  EXPECT_TRUE(setup.data.path.empty());
+  EXPECT_EQ(setup.protection, Protection::kHost);
+  EXPECT_EQ(setup.lifetime, Lifetime::kPersistent);
+  EXPECT_EQ(setup.home, Home::kHost);
+  EXPECT_EQ(setup.barriers, vmgs::volume::Barriers::kOneWhereSafe);
+  EXPECT_FALSE(setup.may_create);
+  EXPECT_FALSE(setup.incoming);
+  EXPECT_TRUE(setup.launch_document.empty());
+}
+
+TEST(InstanceOptionsTest, ReachTheSetup) {
+  const auto line =
+      read({"--vmgs", "v", "--ctrl", "c", "--data", "d", "--create", "--incoming", "--key", "k",
+            "--protection", "none", "--durability", "strict", "--home", "paravisor"});
+
+  ASSERT_TRUE(line) << line.error().message;
+  const auto& setup = line->setup;
+  EXPECT_TRUE(setup.may_create);
+  EXPECT_TRUE(setup.incoming);
+  EXPECT_EQ(setup.data.path, "d");
+  EXPECT_EQ(setup.key_file, "k");
+  EXPECT_EQ(setup.protection, Protection::kNone);
+  EXPECT_EQ(setup.barriers, vmgs::volume::Barriers::kTwo);
+  EXPECT_EQ(setup.home, Home::kParavisor);
+}
+
+TEST(InstanceOptionsTest, GiveAnEphemeralTpmNoStore) {
+  EXPECT_EQ(read({"--ctrl", "c", "--lifetime", "ephemeral"})->setup.lifetime, Lifetime::kEphemeral);
+  EXPECT_EQ(error_code(read({"--ctrl", "c", "--lifetime", "ephemeral", "--vmgs", "v"})),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_code(read({"--ctrl", "c", "--lifetime", "ephemeral", "--protection", "host"})),
+            ErrorCode::kInvalidArgument);
+}
+
+TEST(InstanceOptionsTest, LeaveTheLaunchDocumentItsSay) {
+  const tests::support::TempFolder folder;
+  const std::string path = folder / "launch";
+  std::ofstream(path) << "document";
+
+  const auto line = read({"--ctrl", "c", "--vmgs", "v", "--launch-document", path});
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(base::to_hex(line->setup.launch_document), base::to_hex(base::bytes_of("document")));
+  for (const char* option : {"--protection", "--lifetime"}) {
+    const auto refused = read({"--ctrl", "c", "--vmgs", "v", "--launch-document", path, option,
+                               option[2] == 'p' ? "host" : "persistent"});
+    EXPECT_EQ(error_code(refused), ErrorCode::kInvalidArgument) << option;
+  }
+}
+
+TEST(InstanceOptionsTest, SayWhereALaunchDocumentIsMissing) {
+  const auto line = read({"--ctrl", "c", "--vmgs", "v", "--launch-document", "/nowhere/launch"});
+
+  ASSERT_EQ(error_code(line), ErrorCode::kNotFound);
+  EXPECT_THAT(line.error().message, testing::HasSubstr("/nowhere/launch"));
+}
+
+TEST(InstanceOptionsTest, KnowACredentialByItsFolder) {
+  ::setenv("CREDENTIALS_DIRECTORY", "/run/credentials/unit", 1);
+  const auto credential =
+      read({"--ctrl", "c", "--vmgs", "v", "--key", "/run/credentials/unit/vm.key"});
+  const auto file = read({"--ctrl", "c", "--vmgs", "v", "--key", "/run/credentials/vm.key"});
+  ::unsetenv("CREDENTIALS_DIRECTORY");
+
+  EXPECT_EQ(credential->setup.key_file_kind, vtpm::sealing::KeyFileKind::kCredential);
+  EXPECT_EQ(file->setup.key_file_kind, vtpm::sealing::KeyFileKind::kFile);
+}
+
+TEST(InstanceOptionsTest, RefuseWordsThatMeanNothing) {
+  const std::vector<std::vector<std::string>> wrong = {
+      {"--vmgs", "v"},
+      {"--ctrl", "c", "--vmgs", "v", "--protection", "hard"},
+      {"--ctrl", "c", "--vmgs", "v", "--lifetime", "short"},
+      {"--ctrl", "c", "--vmgs", "v", "--home", "sweet"},
+      {"--ctrl", "c", "--vmgs", "v", "--durability", "none"},
+      {"--ctrl", "c", "--vmgs", "v", "--bogus"},
+      {"--ctrl", "c", "--vmgs", "v", "more"},
+  };
+  for (const auto& arguments : wrong) {
+    EXPECT_EQ(error_code(read(arguments)), ErrorCode::kInvalidArgument) << arguments.back();
+  }
+}
+
+TEST(InstanceOptionsTest, ExplainThemselves) {
+  EXPECT_THAT(*read({"--help"})->text, testing::HasSubstr("--launch-document"));
+  EXPECT_THAT(*read({"--version"})->text, testing::StartsWith("vtpm-instance "));
+}
+
+}  // namespace
+}  // namespace tools::vtpm_instance
