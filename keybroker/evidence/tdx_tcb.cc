@@ -193,8 +193,8 @@ TcbSummary summarise(const PlatformLevels& platform, const TcbVerdict& module, c
                               verdict->advisories.end());
   }
   std::ranges::sort(summary.advisories);
-  const auto repeated = std::ranges::unique(summary.advisories);
-  summary.advisories.erase(repeated.begin(), repeated.end());
+  summary.advisories.erase(std::unique(summary.advisories.begin(), summary.advisories.end()),
+                           summary.advisories.end());
   return summary;
 }
 
