@@ -69,21 +69,51 @@ base::Result<void> clear_path(const std::filesystem::path& path, const sockaddr_
   return ::unlink(path.c_str()) == 0 ? base::Result<void>() : refused_by_system(path);
 }
 
+// A socket that listens at a path where nothing is. The mode of the socket is that of the path
+// which bind() makes, so nobody gets in between.
+base::Result<base::Descriptor> listen_at(const std::filesystem::path& path,
+                                         const sockaddr_un& address) {
+  auto socket = new_socket();
+  if (!socket.is_open() || ::fchmod(socket.number(), S_IRUSR | S_IWUSR) != 0 ||
+      ::bind(socket.number(), generic(address), sizeof address) != 0 ||
+      ::listen(socket.number(), SOMAXCONN) != 0) {
+    return refused_by_system(path);
+  }
+  return socket;
+}
+
 }  // namespace
 
 base::Result<UnixListener> UnixListener::bind(const std::filesystem::path& path) {
   TRY_ASSIGN(address, address_of(path));
   TRY(clear_path(path, address));
-  auto socket = new_socket();
-  // The mode of the socket is that of the path which bind() makes, so nobody gets in between.
-  if (!socket.is_open() || ::fchmod(socket.number(), S_IRUSR | S_IWUSR) != 0 ||
-      ::bind(socket.number(), generic(address), sizeof address) != 0) {
+  TRY_ASSIGN(socket, listen_at(path, address));
+  return UnixListener(std::move(socket), path);
+}
+
+base::Result<UnixListener> UnixListener::replace(const std::filesystem::path& path,
+                                                 std::optional<gid_t> group) {
+  struct stat found {};
+
+  if (::lstat(path.c_str(), &found) == 0 && !S_ISSOCK(found.st_mode)) {
+    return refused(base::ErrorCode::kDenied, path, "there is something that is no socket");
+  }
+  auto beside = path;
+  beside += ".new";
+  TRY_ASSIGN(address, address_of(beside));
+  if (::unlink(beside.c_str()) != 0 && errno != ENOENT) {
+    return refused_by_system(beside);
+  }
+  TRY_ASSIGN(socket, listen_at(beside, address));
+  UnixListener listener(std::move(socket), beside);
+  if (group && (::chown(beside.c_str(), static_cast<uid_t>(-1), *group) != 0 ||
+                ::chmod(beside.c_str(), S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP) != 0)) {
+    return refused_by_system(beside);
+  }
+  if (::rename(beside.c_str(), path.c_str()) != 0) {
     return refused_by_system(path);
   }
-  UnixListener listener(std::move(socket), path);
-  if (::listen(listener.number(), SOMAXCONN) != 0) {
-    return refused_by_system(path);
-  }
+  listener.path_ = path;
   return listener;
 }
 

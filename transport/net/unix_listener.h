@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "vmgs/base/descriptor.h"
@@ -16,6 +19,12 @@ class UnixListener {
   // there is replaced. kUnavailable if somebody listens there; kDenied if there is something that
   // is no socket; kInvalidArgument for a path that is too long for a socket; else kIo.
   static base::Result<UnixListener> bind(const std::filesystem::path& path);
+
+  // replace() makes the socket in place of one that is there, whoever listens on that, and between
+  // the two there is no moment without one. It is for a folder that belongs to one service.
+  // Members of `group`, if there is one, may connect as well. Errors as bind(), but kUnavailable.
+  static base::Result<UnixListener> replace(const std::filesystem::path& path,
+                                            std::optional<gid_t> group);
 
   UnixListener(UnixListener&& other) noexcept
       : socket_(std::move(other.socket_)), path_(std::exchange(other.path_, {})) {}

@@ -108,5 +108,61 @@ TEST(UnixListenerTest, SaysSoWhereTheFolderIsMissing) {
   EXPECT_EQ(error_code(UnixListener::bind(folder / "none" / "socket")), ErrorCode::kIo);
 }
 
+TEST(UnixListenerTest, TakesThePlaceOfASocketThatSomebodyListensOn) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  auto old = UnixListener::bind(path);
+  ASSERT_TRUE(old);
+  // The old one's owner is gone in all but its socket, as after a fork.
+  const auto kept = old->release();
+  std::filesystem::create_hard_link(path, folder / "old");
+
+  const auto listener = UnixListener::replace(path, std::nullopt);
+
+  ASSERT_TRUE(listener) << listener.error().message;
+  SocketClient::connect(path);
+  const base::Descriptor accepted(::accept4(listener->number(), nullptr, nullptr, SOCK_NONBLOCK));
+  EXPECT_TRUE(accepted.is_open());
+  EXPECT_FALSE(std::filesystem::exists(folder / "socket.new"));
+}
+
+TEST(UnixListenerTest, MakesASocketWhereNoneWasAndTakesAwayWhatACrashLeft) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+  {
+    auto crashed = UnixListener::bind(folder / "socket.new");
+    std::filesystem::create_hard_link(folder / "socket.new", folder / "kept");
+  }
+  std::filesystem::rename(folder / "kept", folder / "socket.new");
+
+  const auto listener = UnixListener::replace(path, std::nullopt);
+
+  ASSERT_TRUE(listener) << listener.error().message;
+  SocketClient::connect(path);
+}
+
+TEST(UnixListenerTest, LetsAGroupInOnlyIfToldTo) {
+  const TempFolder folder;
+  const auto closed = UnixListener::replace(folder / "closed", std::nullopt);
+  const auto open = UnixListener::replace(folder / "open", ::getgid());
+
+  struct stat found {};
+
+  ASSERT_EQ(::stat((folder / "closed").c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0600U);
+  ASSERT_EQ(::stat((folder / "open").c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0660U);
+  EXPECT_EQ(found.st_gid, ::getgid());
+}
+
+TEST(UnixListenerTest, ReplacesNothingButASocket) {
+  const TempFolder folder;
+  const auto path = folder / "file";
+  std::ofstream(path) << "content";
+
+  EXPECT_EQ(error_code(UnixListener::replace(path, std::nullopt)), ErrorCode::kDenied);
+  EXPECT_TRUE(std::filesystem::is_regular_file(path));
+}
+
 }  // namespace
 }  // namespace transport::net

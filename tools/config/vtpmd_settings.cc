@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/config/vtpmd_settings.h"
+
+namespace tools::config {
+
+Schema vtpmd_schema(VtpmdSettings& settings) {
+  Schema schema;
+  schema.path("folders", "state", settings.state_folder,
+              "The registry, and the stores of persistent VMs");
+  schema.path("folders", "runtime", settings.runtime_folder, "Sockets; need not survive a reboot");
+  schema.path("service", "socket", settings.socket,
+              "Where vtpmctl connects; default: vtpmd.sock in the runtime folder");
+  schema.text("service", "admin_group", settings.admin_group,
+              "Members may administer VMs, as root may; empty: nobody");
+  schema.text("service", "hypervisor_group", settings.hypervisor_group,
+              "Members may connect to TPM sockets; empty: only vtpmd's user");
+  schema.path("instances", "program", settings.instance_program,
+              "What runs one VM's TPM: vtpm-instance, or vtpm-instance-sim with a simulated TEE");
+  schema.word("log", "level", settings.log_level, {"debug", "info", "warning", "error"},
+              "The least that is logged");
+  return schema;
+}
+
+}  // namespace tools::config
