@@ -3,13 +3,17 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "tools/cli/exit_status.h"
 #include "tools/vtpm-instance/hardening.h"
+#include "tools/vtpm-instance/host_supervisor.h"
 #include "tools/vtpm-instance/options.h"
 #include "tools/vtpm-instance/run.h"
 #include "tools/vtpm-instance/tee_choice.h"
 #include "vmgs/base/log.h"
+#include "vtpm/engine/warm_up.h"
+#include "vtpm/host/warmed_parent.h"
 
 namespace {
 
@@ -39,19 +43,28 @@ class Nobody final : public Supervisor {
   Order order() override { return Order::kNone; }
 };
 
-int run_alone(int argc, char** argv) {
-  const std::string program = kSimulatedTee ? "vtpm-instance-sim" : "vtpm-instance";
-  base::set_log_sink([program](base::LogLevel level, std::string_view line) {
+const std::string& program_name() {
+  static const std::string name = kSimulatedTee ? "vtpm-instance-sim" : "vtpm-instance";
+  return name;
+}
+
+void log_to_stderr() {
+  base::set_log_sink([program = program_name()](base::LogLevel level, std::string_view line) {
     if (level != base::LogLevel::kDebug) {
       std::fprintf(stderr, "%s: %.*s\n", program.c_str(), static_cast<int>(line.size()),
                    line.data());
     }
   });
-  const auto failed = [](const base::Error& error) {
-    base::log(base::LogLevel::kError, error.message);
-    return static_cast<int>(tools::cli::exit_status(error.code));
-  };
-  auto read = read_command_line(program, argc, argv);
+}
+
+int failed(const base::Error& error) {
+  base::log(base::LogLevel::kError, error.message);
+  return static_cast<int>(tools::cli::exit_status(error.code));
+}
+
+int run_alone(int argc, char** argv) {
+  log_to_stderr();
+  auto read = read_command_line(program_name(), argc, argv);
   if (!read) {
     return failed(read.error());
   }
@@ -67,11 +80,28 @@ int run_alone(int argc, char** argv) {
   return done ? 0 : failed(done.error());
 }
 
+// What vtpmd starts: it forks one instance after another, and each child lives on here.
+int run_parent() {
+  log_to_stderr();
+  if (const auto hardened = harden_process(); !hardened) {
+    return failed(hardened.error());
+  }
+  if (const auto warmed = vtpm::engine::warm_up(); !warmed) {
+    return failed(warmed.error());
+  }
+  auto child = vtpm::host::run_warmed_parent(base::Descriptor(vtpm::host::kParentLinkNumber));
+  if (!child) {
+    return failed(child.error());
+  }
+  return *child ? run_supervised(*std::move(*child)) : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    return run_alone(argc, argv);
+    const bool is_parent = argc == 2 && std::string_view(argv[1]) == "--warmed-parent";
+    return is_parent ? run_parent() : run_alone(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "vtpm-instance: %s\n", error.what());
     return 1;

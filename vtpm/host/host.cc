@@ -414,10 +414,7 @@ void Host::said(const VmId& id, const instance::State& state) {
     return;
   }
   target.guest = state.guest();
-  // While it serves, only an orderly end explains that it ends.
-  const bool cannot_start = target.phase == Phase::kStarting &&
-                            protocol::row(*readiness).prospect == protocol::Prospect::kNeedsHelp;
-  target.said_why = *readiness == Readiness::kStopped || cannot_start;
+  target.said_why = state.is_last();
   if (target.phase != Phase::kStopping || target.said_why) {
     target.readiness = *readiness;
     target.reason = state.reason();

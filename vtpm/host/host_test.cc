@@ -142,6 +142,14 @@ class HostTest : public ::testing::Test {
     host_->said(vm.id(), state);
   }
 
+  void say_last(const Vm& vm, const std::string& readiness, const std::string& reason = "") {
+    instance::State state;
+    state.set_readiness(readiness);
+    state.set_reason(reason);
+    state.set_is_last(true);
+    host_->said(vm.id(), state);
+  }
+
   void end(const Vm& vm) {
     instances_.leases.erase(vm.id());
     host_->instance_ended(vm.id());
@@ -308,7 +316,7 @@ TEST_F(HostTest, SaysThatStateIsMissingWhenTheStoreOfAStoppedVmIsGone) {
   EXPECT_EQ(host_->readiness(vm), Readiness::kStopped);
   serve(vm);
   std::ofstream(folder_.store(vm.id())) << "x";
-  say(vm, "stopped");
+  say_last(vm, "stopped");
   end(vm);
   EXPECT_EQ(host_->readiness(vm), Readiness::kStopped);
 
@@ -345,7 +353,7 @@ TEST_F(HostTest, KeepsTheReasonWhyAnInstanceDidNotStartAndHangsUpOnWhoeverWaited
   host_->connection_waits(vm.id());
   host_->forked(vm.id(), 100);
 
-  say(vm, "sealed-elsewhere", false, "measurement differs");
+  say_last(vm, "sealed-elsewhere", "measurement differs");
   end(vm);
 
   EXPECT_EQ(vm.phase, Phase::kStopped);
@@ -396,11 +404,22 @@ TEST_F(HostTest, DoesNotTakeAnEarlierComplaintForTheReasonOfACrash) {
   EXPECT_EQ(vm.readiness, Readiness::kCrashed);
 }
 
+TEST_F(HostTest, KeepsTheLastWordOfAnInstanceThatEndsInTrouble) {
+  const auto& vm = create_vm("a");
+  serve(vm);
+
+  say_last(vm, "store-failing", "disk full");
+  end(vm);
+
+  EXPECT_EQ(vm.readiness, Readiness::kStoreFailing);
+  EXPECT_EQ(vm.reason, "disk full");
+}
+
 TEST_F(HostTest, TakesAnOrderlyEndForWhatItIs) {
   const auto& vm = create_vm("a");
   serve(vm);
 
-  say(vm, "stopped");
+  say_last(vm, "stopped");
   end(vm);
 
   EXPECT_EQ(vm.readiness, Readiness::kStopped);
@@ -463,7 +482,7 @@ TEST_F(HostTest, StopsInOrder) {
   EXPECT_EQ(vm.readiness, Readiness::kStopping);
   EXPECT_EQ(instances_.sent.back(), instance::ToInstance::kStop);
   EXPECT_EQ(host_->start(vm.id()).error().code, ErrorCode::kUnavailable);
-  say(vm, "stopped");
+  say_last(vm, "stopped");
   end(vm);
 
   EXPECT_EQ(vm.readiness, Readiness::kStopped);

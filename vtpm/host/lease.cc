@@ -90,4 +90,12 @@ base::Result<LeaseHolder> lease_holder(const std::filesystem::path& path) {
   return LeaseHolder{pid, std::move(process)};
 }
 
+base::Result<void> signal(const LeaseHolder& holder, int number) {
+  const int process = holder.process.number();
+  if (syscall(SYS_pidfd_send_signal, process, number, nullptr, 0) != 0 && errno != ESRCH) {
+    return fail_io("cannot signal process " + std::to_string(holder.pid), errno);
+  }
+  return {};
+}
+
 }  // namespace vtpm::host

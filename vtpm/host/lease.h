@@ -31,4 +31,8 @@ struct LeaseHolder {
 // holder has not signed yet; kIo.
 base::Result<LeaseHolder> lease_holder(const std::filesystem::path& path);
 
+// signal() sends a signal to the holder, and to no other process. An ended holder is a success.
+// kIo.
+base::Result<void> signal(const LeaseHolder& holder, int number);
+
 }  // namespace vtpm::host

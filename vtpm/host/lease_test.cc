@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,6 +106,19 @@ TEST_F(LeaseTest, NamesItsHolderAndTellsWhenItEnds) {
   EXPECT_EQ(poll(&event, 1, 0), 0);
   holder.end();
   EXPECT_EQ(poll(&event, 1, 0), 1);
+}
+
+TEST_F(LeaseTest, SignalsItsHolderAndNobodyElse) {
+  Holder holder(take(), true);
+  const auto found = lease_holder(path_);
+  ASSERT_TRUE(found);
+
+  EXPECT_TRUE(signal(*found, SIGKILL));
+  pollfd event{found->process.number(), POLLIN, 0};
+  ASSERT_EQ(poll(&event, 1, 10'000), 1);
+  holder.end();
+
+  EXPECT_TRUE(signal(*found, SIGKILL));
 }
 
 TEST_F(LeaseTest, HasNoHolderWhenItIsFree) {

@@ -212,14 +212,14 @@ base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& prog
   return WarmedParent{pid, std::move(ours)};
 }
 
-base::Result<void> request_fork(const WarmedParent& parent, std::uint64_t serial,
-                                const std::string& process_name, const ChildEnds& ends) {
+base::Result<void> request_fork(int link, std::uint64_t serial, const std::string& process_name,
+                                const ChildEnds& ends) {
   instance::ForkRequest request;
   request.set_serial(serial);
   request.set_process_name(process_name);
   const std::array<int, kMaxFrameDescriptors> descriptors{ends.link.number(), ends.control.number(),
                                                           ends.data.number(), ends.lease.number()};
-  return send_frame(parent.link.number(), request, descriptors);
+  return send_frame(link, request, descriptors);
 }
 
 }  // namespace vtpm::host

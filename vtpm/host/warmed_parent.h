@@ -45,9 +45,9 @@ struct WarmedParent {
 // kNotFound if it cannot be executed; kIo.
 base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& program);
 
-// request_fork() asks for an instance. The answer comes over the parent's link. kUnavailable if the
-// parent is gone.
-base::Result<void> request_fork(const WarmedParent& parent, std::uint64_t serial,
-                                const std::string& process_name, const ChildEnds& ends);
+// request_fork() asks for an instance over the link to the parent, and there the answer comes.
+// kUnavailable if the parent is gone.
+base::Result<void> request_fork(int link, std::uint64_t serial, const std::string& process_name,
+                                const ChildEnds& ends);
 
 }  // namespace vtpm::host

@@ -101,7 +101,7 @@ class WarmedParentTest : public ::testing::Test {
     EXPECT_TRUE(lease && *lease);
     const ChildEnds ends{std::move(link[1]), std::move(control[0]), std::move(data[0]),
                          std::move(**lease)};
-    EXPECT_TRUE(request_fork(parent_, serial, "vtpm-test", ends));
+    EXPECT_TRUE(request_fork(parent_.link.number(), serial, "vtpm-test", ends));
     return std::move(link[0]);
   }
 

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/host_supervisor.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "keybroker/protocol/readiness.h"
+#include "tools/cli/exit_status.h"
+#include "tools/vtpm-instance/run.h"
+
+namespace tools::vtpm_instance {
+
+namespace {
+
+namespace instance = strongroom::instance::v1;
+namespace protocol = keybroker::protocol;
+using base::ErrorCode;
+using instance::ToInstance;
+using protocol::Readiness;
+
+// With more than this unread, log lines are dropped, so that there is always room for a State.
+constexpr int kMaxUnreadBytes = 32 * 1024;
+
+instance::Log::Level level_of(base::LogLevel level) {
+  switch (level) {
+    case base::LogLevel::kDebug:
+      return instance::Log::DEBUG;
+    case base::LogLevel::kInfo:
+      return instance::Log::INFO;
+    case base::LogLevel::kWarning:
+      return instance::Log::WARNING;
+    case base::LogLevel::kError:
+      return instance::Log::ERROR;
+  }
+  return instance::Log::ERROR;
+}
+
+InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends) {
+  InstanceSetup setup;
+  setup.launch_document = base::copy_of(base::bytes_of(told.launch_document()));
+  setup.store = told.store_path();
+  setup.key_file = told.key_path();
+  setup.may_create = told.may_create();
+  setup.control.listening = std::move(ends.control);
+  setup.data.listening = std::move(ends.data);
+  return setup;
+}
+
+}  // namespace
+
+base::Result<ToInstance> HostSupervisor::receive() {
+  ToInstance message;
+  for (;;) {
+    TRY_ASSIGN(complete, received_.next(message));
+    if (complete) {
+      return message;
+    }
+    TRY_ASSIGN(open, received_.receive(link_.number()));
+    if (!open) {
+      return base::fail(ErrorCode::kUnavailable, "vtpmd has gone");
+    }
+  }
+}
+
+base::Result<void> HostSupervisor::send(const instance::FromInstance& message) {
+  const std::lock_guard lock(sending_);
+  return vtpm::host::send_frame(link_.number(), message);
+}
+
+base::Result<instance::Setup> HostSupervisor::receive_setup() {
+  TRY_ASSIGN(message, receive());
+  if (!message.has_setup()) {
+    return base::fail(ErrorCode::kCorrupt, "vtpmd began with something else than a setup");
+  }
+  return message.setup();
+}
+
+base::Result<void> HostSupervisor::opened(const Opened& opened) {
+  instance::FromInstance message;
+  message.mutable_opened()->set_created(opened.created);
+  message.mutable_opened()->set_opened_by(opened.opened_by);
+  message.mutable_opened()->set_simulated_tee(opened.simulated_tee);
+  TRY(send(message));
+  // vtpmd notes that this VM has state, and only then lets a guest in.
+  TRY_ASSIGN(answer, receive());
+  // A stop may have come right behind; nobody would look for it in what was received already.
+  ToInstance behind;
+  TRY_ASSIGN(is_stopped, received_.next(behind));
+  stopped_early_ = is_stopped || !answer.has_serve();
+  if (stopped_early_) {
+    return base::fail(ErrorCode::kUnavailable, "stopped before it served anybody");
+  }
+  return {};
+}
+
+void HostSupervisor::changed(Readiness readiness, std::string_view reason, bool hypervisor) {
+  last_ = readiness;
+  instance::FromInstance message;
+  auto& state = *message.mutable_state();
+  state.set_readiness(std::string(name(readiness)));
+  state.set_reason(std::string(reason));
+  state.set_guest(hypervisor);
+  // A vtpmd that is gone does not want to know, and order() tells so.
+  (void)send(message);
+}
+
+Order HostSupervisor::order() {
+  const auto open = received_.receive(link_.number());
+  ToInstance message;
+  const auto complete = received_.next(message);
+  if (complete && *complete && message.has_stop()) {
+    return Order::kStop;
+  }
+  if ((!open && open.error().code != ErrorCode::kUnavailable) || (open && !*open) || !complete) {
+    return Order::kAlone;
+  }
+  return Order::kNone;
+}
+
+bool HostSupervisor::log(base::LogLevel level, std::string_view line) {
+  int unread_bytes = 0;
+  if (ioctl(link_.number(), SIOCOUTQ, &unread_bytes) == 0 && unread_bytes > kMaxUnreadBytes) {
+    return true;
+  }
+  instance::FromInstance message;
+  message.mutable_log()->set_level(level_of(level));
+  message.mutable_log()->set_line(std::string(line));
+  return send(message).has_value();
+}
+
+void HostSupervisor::finish(const base::Result<void>& done) {
+  instance::FromInstance message;
+  auto& state = *message.mutable_state();
+  state.set_is_last(true);
+  if (done || stopped_early_) {
+    state.set_readiness(std::string(name(Readiness::kStopped)));
+  } else {
+    // What was said last explains the end, if it was a complaint at all.
+    const bool complained = protocol::row(last_).prospect == protocol::Prospect::kNeedsHelp;
+    state.set_readiness(std::string(name(complained ? last_ : Readiness::kStoreFailing)));
+    state.set_reason(done.error().message);
+  }
+  (void)send(message);
+}
+
+int run_supervised(vtpm::host::ChildEnds ends) {
+  HostSupervisor supervisor(std::move(ends.link));
+  base::set_log_sink([&supervisor](base::LogLevel level, std::string_view line) {
+    if (!supervisor.log(level, line)) {
+      std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+    }
+  });
+  const auto told = supervisor.receive_setup();
+  if (!told) {
+    return static_cast<int>(cli::exit_status(told.error().code));
+  }
+  const auto done = run(setup_of(*told, ends), supervisor);
+  supervisor.finish(done);
+  // Other threads are gone; nothing logs through `supervisor` any more.
+  base::set_log_sink({});
+  return static_cast<int>(done ? cli::ExitStatus::kDone : cli::exit_status(done.error().code));
+}
+
+}  // namespace tools::vtpm_instance

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "keybroker/protocol/instance.pb.h"
+#include "tools/vtpm-instance/setup.h"
+#include "tools/vtpm-instance/supervisor.h"
+#include "vmgs/base/descriptor.h"
+#include "vmgs/base/log.h"
+#include "vmgs/base/result.h"
+#include "vtpm/host/frame.h"
+#include "vtpm/host/warmed_parent.h"
+
+namespace tools::vtpm_instance {
+
+// HostSupervisor is vtpmd as an instance knows it: the other end of the link of instance.proto.
+class HostSupervisor final : public Supervisor {
+ public:
+  explicit HostSupervisor(base::Descriptor link) : link_(std::move(link)) {}
+
+  // receive_setup() waits for what this instance is told. kUnavailable if vtpmd went away first;
+  // kCorrupt if it says something else.
+  base::Result<strongroom::instance::v1::Setup> receive_setup();
+
+  base::Result<void> opened(const Opened& opened) override;
+  void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
+               bool hypervisor) override;
+
+  [[nodiscard]] int descriptor() const override { return link_.number(); }
+
+  Order order() override;
+
+  // log() sends a line, or drops it if vtpmd is behind with reading: no command waits for a log.
+  // False if vtpmd is gone. Any thread.
+  bool log(base::LogLevel level, std::string_view line);
+
+  // finish() is the last word, after run() has returned.
+  void finish(const base::Result<void>& done);
+
+ private:
+  base::Result<strongroom::instance::v1::ToInstance> receive();
+  base::Result<void> send(const strongroom::instance::v1::FromInstance& message);
+
+  base::Descriptor link_;
+  vtpm::host::FrameReader received_;
+  keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
+
+  bool stopped_early_ = false;
+
+  // Guards the writing side of the link.
+  std::mutex sending_;
+};
+
+// run_supervised() is the whole life of an instance that was forked for vtpmd. It gives the exit
+// status of the process.
+int run_supervised(vtpm::host::ChildEnds ends);
+
+}  // namespace tools::vtpm_instance

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpmd/parent_keeper.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <utility>
+
+#include "keybroker/protocol/instance.pb.h"
+#include "transport/rpc/within.h"
+#include "vmgs/base/log.h"
+#include "vtpm/host/frame.h"
+
+namespace tools::vtpmd {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace instance = strongroom::instance::v1;
+using transport::rpc::as_values;
+
+// A parent that dies at once, on a host without memory for one, is not started in a tight loop.
+constexpr std::chrono::seconds kRestartPause{1};
+
+std::string how(const instance::Ended& ended) {
+  return ended.signal() != 0 ? "killed by signal " + std::to_string(ended.signal())
+                             : "ended with status " + std::to_string(ended.exit_status());
+}
+
+}  // namespace
+
+struct ParentKeeper::Running {
+  Running(asio::io_context& io, vtpm::host::WarmedParent started)
+      : parent{started.pid, base::Descriptor()}, link(io, started.link.release()) {}
+
+  vtpm::host::WarmedParent parent;
+  asio::posix::stream_descriptor link;
+  vtpm::host::FrameReader reports;
+};
+
+ParentKeeper::ParentKeeper(asio::io_context& io, std::filesystem::path program, Events events)
+    : io_(io), program_(std::move(program)), events_(std::move(events)) {}
+
+ParentKeeper::~ParentKeeper() = default;
+
+base::Result<void> ParentKeeper::start() {
+  TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
+  running_ = std::make_shared<Running>(io_, std::move(started));
+  asio::co_spawn(io_, follow(running_), asio::detached);
+  return {};
+}
+
+base::Result<void> ParentKeeper::request_fork(std::uint64_t serial, const std::string& process_name,
+                                              const vtpm::host::ChildEnds& ends) {
+  if (!running_) {
+    TRY(start());
+  }
+  return vtpm::host::request_fork(running_->link.native_handle(), serial, process_name, ends);
+}
+
+asio::awaitable<void> ParentKeeper::follow(std::shared_ptr<Running> parent) {
+  for (;;) {
+    const auto [error] =
+        co_await parent->link.async_wait(asio::posix::descriptor_base::wait_read, as_values);
+    if (error) {
+      co_return;
+    }
+    const auto open = parent->reports.receive(parent->link.native_handle());
+    handle(*parent);
+    if (!open || !*open) {
+      break;
+    }
+  }
+  base::log(base::LogLevel::kWarning, "the warmed parent, process " +
+                                          std::to_string(parent->parent.pid) +
+                                          ", has died; its instances go on");
+  if (running_ == parent) {
+    running_.reset();
+    co_await start_again();
+  }
+}
+
+// Until there is one, or a request has started one.
+asio::awaitable<void> ParentKeeper::start_again() {
+  asio::steady_timer pause(io_);
+  for (;;) {
+    pause.expires_after(kRestartPause);
+    co_await pause.async_wait(as_values);
+    if (running_) {
+      co_return;
+    }
+    const auto started = start();
+    if (started) {
+      co_return;
+    }
+    base::log(base::LogLevel::kError, started.error().message);
+  }
+}
+
+void ParentKeeper::handle(Running& parent) {
+  instance::FromParent report;
+  for (;;) {
+    const auto complete = parent.reports.next(report);
+    if (!complete || !*complete) {
+      return;
+    }
+    switch (report.message_case()) {
+      case instance::FromParent::kForked:
+        events_.forked(report.forked().serial(), report.forked().pid());
+        break;
+      case instance::FromParent::kForkFailed:
+        events_.fork_failed(report.fork_failed().serial(), report.fork_failed().reason());
+        break;
+      case instance::FromParent::kEnded:
+        events_.ended(report.ended().pid(), how(report.ended()));
+        break;
+      case instance::FromParent::MESSAGE_NOT_SET:
+        break;
+    }
+  }
+}
+
+}  // namespace tools::vtpmd

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "vmgs/base/result.h"
+#include "vtpm/host/warmed_parent.h"
+
+namespace tools::vtpmd {
+
+// ParentKeeper keeps a warmed parent alive: when one dies, another is started. One thread.
+class ParentKeeper {
+ public:
+  // What the parent says, called from the io_context.
+  struct Events {
+    std::function<void(std::uint64_t serial, int pid)> forked;
+    std::function<void(std::uint64_t serial, const std::string& reason)> fork_failed;
+    std::function<void(int pid, const std::string& how)> ended;
+  };
+
+  ParentKeeper(boost::asio::io_context& io, std::filesystem::path program, Events events);
+  ~ParentKeeper();
+
+  // start() starts the first one. The errors of start_warmed_parent().
+  base::Result<void> start();
+
+  // request_fork() has it fork, after starting one if there is none now.
+  base::Result<void> request_fork(std::uint64_t serial, const std::string& process_name,
+                                  const vtpm::host::ChildEnds& ends);
+
+ private:
+  struct Running;
+
+  boost::asio::awaitable<void> follow(std::shared_ptr<Running> parent);
+  boost::asio::awaitable<void> start_again();
+  void handle(Running& parent);
+
+  boost::asio::io_context& io_;
+  std::filesystem::path program_;
+  Events events_;
+  std::shared_ptr<Running> running_;
+};
+
+}  // namespace tools::vtpmd

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpmd/running_instances.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+
+#include "keybroker/protocol/instance.pb.h"
+#include "tools/vtpmd/log.h"
+#include "transport/rpc/within.h"
+#include "vtpm/host/frame.h"
+
+namespace tools::vtpmd {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace instance = strongroom::instance::v1;
+using asio::posix::descriptor_base;
+using asio::posix::stream_descriptor;
+using base::ErrorCode;
+using transport::rpc::as_values;
+using vmgs::format::VmId;
+
+// How often to look for the end of a lease's holder that cannot be watched.
+constexpr std::chrono::seconds kHolderPause{1};
+
+base::Result<std::array<base::Descriptor, 2>> make_pair() {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return base::fail(ErrorCode::kIo,
+                      "cannot make a socket pair: " + std::generic_category().message(errno));
+  }
+  return std::array{base::Descriptor(ends[0]), base::Descriptor(ends[1])};
+}
+
+base::Result<base::Descriptor> duplicate(int number) {
+  base::Descriptor copy(fcntl(number, F_DUPFD_CLOEXEC, 0));
+  if (!copy.is_open()) {
+    return base::fail(ErrorCode::kIo,
+                      "cannot duplicate a descriptor: " + std::generic_category().message(errno));
+  }
+  return copy;
+}
+
+base::LogLevel level_of(instance::Log::Level level) {
+  switch (level) {
+    case instance::Log::DEBUG:
+      return base::LogLevel::kDebug;
+    case instance::Log::WARNING:
+      return base::LogLevel::kWarning;
+    case instance::Log::ERROR:
+      return base::LogLevel::kError;
+    default:
+      return base::LogLevel::kInfo;
+  }
+}
+
+}  // namespace
+
+// Our end of the link to one instance.
+struct RunningInstances::Link {
+  Link(asio::io_context& io, base::Descriptor end) : socket(io, end.release()) {}
+
+  stream_descriptor socket;
+  vtpm::host::FrameReader said;
+};
+
+// Copies of the listening sockets, so that to stop watching is to destroy them.
+struct RunningInstances::Watch {
+  Watch(asio::io_context& io, base::Descriptor control_copy, base::Descriptor data_copy)
+      : control(io, control_copy.release()), data(io, data_copy.release()) {}
+
+  stream_descriptor control;
+  stream_descriptor data;
+};
+
+RunningInstances::RunningInstances(asio::io_context& io, vtpm::host::StateFolder folder,
+                                   std::filesystem::path program,
+                                   std::optional<gid_t> hypervisor_group)
+    : io_(io),
+      folder_(std::move(folder)),
+      hypervisor_group_(hypervisor_group),
+      parent_(
+          io, std::move(program),
+          {.forked =
+               [this](std::uint64_t serial, int pid) {
+                 if (const auto launch = launches_.extract(serial)) {
+                   host_->forked(launch.mapped(), pid);
+                 }
+               },
+           .fork_failed =
+               [this](std::uint64_t serial, const std::string& reason) {
+                 if (const auto launch = launches_.extract(serial)) {
+                   host_->fork_failed(launch.mapped(), reason);
+                 }
+               },
+           .ended = [this](int pid, const std::string& how) { host_->process_ended(pid, how); }}) {}
+
+RunningInstances::~RunningInstances() = default;
+
+base::Result<void> RunningInstances::open_sockets(const VmId& id) {
+  auto& entry = entries_[id];
+  if (entry.sockets) {
+    return {};
+  }
+  using transport::net::UnixListener;
+  TRY_ASSIGN(control, UnixListener::replace(folder_.control_socket(id), hypervisor_group_));
+  TRY_ASSIGN(data, UnixListener::replace(folder_.data_socket(id), hypervisor_group_));
+  entry.sockets.emplace(Sockets{std::move(control), std::move(data)});
+  return {};
+}
+
+void RunningInstances::close_sockets(const VmId& id) { entries_.erase(id); }
+
+void RunningInstances::watch_sockets(const VmId& id) {
+  auto& entry = entries_[id];
+  if (!entry.sockets || entry.watch) {
+    return;
+  }
+  auto control = duplicate(entry.sockets->control.number());
+  auto data = duplicate(entry.sockets->data.number());
+  if (!control || !data) {
+    base::log(base::LogLevel::kError, "VM " + to_string(id) + " cannot be watched: " +
+                                          (control ? data : control).error().message);
+    return;
+  }
+  entry.watch = std::make_shared<Watch>(io_, *std::move(control), *std::move(data));
+  asio::co_spawn(io_, wait_for_connection(id, entry.watch), asio::detached);
+}
+
+asio::awaitable<void> RunningInstances::wait_for_connection(VmId id, std::shared_ptr<Watch> watch) {
+  using namespace asio::experimental::awaitable_operators;
+  co_await (watch->control.async_wait(descriptor_base::wait_read, as_values) ||
+            watch->data.async_wait(descriptor_base::wait_read, as_values));
+  const auto found = entries_.find(id);
+  // A watch that was taken away ended because its sockets were closed.
+  if (found != entries_.end() && found->second.watch == watch) {
+    found->second.watch.reset();
+    host_->connection_waits(id);
+  }
+}
+
+void RunningInstances::refuse_connections(const VmId& id) {
+  const auto& sockets = entries_[id].sockets;
+  if (!sockets) {
+    return;
+  }
+  for (const auto* listener : {&sockets->control, &sockets->data}) {
+    // The listening socket may wait for a connection, so it is asked first whether there is one.
+    for (pollfd waiting{listener->number(), POLLIN, 0}; poll(&waiting, 1, 0) == 1;) {
+      const base::Descriptor refused(
+          accept4(listener->number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!refused.is_open()) {
+        break;
+      }
+    }
+  }
+}
+
+base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lease,
+                                            const instance::Setup& setup) {
+  auto& entry = entries_[id];
+  if (!entry.sockets) {
+    return base::fail(ErrorCode::kUnavailable, "its sockets are not open");
+  }
+  // From now on the instance accepts; whoever comes is its business.
+  if (const auto watch = std::exchange(entry.watch, nullptr)) {
+    watch->control.close();
+    watch->data.close();
+  }
+  TRY_ASSIGN(pair, make_pair());
+  TRY_ASSIGN(control, duplicate(entry.sockets->control.number()));
+  TRY_ASSIGN(data, duplicate(entry.sockets->data.number()));
+  const vtpm::host::ChildEnds ends{std::move(pair[1]), std::move(control), std::move(data),
+                                   std::move(lease)};
+  const auto serial = ++last_serial_;
+  TRY(parent_.request_fork(serial, "vtpm-" + setup.name(), ends));
+  launches_[serial] = id;
+  entry.link = std::make_shared<Link>(io_, std::move(pair[0]));
+  asio::co_spawn(io_, follow(id, entry.link), asio::detached);
+  instance::ToInstance message;
+  *message.mutable_setup() = setup;
+  auto sent = send(id, message);
+  if (!sent) {
+    // Without its link it ends by itself.
+    std::exchange(entry.link, nullptr)->socket.close();
+  }
+  return sent;
+}
+
+base::Result<void> RunningInstances::send(const VmId& id, const instance::ToInstance& message) {
+  const auto& link = entries_[id].link;
+  if (!link) {
+    return base::fail(ErrorCode::kUnavailable, "it has no instance");
+  }
+  return vtpm::host::send_frame(link->socket.native_handle(), message);
+}
+
+asio::awaitable<void> RunningInstances::follow(VmId id, std::shared_ptr<Link> link) {
+  for (bool open = true; open;) {
+    const auto [error] = co_await link->socket.async_wait(descriptor_base::wait_read, as_values);
+    const auto received = link->said.receive(link->socket.native_handle());
+    open = !error && received && *received;
+    handle(id, *link);
+  }
+  const auto found = entries_.find(id);
+  if (found != entries_.end() && found->second.link == link) {
+    found->second.link.reset();
+    host_->instance_ended(id);
+  }
+}
+
+void RunningInstances::handle(const VmId& id, Link& link) {
+  instance::FromInstance message;
+  for (;;) {
+    const auto complete = link.said.next(message);
+    if (!complete) {
+      base::log(base::LogLevel::kError, "VM " + to_string(id) + ": killed, for its instance says " +
+                                            complete.error().message);
+      kill(id);
+      return;
+    }
+    if (!*complete) {
+      return;
+    }
+    switch (message.message_case()) {
+      case instance::FromInstance::kOpened:
+        host_->opened(id, message.opened());
+        break;
+      case instance::FromInstance::kState:
+        host_->said(id, message.state());
+        break;
+      case instance::FromInstance::kLog:
+        log_line(id, message.log());
+        break;
+      case instance::FromInstance::MESSAGE_NOT_SET:
+        break;
+    }
+  }
+}
+
+void RunningInstances::log_line(const VmId& id, const instance::Log& line) const {
+  const auto* vm = host_->find(id);
+  log_of_vm(level_of(line.level()), id, vm != nullptr ? vm->record.name : to_string(id),
+            line.line());
+}
+
+void RunningInstances::kill(const VmId& id) {
+  const auto holder = vtpm::host::lease_holder(folder_.lease(id));
+  if (holder && vtpm::host::signal(*holder, SIGKILL)) {
+    return;
+  }
+  // It has hardly begun. Without its link it ends, for it was not told to serve.
+  if (const auto& link = entries_[id].link) {
+    shutdown(link->socket.native_handle(), SHUT_RDWR);
+  }
+}
+
+void RunningInstances::watch_holder(const VmId& id, std::optional<vtpm::host::LeaseHolder> holder) {
+  auto shared = holder ? std::make_shared<vtpm::host::LeaseHolder>(*std::move(holder)) : nullptr;
+  asio::co_spawn(io_, follow_holder(id, std::move(shared)), asio::detached);
+}
+
+asio::awaitable<void> RunningInstances::follow_holder(
+    VmId id, std::shared_ptr<vtpm::host::LeaseHolder> holder) {
+  if (holder) {
+    stream_descriptor process(io_, holder->process.release());
+    co_await process.async_wait(descriptor_base::wait_read, as_values);
+  }
+  // The lock goes with the last descriptor of the process, a little after or before its end shows.
+  asio::steady_timer pause(io_);
+  for (;;) {
+    const auto lease = vtpm::host::take_lease(folder_.lease(id));
+    if (!lease || *lease) {
+      break;
+    }
+    pause.expires_after(kHolderPause);
+    co_await pause.async_wait(as_values);
+  }
+  host_->holder_ended(id);
+}
+
+void RunningInstances::terminate_holder(const VmId& id) {
+  const auto holder = vtpm::host::lease_holder(folder_.lease(id));
+  if (holder) {
+    (void)vtpm::host::signal(*holder, SIGTERM);
+  }
+}
+
+}  // namespace tools::vtpmd

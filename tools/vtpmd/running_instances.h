@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "tools/vtpmd/parent_keeper.h"
+#include "transport/net/unix_listener.h"
+#include "vtpm/host/host.h"
+#include "vtpm/host/instances.h"
+#include "vtpm/host/state_folder.h"
+
+namespace tools::vtpmd {
+
+// RunningInstances is vtpm::host::Instances with real sockets and processes. One thread.
+class RunningInstances final : public vtpm::host::Instances {
+ public:
+  // Members of `hypervisor_group`, if there is one, may connect to TPM sockets.
+  RunningInstances(boost::asio::io_context& io, vtpm::host::StateFolder folder,
+                   std::filesystem::path program, std::optional<gid_t> hypervisor_group);
+  ~RunningInstances() override;
+
+  // start() starts the warmed parent.
+  base::Result<void> start() { return parent_.start(); }
+
+  // report_to() says whose events these are. Until then there are none.
+  void report_to(vtpm::host::Host& host) { host_ = &host; }
+
+  base::Result<void> open_sockets(const VmId& id) override;
+  void close_sockets(const VmId& id) override;
+  void watch_sockets(const VmId& id) override;
+  void refuse_connections(const VmId& id) override;
+  base::Result<void> launch(const VmId& id, base::Descriptor lease,
+                            const strongroom::instance::v1::Setup& setup) override;
+  base::Result<void> send(const VmId& id,
+                          const strongroom::instance::v1::ToInstance& message) override;
+  void kill(const VmId& id) override;
+  void watch_holder(const VmId& id, std::optional<vtpm::host::LeaseHolder> holder) override;
+  void terminate_holder(const VmId& id) override;
+
+ private:
+  struct Link;
+  struct Watch;
+
+  struct Sockets {
+    transport::net::UnixListener control;
+    transport::net::UnixListener data;
+  };
+
+  struct Entry {
+    std::optional<Sockets> sockets;
+    std::shared_ptr<Watch> watch;
+    std::shared_ptr<Link> link;
+  };
+
+  boost::asio::awaitable<void> wait_for_connection(VmId id, std::shared_ptr<Watch> watch);
+  boost::asio::awaitable<void> follow(VmId id, std::shared_ptr<Link> link);
+  boost::asio::awaitable<void> follow_holder(VmId id,
+                                             std::shared_ptr<vtpm::host::LeaseHolder> holder);
+  void handle(const VmId& id, Link& link);
+  void log_line(const VmId& id, const strongroom::instance::v1::Log& line) const;
+
+  boost::asio::io_context& io_;
+  vtpm::host::StateFolder folder_;
+  std::optional<gid_t> hypervisor_group_;
+  ParentKeeper parent_;
+  vtpm::host::Host* host_ = nullptr;
+  std::map<VmId, Entry> entries_;
+  std::map<std::uint64_t, VmId> launches_;
+  std::uint64_t last_serial_ = 0;
+};
+
+}  // namespace tools::vtpmd

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpmd/vm_service.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "transport/rpc/within.h"
+#include "vmgs/base/log.h"
+#include "vmgs/crypto/random.h"
+#include "vtpm/host/vm_view.h"
+
+namespace tools::vtpmd {
+
+namespace {
+
+namespace api = strongroom::host::v1;
+namespace asio = boost::asio;
+namespace protocol = keybroker::protocol;
+using base::ErrorCode;
+using transport::rpc::CallContext;
+using transport::rpc::Sink;
+using vtpm::host::Call;
+using vtpm::host::Phase;
+using vtpm::host::Vm;
+using vtpm::host::VmId;
+
+constexpr std::size_t kMaxKeyBytes = 64;
+constexpr std::int64_t kKeySeconds = 24 * 60 * 60;
+
+// How long an instance may take to write its last state.
+constexpr std::chrono::seconds kStopLimit{30};
+
+std::int64_t now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+base::Result<VmId> draw_vm_id() {
+  VmId id;
+  TRY(vmgs::crypto::random_bytes(id.bytes));
+  // RFC 4122, 4.4: version 4, and the variant.
+  id.bytes[6] = (id.bytes[6] & std::byte{0x0f}) | std::byte{0x40};
+  id.bytes[8] = (id.bytes[8] & std::byte{0x3f}) | std::byte{0x80};
+  return id;
+}
+
+template <typename Request>
+Call call_of(const char* method, const Request& request) {
+  const auto bytes = request.SerializeAsString();
+  return {request.idempotency_key(), method, base::copy_of(base::bytes_of(bytes))};
+}
+
+void note_caller(const Call& call, const std::string& vm, const CallContext& context) {
+  base::log(base::LogLevel::kInfo, call.method + " of '" + vm + "' asked for by user " +
+                                       std::to_string(context.peer.uid) + ", process " +
+                                       std::to_string(context.peer.pid));
+}
+
+}  // namespace
+
+void VmService::enter(transport::rpc::Methods& methods) {
+  const auto& service = *api::Vm::descriptor()->file()->FindServiceByName("VmService");
+  // Each handler is a coroutine of this object, which outlives the server.
+  methods.unary<api::CreateVmRequest, api::CreateVmResponse>(
+      service, "CreateVm",
+      [this](api::CreateVmRequest r, CallContext c) { return create(std::move(r), std::move(c)); });
+  methods.unary<api::ListVmsRequest, api::ListVmsResponse>(
+      service, "ListVms",
+      [this](api::ListVmsRequest r, CallContext c) { return list(std::move(r), std::move(c)); });
+  methods.unary<api::GetVmRequest, api::GetVmResponse>(
+      service, "GetVm",
+      [this](api::GetVmRequest r, CallContext c) { return get(std::move(r), std::move(c)); });
+  methods.unary<api::StartVmRequest, api::StartVmResponse>(
+      service, "StartVm",
+      [this](api::StartVmRequest r, CallContext c) { return start(std::move(r), std::move(c)); });
+  methods.unary<api::StopVmRequest, api::StopVmResponse>(
+      service, "StopVm",
+      [this](api::StopVmRequest r, CallContext c) { return stop(std::move(r), std::move(c)); });
+  methods.unary<api::DeleteVmRequest, api::DeleteVmResponse>(
+      service, "DeleteVm",
+      [this](api::DeleteVmRequest r, CallContext c) { return remove(std::move(r), std::move(c)); });
+  methods.unary<api::GetReadinessRequest, api::GetReadinessResponse>(
+      service, "GetReadiness", [this](api::GetReadinessRequest r, CallContext c) {
+        return readiness(std::move(r), std::move(c));
+      });
+  methods.stream<api::WatchVmsRequest, api::WatchVmsResponse>(
+      service, "WatchVms",
+      [this](api::WatchVmsRequest r, CallContext c, Sink<api::WatchVmsResponse> s) {
+        return watch(std::move(r), std::move(c), std::move(s));
+      });
+}
+
+base::Result<void> VmService::forget_old_calls() {
+  return registry_.forget_calls_before(now() - kKeySeconds);
+}
+
+template <typename Response>
+base::Result<std::optional<Response>> VmService::replay(const Call& call) {
+  if (call.key.size() > kMaxKeyBytes) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "an idempotency key has at most " + std::to_string(kMaxKeyBytes) + " bytes");
+  }
+  if (call.key.empty()) {
+    return std::optional<Response>();
+  }
+  TRY_ASSIGN(answered, registry_.replay(call));
+  if (!answered) {
+    return std::optional<Response>();
+  }
+  std::optional<Response> response(std::in_place);
+  if (!response->ParseFromArray(answered->data(), static_cast<int>(answered->size()))) {
+    return base::fail(ErrorCode::kCorrupt, "the registry holds an answer that cannot be read");
+  }
+  return response;
+}
+
+template <typename Response>
+base::Result<void> VmService::remember(const Call& call, const Response& response) {
+  if (call.key.empty()) {
+    return {};
+  }
+  const auto bytes = response.SerializeAsString();
+  return registry_.remember(call, base::bytes_of(bytes), now());
+}
+
+VmService::Answer<api::CreateVmResponse> VmService::create(api::CreateVmRequest request,
+                                                           Context context) {
+  const auto call = call_of("CreateVm", request);
+  auto before = replay<api::CreateVmResponse>(call);
+  CO_TRY_ASSIGN(answered, std::move(before));
+  if (answered) {
+    co_return *std::move(answered);
+  }
+  auto drawn = draw_vm_id();
+  CO_TRY_ASSIGN(id, std::move(drawn));
+  auto decoded = vtpm::host::decode_spec(request, id);
+  CO_TRY_ASSIGN(spec, std::move(decoded));
+  note_caller(call, spec.name, context);
+
+  // The answer becomes durable together with the VM.
+  api::CreateVmResponse response;
+  const auto keep_answer = [&](const Vm& vm) {
+    *response.mutable_vm() = view_of(host_, vm);
+    response.set_created(host_.find(vm.id()) == nullptr);
+    return remember(call, response);
+  };
+  auto created = host_.create(spec, now(), keep_answer);
+  CO_TRY_ASSIGN(outcome, std::move(created));
+  if (!request.leave_stopped() && outcome.second) {
+    // It is created; how it starts is its readiness.
+    if (const auto started = host_.start(outcome.first->id()); !started) {
+      base::log(base::LogLevel::kWarning, started.error().message);
+    }
+  }
+  co_return response;
+}
+
+VmService::Answer<api::ListVmsResponse> VmService::list(api::ListVmsRequest, Context) {
+  api::ListVmsResponse response;
+  for (const auto* vm : host_.all()) {
+    *response.add_vms() = view_of(host_, *vm);
+  }
+  co_return response;
+}
+
+VmService::Answer<api::GetVmResponse> VmService::get(api::GetVmRequest request, Context) {
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  api::GetVmResponse response;
+  *response.mutable_vm() = view_of(host_, *vm);
+  co_return response;
+}
+
+VmService::Answer<api::StartVmResponse> VmService::start(api::StartVmRequest request,
+                                                         Context context) {
+  const auto call = call_of("StartVm", request);
+  auto before = replay<api::StartVmResponse>(call);
+  CO_TRY_ASSIGN(answered, std::move(before));
+  if (answered) {
+    co_return *std::move(answered);
+  }
+  note_caller(call, request.vm(), context);
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  CO_TRY(host_.start(vm->id()));
+  api::StartVmResponse response;
+  *response.mutable_vm() = view_of(host_, *vm);
+  CO_TRY(remember(call, response));
+  co_return response;
+}
+
+VmService::Answer<api::StopVmResponse> VmService::stop(api::StopVmRequest request,
+                                                       Context context) {
+  const auto call = call_of("StopVm", request);
+  auto before = replay<api::StopVmResponse>(call);
+  CO_TRY_ASSIGN(answered, std::move(before));
+  if (answered) {
+    co_return *std::move(answered);
+  }
+  note_caller(call, request.vm(), context);
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  const auto id = vm->id();
+  CO_TRY(host_.stop(id, request.force()));
+  const auto ended = co_await transport::rpc::within(kStopLimit, wait_for_end(id));
+  if (!ended) {
+    co_return base::fail(ErrorCode::kUnavailable,
+                         "the instance of '" + request.vm() + "' has not ended in " +
+                             std::to_string(kStopLimit.count()) +
+                             " s; stopping it with force ends it at once, and what its TPM has "
+                             "acknowledged is safe");
+  }
+  api::StopVmResponse response;
+  if (const auto* still_there = host_.find(id)) {
+    *response.mutable_vm() = view_of(host_, *still_there);
+  }
+  CO_TRY(remember(call, response));
+  co_return response;
+}
+
+asio::awaitable<bool> VmService::wait_for_end(VmId id) {
+  Changes::Watch watch(changes_);
+  for (const auto* vm = host_.find(id); vm != nullptr && vm->phase != Phase::kStopped;
+       vm = host_.find(id)) {
+    co_await watch.next();
+  }
+  co_return true;
+}
+
+VmService::Answer<api::DeleteVmResponse> VmService::remove(api::DeleteVmRequest request,
+                                                           Context context) {
+  const auto call = call_of("DeleteVm", request);
+  auto before = replay<api::DeleteVmResponse>(call);
+  CO_TRY_ASSIGN(answered, std::move(before));
+  if (answered) {
+    co_return *std::move(answered);
+  }
+  note_caller(call, request.vm(), context);
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  api::DeleteVmResponse response;
+  response.set_vm_id(to_string(vm->id()));
+  const auto keep_answer = [&](const Vm&) { return remember(call, response); };
+  CO_TRY(host_.remove(vm->id(), keep_answer));
+  co_return response;
+}
+
+VmService::Answer<api::GetReadinessResponse> VmService::readiness(api::GetReadinessRequest request,
+                                                                  Context) {
+  Changes::Watch watch(changes_);
+  for (;;) {
+    auto found = host_.find(request.vm());
+    CO_TRY_ASSIGN(vm, std::move(found));
+    const auto prospect = protocol::row(host_.readiness(*vm)).prospect;
+    if (!request.wait() || prospect != protocol::Prospect::kPasses) {
+      api::GetReadinessResponse response;
+      *response.mutable_readiness() = readiness_view_of(host_, *vm);
+      co_return response;
+    }
+    co_await watch.next();
+  }
+}
+
+VmService::Answer<void> VmService::watch(api::WatchVmsRequest request, Context,
+                                         Sink<api::WatchVmsResponse> sink) {
+  Changes::Watch watch(changes_);
+  std::optional<VmId> only;
+  if (!request.vm().empty()) {
+    auto found = host_.find(request.vm());
+    CO_TRY_ASSIGN(vm, std::move(found));
+    only = vm->id();
+  }
+  std::set<VmId> changed;
+  for (const auto* vm : host_.all()) {
+    changed.insert(vm->id());
+  }
+  for (bool caught_up = false;; caught_up = true) {
+    for (const auto& id : changed) {
+      if (only && id != *only) {
+        continue;
+      }
+      api::WatchVmsResponse response;
+      if (const auto* vm = host_.find(id)) {
+        *response.mutable_vm() = view_of(host_, *vm);
+      } else {
+        response.set_deleted_vm_id(to_string(id));
+      }
+      auto sent = co_await sink.send(response);
+      CO_TRY(std::move(sent));
+    }
+    if (!caught_up) {
+      api::WatchVmsResponse response;
+      response.set_caught_up(true);
+      auto sent = co_await sink.send(response);
+      CO_TRY(std::move(sent));
+    }
+    changed = co_await watch.next();
+  }
+}
+
+}  // namespace tools::vtpmd

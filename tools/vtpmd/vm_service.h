@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <optional>
+
+#include "keybroker/protocol/vm_service.pb.h"
+#include "tools/vtpmd/changes.h"
+#include "transport/rpc/service.h"
+#include "vtpm/host/host.h"
+#include "vtpm/host/registry.h"
+
+namespace tools::vtpmd {
+
+// VmService answers the calls of vm_service.proto. The rules are Host's; here is what calls add:
+// idempotency keys, waiting, and views. It outlives the server. One thread.
+class VmService {
+ public:
+  VmService(vtpm::host::Host& host, vtpm::host::Registry& registry, Changes& changes)
+      : host_(host), registry_(registry), changes_(changes) {}
+
+  // enter() puts every method into the server's table.
+  void enter(transport::rpc::Methods& methods);
+
+  // forget_old_calls() drops answers that are kept no longer.
+  base::Result<void> forget_old_calls();
+
+ private:
+  template <typename T>
+  using Answer = boost::asio::awaitable<base::Result<T>>;
+  using Context = transport::rpc::CallContext;
+  Answer<strongroom::host::v1::CreateVmResponse> create(
+      strongroom::host::v1::CreateVmRequest request, Context context);
+  Answer<strongroom::host::v1::ListVmsResponse> list(strongroom::host::v1::ListVmsRequest request,
+                                                     Context context);
+  Answer<strongroom::host::v1::GetVmResponse> get(strongroom::host::v1::GetVmRequest request,
+                                                  Context context);
+  Answer<strongroom::host::v1::StartVmResponse> start(strongroom::host::v1::StartVmRequest request,
+                                                      Context context);
+  Answer<strongroom::host::v1::StopVmResponse> stop(strongroom::host::v1::StopVmRequest request,
+                                                    Context context);
+  Answer<strongroom::host::v1::DeleteVmResponse> remove(
+      strongroom::host::v1::DeleteVmRequest request, Context context);
+  Answer<strongroom::host::v1::GetReadinessResponse> readiness(
+      strongroom::host::v1::GetReadinessRequest request, Context context);
+  Answer<void> watch(strongroom::host::v1::WatchVmsRequest request, Context context,
+                     transport::rpc::Sink<strongroom::host::v1::WatchVmsResponse> sink);
+
+  // replay() gives the answer that a call with this key had before; remember() keeps one. A call
+  // without a key has none.
+  template <typename Response>
+  base::Result<std::optional<Response>> replay(const vtpm::host::Call& call);
+  template <typename Response>
+  base::Result<void> remember(const vtpm::host::Call& call, const Response& response);
+
+  boost::asio::awaitable<bool> wait_for_end(vtpm::host::VmId id);
+
+  vtpm::host::Host& host_;
+  vtpm::host::Registry& registry_;
+  Changes& changes_;
+};
+
+}  // namespace tools::vtpmd
