@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/tee_sim/simulated_tdx.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "vmgs/base/cursor.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/crypto/kdf.h"
+#include "vmgs/crypto/random.h"
+#include "vtpm/tee/key_request.h"
+
+namespace vtpm::tee_sim {
+
+namespace {
+
+namespace evidence = keybroker::evidence;
+
+constexpr std::uint8_t kTdxReportType = 0x81;
+constexpr std::uint64_t kTcbInfoValid = 0x301FF;
+
+evidence::TdxDigest simulated_module() {
+  return vmgs::crypto::sha384(base::bytes_of("simulated TDX module"));
+}
+
+// The module refuses an SVN above the platform's in any component.
+bool reaches(base::ByteView machine, base::ByteView wanted) {
+  return std::ranges::equal(machine, wanted, std::greater_equal<>());
+}
+
+}  // namespace
+
+keybroker::crypto::SgxExtension sgx_platform_of(const TdxMachine& machine) {
+  keybroker::crypto::SgxExtension platform;
+  platform.ppid = machine.platform_id;
+  platform.tcb.cpu_svn = machine.cpu_svn;
+  std::ranges::transform(machine.cpu_svn, platform.tcb.components.begin(),
+                         [](std::byte svn) { return std::to_integer<std::uint8_t>(svn); });
+  platform.tcb.pce_svn = 13;
+  platform.fmspc = {std::byte{'S'}, std::byte{'I'}, std::byte{'M'}};
+  platform.type = keybroker::crypto::SgxType::kScalable;
+  platform.platform_instance_id = machine.platform_id;
+  platform.configuration = keybroker::crypto::SgxConfiguration{
+      .dynamic_platform = true, .cached_keys = true, .smt_enabled = true};
+  return platform;
+}
+
+base::Result<SimulatedTdxTee> SimulatedTdxTee::open(MachineFolder folder, const TdxMachine& machine,
+                                                    const evidence::TdxDigest& mr_config_id,
+                                                    keybroker::crypto::Time now) {
+  TRY_ASSIGN(secret, folder.secret());
+  return SimulatedTdxTee(std::move(folder), machine, mr_config_id, now, std::move(secret));
+}
+
+base::Result<void> SimulatedTdxTee::find_enclave() {
+  if (enclave_) {
+    return {};
+  }
+  TRY_ASSIGN(bundle, folder_.get_or_make("intel.pem", [this]() -> base::Result<base::SecretBytes> {
+    TRY_ASSIGN(mint, TdxMint::make(now_));
+    return mint.to_bundle();
+  }));
+  TRY_ASSIGN(mint, TdxMint::from_bundle(bundle.expose()));
+  TRY_ASSIGN(enclave,
+             make_quoting_enclave(mint, PckCa::kPlatform, sgx_platform_of(machine_), secret_));
+  enclave_ = std::move(enclave);
+  return {};
+}
+
+base::Result<tee::Evidence> SimulatedTdxTee::report(const tee::ReportData& report_data) {
+  TRY(find_enclave());
+  evidence::TdQuote quote;
+  quote.form = machine_.quote_form;
+  quote.body.tee_tcb_svn = machine_.tee_tcb_svn;
+  quote.body.mr_seam = simulated_module();
+  quote.body.attributes = machine_.attributes;
+  quote.body.xfam = machine_.xfam;
+  quote.body.mr_td = machine_.mr_td;
+  quote.body.mr_config_id = mr_config_id_;
+  quote.body.mr_owner = machine_.mr_owner;
+  quote.body.mr_owner_config = machine_.mr_owner_config;
+  quote.body.rtmr = machine_.rtmr;
+  quote.body.report_data = report_data;
+  if (quote.form == evidence::TdQuoteForm::kV5Body15) {
+    quote.body_15.emplace();
+    quote.body_15->tee_tcb_svn2 = machine_.tee_tcb_svn;
+  }
+  std::copy_n(machine_.platform_id.begin(), 16, quote.user_data.begin());
+  TRY(sign_quote(quote, *enclave_));
+  return tee::Evidence{.report = encode(quote), .certificates = {}};
+}
+
+base::Result<tee::OwnReport> SimulatedTdxTee::own_report() {
+  evidence::TdReportLayout raw{};
+  raw.tee = kTdxReportType;
+  raw.cpu_svn = machine_.cpu_svn;
+  TRY(vmgs::crypto::random_bytes(raw.mac));  // nobody but the CPU could check it
+  raw.valid = kTcbInfoValid;
+  raw.tee_tcb_svn = machine_.tee_tcb_svn;
+  raw.mr_seam = simulated_module();
+  raw.tee_tcb_svn2 = machine_.tee_tcb_svn;
+  raw.attributes = machine_.attributes;
+  raw.xfam = machine_.xfam;
+  raw.mr_td = machine_.mr_td;
+  raw.mr_config_id = mr_config_id_;
+  raw.mr_owner = machine_.mr_owner;
+  raw.mr_owner_config = machine_.mr_owner_config;
+  raw.rtmr = machine_.rtmr;
+  fill_inner_hashes(raw);
+  TRY_ASSIGN(report, evidence::decode_td_report(base::view(raw)));
+  auto own = tee::own_report_of(report);
+  own.simulated = true;
+  return own;
+}
+
+base::Result<base::Secret<32>> SimulatedTdxTee::derive(
+    const tee::TdxKeyRequestLayout& request) const {
+  if (!reaches(machine_.tee_tcb_svn, request.tee_tcb_svn) ||
+      !reaches(machine_.cpu_svn, request.cpu_svn)) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the simulated TDX module refuses a key for an SVN above the platform's");
+  }
+  const auto policy = request.key_policy.value();
+  base::Writer mixed;
+  mixed.layout(request);
+  mixed.bytes(machine_.platform_id);
+  mixed.u64_le(machine_.attributes & request.attributes_mask.value());
+  mixed.u64_le(machine_.xfam & request.xfam_mask.value());
+  if ((policy & tee::kTdxMixMrTd) != 0) {
+    mixed.bytes(machine_.mr_td);
+  }
+  if ((policy & tee::kTdxMixMrConfigId) != 0) {
+    mixed.bytes(mr_config_id_);
+  }
+  if ((policy & tee::kTdxMixMrOwnerConfig) != 0) {
+    mixed.bytes(machine_.mr_owner_config);
+  }
+  return vmgs::crypto::derive<32>(secret_.expose(), base::bytes_of("SIM-TDX-KEY-1"),
+                                  mixed.written());
+}
+
+base::Result<base::Secret<32>> SimulatedTdxTee::derive_key(const tee::KeyBinding& binding) {
+  TRY_ASSIGN(request, tee::tdx_key_request(binding));
+  return derive(request);
+}
+
+}  // namespace vtpm::tee_sim
