@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <utility>
 
 #include "tools/config/schema.h"
 
@@ -29,9 +30,15 @@ class FileReader {
       fault(parsed.error().source(), std::string(parsed.error().description()));
       return;
     }
+    const auto before = static_cast<std::ptrdiff_t>(loaded_.faults.size());
     for (const auto& [name, node] : parsed.table()) {
       read_section(std::string(name.str()), name.source(), node);
     }
+    // Tables are walked in the order of their keys; people read a file from its top.
+    std::sort(loaded_.faults.begin() + before, loaded_.faults.end(),
+              [](const Fault& a, const Fault& b) {
+                return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+              });
   }
 
  private:

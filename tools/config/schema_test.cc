@@ -133,11 +133,16 @@ TEST_F(SchemaTest, SaysWhereTheFileIsNoToml) {
   EXPECT_EQ(only_fault("[a]\ntext = \"x\n").substr(0, 14), "main.toml:2:10");
 }
 
-TEST_F(SchemaTest, FindsEveryFaultAtOnce) {
-  write("main.toml", "[a]\nx = 1\ntext = 2\n[b]\nflag = 3\n");
+TEST_F(SchemaTest, FindsEveryFaultAtOnceInTheOrderOfTheLines) {
+  write("main.toml", "[b]\nflag = 3\n[a]\nx = 1\ntext = 2\n");
   write("conf.d/1.toml", "[");
 
-  EXPECT_EQ(load_all().faults.size(), 4U);
+  std::vector<std::uint32_t> lines;
+  for (const auto& fault : load_all().faults) {
+    lines.push_back(fault.line);
+  }
+
+  EXPECT_EQ(lines, (std::vector<std::uint32_t>{2, 4, 5, 1}));
 }
 
 TEST_F(SchemaTest, ShowsValuesAsTheyWouldStandInTheFile) {

@@ -113,7 +113,7 @@ base::Result<void> decode_values(const api::VmParameters& words,
 }
 
 base::Result<void> decode_document(const api::CreateVmRequest& request, VmSpec& spec) {
-  if (request.has_parameters()) {
+  if (request.parameters().ByteSizeLong() != 0) {
     return base::fail(ErrorCode::kInvalidArgument,
                       "a finished launch document leaves no room for parameters: give one of them");
   }

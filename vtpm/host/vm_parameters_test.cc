@@ -102,6 +102,7 @@ TEST(DecodeSpecTest, TakesAFinishedLaunchDocument) {
   ASSERT_TRUE(encoded);
   auto request = named("a");
   request.set_launch_document(encoded->data(), encoded->size());
+  request.mutable_parameters();
 
   const auto spec = decode_spec(request, kDrawn);
 

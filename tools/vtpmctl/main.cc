@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/cli/program.h"
+#include "tools/vtpmctl/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace tools::vtpmctl;
+  const tools::cli::Program program{
+      .name = "vtpmctl",
+      .summary = "Manages the virtual TPMs of this host's VMs; vtpmd does the work.",
+      .commands = {create_command(), list_command(), show_command(), start_command(),
+                   stop_command(), delete_command(), watch_command(), ready_command(),
+                   config_command()}};
+  return tools::cli::run(program, argc, argv);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/json/object.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "keybroker/protocol/vm_service.pb.h"
+#include "tools/cli/output.h"
+#include "transport/rpc/client.h"
+#include "vmgs/base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tools::vtpmctl {
+
+namespace api = strongroom::host::v1;
+
+// Service is vtpmd as this program sees it: each call waits for its answer.
+class Service {
+ public:
+  // Where vtpmd listens; as the command line has it.
+  std::string socket = "/run/vtpmd/vtpmd.sock";
+
+  // Milliseconds; 0 is as long as it takes.
+  std::int64_t timeout = 0;
+
+  template <typename Response, typename Request>
+  base::Result<Response> call(const char* method, Request request) const {
+    return wait(client().call<Response>(method, std::move(request), limit()));
+  }
+
+  // watch() hands over each change until `take` says false.
+  base::Result<void> watch(api::WatchVmsRequest request,
+                           std::function<bool(const api::WatchVmsResponse&)> take) const {
+    return wait(client().watch<api::WatchVmsResponse>("WatchVms", std::move(request),
+                                                      std::move(take), limit()));
+  }
+
+ private:
+  [[nodiscard]] transport::rpc::Client client() const {
+    return {socket, *api::Vm::descriptor()->file()->FindServiceByName("VmService")};
+  }
+
+  [[nodiscard]] transport::rpc::Client::Timeout limit() const {
+    return timeout == 0 ? transport::rpc::Client::Timeout()
+                        : transport::rpc::Client::Timeout(timeout);
+  }
+
+  // The operation refers to a client that lives until the end of the full expression around wait().
+  template <typename T>
+  static base::Result<T> wait(boost::asio::awaitable<base::Result<T>> operation) {
+    boost::asio::io_context io;
+    std::optional<base::Result<T>> result;
+    boost::asio::co_spawn(io, std::move(operation),
+                          [&](const std::exception_ptr& bug, base::Result<T> ended) {
+                            if (bug) {
+                              std::rethrow_exception(bug);
+                            }
+                            result = std::move(ended);
+                          });
+    io.run();
+    return *std::move(result);
+  }
+};
+
+// add_service_arguments() declares --socket and --timeout.
+void add_service_arguments(CLI::App& app, Service& service);
+
+// Idempotency is what a script may give to a call that changes something.
+void add_key_argument(CLI::App& app, std::string& key);
+
+// to_json() is a VM, or its readiness, for --json: flat, with names in snake case.
+boost::json::object to_json(const api::Vm& vm);
+boost::json::object to_json(const api::Readiness& readiness);
+
+// describe() says a VM for people, with all there is to know.
+std::string describe(const api::Vm& vm);
+
+// describe() says a readiness, what it means and what to do, in a few lines.
+std::string describe(const api::Readiness& readiness);
+
+}  // namespace tools::vtpmctl

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "tools/vtpmctl/commands.h"
+#include "tools/vtpmctl/service.h"
+#include "vmgs/base/bytes.h"
+
+namespace tools::vtpmctl {
+
+namespace {
+
+struct Arguments {
+  Service service;
+  api::GetVmRequest request;
+  bool launch_document = false;
+};
+
+constexpr const char* kExamples = R"(Examples:
+  vtpmctl show web1
+  qemu-system-x86_64 ... $(vtpmctl show web1 --json | jq -r .qemu_options)
+  vtpmctl show web1 --launch-document > web1.launch
+)";
+
+base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& output) {
+  TRY_ASSIGN(found, arguments.service.call<api::GetVmResponse>("GetVm", arguments.request));
+  if (arguments.launch_document) {
+    TRY(output.bytes(base::bytes_of(found.vm().launch_document())));
+  } else if (output.json()) {
+    TRY(output.document("strongroom.vm/1", to_json(found.vm())));
+  } else {
+    TRY(output.text(describe(found.vm())));
+  }
+  return cli::ExitStatus::kDone;
+}
+
+}  // namespace
+
+cli::Command show_command() {
+  return {.name = "show",
+          .summary = "Show a VM: readiness and remedy, protection, sockets, options for QEMU",
+          .set_up = [](CLI::App& app) -> cli::Action {
+            auto arguments = std::make_shared<Arguments>();
+            app.footer(kExamples);
+            app.add_option("vm", *arguments->request.mutable_vm(), "Its name or id")->required();
+            add_service_arguments(app, arguments->service);
+            app.add_flag("--launch-document", arguments->launch_document,
+                         "Write the bytes of its launch document instead");
+            return [arguments](cli::Output& output) { return show(*arguments, output); };
+          }};
+}
+
+}  // namespace tools::vtpmctl
