@@ -32,7 +32,11 @@ constexpr const char* kExamples = R"(Examples:
 base::Result<api::CreateVmRequest> request_of(Arguments& arguments) {
   auto request = arguments.request;
   request.set_idempotency_key(arguments.key);
-  if (vmgs::format::parse_vm_id(arguments.name_or_id)) {
+  if (arguments.name_or_id.empty() && request.vm_id().empty() &&
+      arguments.launch_document.empty()) {
+    return base::fail(base::ErrorCode::kInvalidArgument, "the VM needs a name or an id");
+  }
+  if (::vmgs::format::parse_vm_id(arguments.name_or_id)) {
     if (!request.vm_id().empty()) {
       return base::fail(base::ErrorCode::kInvalidArgument, "the id is given twice");
     }

@@ -93,27 +93,24 @@ base::Result<UnixListener> UnixListener::bind(const std::filesystem::path& path)
 
 base::Result<UnixListener> UnixListener::replace(const std::filesystem::path& path,
                                                  std::optional<gid_t> group) {
+  TRY_ASSIGN(address, address_of(path));
+
   struct stat found {};
 
-  if (::lstat(path.c_str(), &found) == 0 && !S_ISSOCK(found.st_mode)) {
-    return refused(base::ErrorCode::kDenied, path, "there is something that is no socket");
+  if (::lstat(path.c_str(), &found) == 0) {
+    if (!S_ISSOCK(found.st_mode)) {
+      return refused(base::ErrorCode::kDenied, path, "there is something that is no socket");
+    }
+    if (::unlink(path.c_str()) != 0) {
+      return refused_by_system(path);
+    }
   }
-  auto beside = path;
-  beside += ".new";
-  TRY_ASSIGN(address, address_of(beside));
-  if (::unlink(beside.c_str()) != 0 && errno != ENOENT) {
-    return refused_by_system(beside);
-  }
-  TRY_ASSIGN(socket, listen_at(beside, address));
-  UnixListener listener(std::move(socket), beside);
-  if (group && (::chown(beside.c_str(), static_cast<uid_t>(-1), *group) != 0 ||
-                ::chmod(beside.c_str(), S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP) != 0)) {
-    return refused_by_system(beside);
-  }
-  if (::rename(beside.c_str(), path.c_str()) != 0) {
+  TRY_ASSIGN(socket, listen_at(path, address));
+  UnixListener listener(std::move(socket), path);
+  if (group && (::chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0 ||
+                ::chmod(path.c_str(), S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP) != 0)) {
     return refused_by_system(path);
   }
-  listener.path_ = path;
   return listener;
 }
 

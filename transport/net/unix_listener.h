@@ -20,9 +20,9 @@ class UnixListener {
   // is no socket; kInvalidArgument for a path that is too long for a socket; else kIo.
   static base::Result<UnixListener> bind(const std::filesystem::path& path);
 
-  // replace() makes the socket in place of one that is there, whoever listens on that, and between
-  // the two there is no moment without one. It is for a folder that belongs to one service.
-  // Members of `group`, if there is one, may connect as well. Errors as bind(), but kUnavailable.
+  // replace() makes the socket in place of one that is there, whoever listens on that: it is for a
+  // folder that belongs to one service. Members of `group`, if there is one, may connect as well.
+  // Errors as bind(), but kUnavailable.
   static base::Result<UnixListener> replace(const std::filesystem::path& path,
                                             std::optional<gid_t> group);
 

@@ -123,22 +123,6 @@ TEST(UnixListenerTest, TakesThePlaceOfASocketThatSomebodyListensOn) {
   SocketClient::connect(path);
   const base::Descriptor accepted(::accept4(listener->number(), nullptr, nullptr, SOCK_NONBLOCK));
   EXPECT_TRUE(accepted.is_open());
-  EXPECT_FALSE(std::filesystem::exists(folder / "socket.new"));
-}
-
-TEST(UnixListenerTest, MakesASocketWhereNoneWasAndTakesAwayWhatACrashLeft) {
-  const TempFolder folder;
-  const auto path = folder / "socket";
-  {
-    auto crashed = UnixListener::bind(folder / "socket.new");
-    std::filesystem::create_hard_link(folder / "socket.new", folder / "kept");
-  }
-  std::filesystem::rename(folder / "kept", folder / "socket.new");
-
-  const auto listener = UnixListener::replace(path, std::nullopt);
-
-  ASSERT_TRUE(listener) << listener.error().message;
-  SocketClient::connect(path);
 }
 
 TEST(UnixListenerTest, LetsAGroupInOnlyIfToldTo) {

@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/integration/vtpmd.h"
+
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tests/support/temp_folder.h"
+#include "tests/support/tpm_commands.h"
+#include "vmgs/base/bytes.h"
+
+namespace tests::integration {
+namespace {
+
+namespace fs = std::filesystem;
+namespace tpm = support;
+using support::Hypervisor;
+using support::TempFolder;
+using testing::HasSubstr;
+
+constexpr std::uint32_t kIndex = 0x01500016;
+constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
+
+base::Bytes send(Hypervisor& hypervisor, const base::Bytes& command) {
+  auto response = hypervisor.command(command);
+  EXPECT_TRUE(response) << response.error().message;
+  return response ? *response : base::Bytes(10);
+}
+
+std::uint32_t run(Hypervisor& hypervisor, const base::Bytes& command) {
+  return support::response_code(send(hypervisor, command));
+}
+
+base::Bytes data_of(std::uint8_t value) { return base::Bytes(8, std::byte{value}); }
+
+base::Bytes nv(Hypervisor& hypervisor) {
+  return tpm::nv_data(send(hypervisor, tpm::nv_read(kIndex, 8)));
+}
+
+void define_and_write(Hypervisor& hypervisor, std::uint8_t value) {
+  ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 8)), tpm::kSuccess);
+  ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(value))), tpm::kSuccess);
+}
+
+class VtpmdTest : public testing::Test {
+ protected:
+  // A hypervisor whose guest has started its TPM.
+  Hypervisor boot(const std::string& name) {
+    auto hypervisor = vtpmd_.attach(name);
+    EXPECT_EQ(run(hypervisor, tpm::startup_clear()), tpm::kSuccess);
+    return hypervisor;
+  }
+
+  TempFolder folder_;
+  Vtpmd vtpmd_{folder_.path()};
+};
+
+using VtpmdCallsTest = VtpmdTest;
+using VtpmdLifeTest = VtpmdTest;
+using VtpmdLossTest = VtpmdTest;
+using VtpmdStateTest = VtpmdTest;
+using VtpmdTwinsTest = VtpmdTest;
+
+// Its calls.
+
+TEST_F(VtpmdCallsTest, CreatesAVmWhoseTpmIsReady) {
+  const auto vm = vtpmd_.create("a");
+
+  EXPECT_EQ(Vtpmd::text_in(vm, "created"), "true");
+  EXPECT_EQ(Vtpmd::text_in(vm, "readiness.name"), "ready");
+  EXPECT_EQ(Vtpmd::text_in(vm, "protection"), "host");
+  EXPECT_EQ(Vtpmd::text_in(vm, "lifetime"), "persistent");
+  EXPECT_TRUE(fs::exists(Vtpmd::text_in(vm, "store_path")));
+  EXPECT_TRUE(fs::is_socket(Vtpmd::text_in(vm, "control_socket")));
+  EXPECT_EQ(Vtpmd::text_in(vm, "data_socket") + ".ctrl", Vtpmd::text_in(vm, "control_socket"));
+  EXPECT_THAT(Vtpmd::text_in(vm, "qemu_options"),
+              HasSubstr("path=" + Vtpmd::text_in(vm, "control_socket")));
+}
+
+TEST_F(VtpmdCallsTest, ShowsAndListsVmsForPeople) {
+  const auto id = Vtpmd::text_in(vtpmd_.create("beta"), "vm_id");
+  (void)vtpmd_.create("alpha", {"--lifetime", "ephemeral"});
+
+  const auto shown = vtpmd_.ctl({"show", id});
+  const auto listed = vtpmd_.ctl({"list"});
+
+  EXPECT_THAT(shown.out, HasSubstr("beta  " + id));
+  EXPECT_THAT(shown.out, HasSubstr("readiness   ready: "));
+  EXPECT_THAT(shown.out, HasSubstr("vm.key"));
+  EXPECT_THAT(vtpmd_.ctl({"show", "alpha"}).out,
+              HasSubstr("nothing of this TPM is written anywhere"));
+  EXPECT_LT(listed.out.find("alpha"), listed.out.find("beta"));
+}
+
+TEST_F(VtpmdCallsTest, GivesTheSameVmForTheSameParametersAndNamesTheOneThatDiffers) {
+  const auto first = vtpmd_.create("a");
+  const auto again = vtpmd_.create("a");
+  const auto other = vtpmd_.ctl({"create", "a", "--lifetime", "ephemeral"});
+
+  EXPECT_EQ(Vtpmd::text_in(again, "created"), "false");
+  EXPECT_EQ(Vtpmd::text_in(again, "vm_id"), Vtpmd::text_in(first, "vm_id"));
+  EXPECT_EQ(other.status, 5);
+  EXPECT_THAT(other.err, HasSubstr("protection is 'host', and 'none' was asked for"));
+  EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+}
+
+TEST_F(VtpmdCallsTest, AnswersARepeatedCallWithTheSameKeyAsItDidBefore) {
+  const std::vector<std::string> create = {"create", "a", "--idempotency-key", "k1"};
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.ctl_json(create), "created"), "true");
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.ctl_json(create), "created"), "true");
+  ASSERT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  const std::vector<std::string> remove = {"delete", "a", "--yes", "--idempotency-key", "k2"};
+  const auto deleted = vtpmd_.ctl_json(remove);
+
+  // By a daemon that was started anew, too.
+  vtpmd_.kill();
+  vtpmd_.start();
+
+  EXPECT_EQ(vtpmd_.ctl_json(remove), deleted);
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a", "--yes"}).status, 4);
+  EXPECT_EQ(vtpmd_.ctl({"create", "b", "--idempotency-key", "k1"}).status, 5);
+}
+
+TEST_F(VtpmdCallsTest, RefusesWhatMakesNoSense) {
+  EXPECT_EQ(vtpmd_.ctl({"create", "a b"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"create", "a", "--protection", "hardware"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"create", "a", "--tee", "sgx"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"create"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"show", "a"}).status, 4);
+  EXPECT_EQ(vtpmd_.ctl({"ready", "a"}).status, 4);
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a"}).status, 5);
+  EXPECT_TRUE(vtpmd_.ctl_json({"list"}).at("vms").as_array().empty());
+}
+
+TEST_F(VtpmdCallsTest, SaysThatThereIsNoDaemon) {
+  vtpmd_.kill();
+
+  const auto ran = vtpmd_.ctl({"list"});
+
+  EXPECT_EQ(ran.status, 8);
+  EXPECT_THAT(ran.err, HasSubstr(vtpmd_.socket().string()));
+}
+
+TEST_F(VtpmdCallsTest, AnswersCurl) {
+  const auto call = [&](const std::string& method, const std::string& body) {
+    return support::run_command({"/usr/bin/curl", "--silent", "--unix-socket", vtpmd_.socket(),
+                                 "--json", body,
+                                 "http://vtpmd/strongroom.host.v1.VmService/" + method})
+        .out;
+  };
+  EXPECT_THAT(call("CreateVm", R"({"name":"a","parameters":{"lifetime":"ephemeral"}})"),
+              HasSubstr(R"("created":true)"));
+  EXPECT_THAT(call("GetReadiness", R"({"vm":"a","wait":true})"), HasSubstr(R"("isReady":true)"));
+  EXPECT_THAT(call("ListVms", "{}"), HasSubstr(R"("name":"a")"));
+  EXPECT_THAT(call("StopVm", R"({"vm":"a"})"), HasSubstr(R"("name":"stopped")"));
+  EXPECT_THAT(call("StartVm", R"({"vm":"a"})"), HasSubstr(R"("name":"provisioning")"));
+  EXPECT_THAT(call("StopVm", R"({"vm":"a"})"), HasSubstr(R"("name":"stopped")"));
+  EXPECT_THAT(call("DeleteVm", R"({"vm":"a"})"), HasSubstr("vmId"));
+  EXPECT_THAT(call("GetVm", R"({"vm":"a"})"), HasSubstr(R"("code":"not_found")"));
+}
+
+TEST_F(VtpmdCallsTest, WatchesVmsComeChangeAndGo) {
+  Vtpmd::Watch watch(vtpmd_, {});
+  EXPECT_EQ(Vtpmd::text_in(watch.next(), "change"), "caught_up");
+
+  (void)vtpmd_.create("a");
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a", "--yes"}).status, 0);
+
+  // Changes in between may be told together, but not the first and the last.
+  std::vector<std::string> seen;
+  for (auto change = watch.next(); change.contains("vm"); change = watch.next()) {
+    seen.push_back(Vtpmd::text_in(change, "vm.readiness.name"));
+  }
+  ASSERT_FALSE(seen.empty());
+  EXPECT_THAT(seen, testing::Contains("ready"));
+  EXPECT_EQ(seen.back(), "stopped");
+}
+
+TEST_F(VtpmdCallsTest, ServesOnlyOneDaemonAFolder) {
+  const auto second = support::run_command(vtpmd_.command_line());
+
+  EXPECT_EQ(second.status, 8);
+  EXPECT_THAT(second.err, HasSubstr("another vtpmd"));
+  EXPECT_EQ(vtpmd_.ctl({"list"}).status, 0);
+}
+
+TEST(VtpmdStartTest, SaysWhatIsWrongWithItsConfiguration) {
+  TempFolder folder;
+  fs::create_directory(folder / "conf.d");
+  std::ofstream(folder / "vtpmd.toml") << "[log]\nlevel = \"loud\"\n";
+  std::ofstream(folder / "conf.d/1.toml") << "[service]\nsockt = \"/x\"\n";
+
+  const auto ran = support::run_command({VTPMD, "--config", folder / "vtpmd.toml"});
+
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_THAT(ran.err, HasSubstr("vtpmd.toml:2:9: level: "));
+  EXPECT_THAT(ran.err, HasSubstr("1.toml:2:1: there is no key sockt in [service]"));
+  const auto checked =
+      support::run_command({VTPMCTL, "config", "check", "--config", folder / "vtpmd.toml"});
+  EXPECT_EQ(checked.status, 3);
+  EXPECT_THAT(checked.out, HasSubstr("vtpmd.toml:2:9: level: "));
+}
+
+TEST(VtpmdStartTest, SaysThatItsInstanceProgramIsNotThere) {
+  TempFolder folder;
+
+  const auto ran = support::run_command({VTPMD, "--state", folder / "state", "--runtime",
+                                         folder / "run", "--instance", folder / "nothing"});
+
+  EXPECT_EQ(ran.status, 4);
+  EXPECT_THAT(ran.err, HasSubstr("nothing"));
+}
+
+// The life of a VM.
+
+TEST_F(VtpmdLifeTest, StartsAnInstanceForAHypervisorThatConnects) {
+  (void)vtpmd_.create("a", {"--leave-stopped"});
+  EXPECT_EQ(vtpmd_.readiness("a"), "stopped");
+  EXPECT_FALSE(fs::exists(vtpmd_.text("a", "store_path")));
+
+  auto hypervisor = boot("a");
+
+  EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+  EXPECT_EQ(vtpmd_.text("a", "guest"), "true");
+  EXPECT_GT(vtpmd_.pid("a"), 0);
+}
+
+TEST_F(VtpmdLifeTest, KeepsNvFromOneStartToTheNext) {
+  (void)vtpmd_.create("a");
+  {
+    auto hypervisor = boot("a");
+    define_and_write(hypervisor, 1);
+    ASSERT_EQ(hypervisor.result(support::Control::kShutdown).value_or(99), 0U);
+  }
+  vtpmd_.wait_for("a", "stopped");
+
+  auto hypervisor = boot("a");
+
+  EXPECT_EQ(nv(hypervisor), data_of(1));
+}
+
+TEST_F(VtpmdLifeTest, DoesNotStopATpmUnderItsGuestUnlessForced) {
+  (void)vtpmd_.create("a");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+
+  const auto refused = vtpmd_.ctl({"stop", "a"});
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, HasSubstr("in use by a guest"));
+  EXPECT_EQ(nv(hypervisor), data_of(1));
+
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a", "--force"}).status, 0);
+  EXPECT_EQ(vtpmd_.readiness("a"), "stopped");
+  EXPECT_FALSE(hypervisor.command(tpm::nv_read(kIndex, 8)));
+  auto next = boot("a");
+  EXPECT_EQ(nv(next), data_of(1));
+}
+
+TEST_F(VtpmdLifeTest, DoesNotDeleteAVmThatRuns) {
+  (void)vtpmd_.create("a");
+
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a", "--yes"}).status, 5);
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a", "--yes"}).status, 0);
+
+  EXPECT_TRUE(fs::is_empty(vtpmd_.state() / "vms"));
+  EXPECT_TRUE(fs::is_empty(vtpmd_.runtime() / "vms"));
+}
+
+TEST_F(VtpmdLifeTest, WritesNothingOfAnEphemeralTpmAndForgetsItWhenItStops) {
+  const auto vm = vtpmd_.create("a", {"--lifetime", "ephemeral"});
+  const auto vm_folder = vtpmd_.state() / "vms" / Vtpmd::text_in(vm, "vm_id");
+  base::Bytes key;
+  {
+    auto hypervisor = boot("a");
+    define_and_write(hypervisor, 1);
+    key = send(hypervisor, tpm::create_primary_ecc(tpm::kOwner));
+    EXPECT_EQ(support::response_code(key), tpm::kSuccess);
+  }
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+
+  std::vector<std::string> files;
+  for (const auto& file : fs::directory_iterator(vm_folder)) {
+    files.push_back(file.path().filename());
+  }
+  EXPECT_THAT(files, testing::ElementsAre("lease"));
+  auto hypervisor = boot("a");
+  EXPECT_NE(run(hypervisor, tpm::nv_read(kIndex, 8)), tpm::kSuccess);
+  EXPECT_NE(send(hypervisor, tpm::create_primary_ecc(tpm::kOwner)), key);
+}
+
+// Deaths.
+
+TEST_F(VtpmdLossTest, StartsADeadInstanceAgainAsAResetForTheNextConnection) {
+  (void)vtpmd_.create("a");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+  const auto reset_value = tpm::pcr_value(send(hypervisor, tpm::pcr_read(16)));
+  ASSERT_EQ(run(hypervisor, tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
+
+  ::kill(vtpmd_.pid("a"), SIGKILL);
+  vtpmd_.wait_for("a", "crashed");
+
+  // The guest that lost its TPM does not get another one.
+  EXPECT_FALSE(hypervisor.command(tpm::pcr_read(16)));
+  EXPECT_EQ(vtpmd_.readiness("a"), "crashed");
+  EXPECT_THAT(vtpmd_.text("a", "readiness.reason"), HasSubstr("signal 9"));
+  auto next = vtpmd_.attach("a");
+  EXPECT_EQ(run(next, tpm::pcr_read(16)), tpm::kInitialize);
+  ASSERT_EQ(run(next, tpm::startup_clear()), tpm::kSuccess);
+  EXPECT_EQ(nv(next), data_of(1));
+  EXPECT_EQ(tpm::pcr_value(send(next, tpm::pcr_read(16))), reset_value);
+}
+
+// The process that all instances are children of.
+int parent_of(int pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string skipped;
+  std::getline(stat, skipped, ')');
+  char state = 0;
+  int parent = 0;
+  stat >> state >> parent;
+  return parent;
+}
+
+TEST_F(VtpmdLossTest, KeepsInstancesWhenTheirParentDiesAndStartsOthers) {
+  (void)vtpmd_.create("a");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+  const int pid = vtpmd_.pid("a");
+  const int parent = parent_of(pid);
+  ASSERT_NE(parent, vtpmd_.process().pid());
+
+  ::kill(parent, SIGKILL);
+
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("b"), "readiness.name"), "ready");
+  EXPECT_EQ(nv(hypervisor), data_of(1));
+  EXPECT_NE(parent_of(vtpmd_.pid("b")), parent);
+  // Its life is still watched.
+  ::kill(pid, SIGKILL);
+  vtpmd_.wait_for("a", "crashed");
+}
+
+TEST_F(VtpmdLossTest, LetsAGuestKeepItsTpmWhenVtpmdIsKilledAndStartedAgain) {
+  (void)vtpmd_.create("a");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+  ASSERT_EQ(run(hypervisor, tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
+  const auto extended = tpm::pcr_value(send(hypervisor, tpm::pcr_read(16)));
+  const int pid = vtpmd_.pid("a");
+
+  vtpmd_.kill();
+  EXPECT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(2))), tpm::kSuccess);
+  vtpmd_.start();
+
+  EXPECT_EQ(vtpmd_.readiness("a"), "detached");
+  EXPECT_EQ(vtpmd_.pid("a"), pid);
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a"}).status, 5);
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a", "--yes"}).status, 5);
+  EXPECT_EQ(tpm::pcr_value(send(hypervisor, tpm::pcr_read(16))), extended);
+  EXPECT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(3))), tpm::kSuccess);
+  { const auto gone = std::move(hypervisor); }
+  auto next = boot("a");
+  EXPECT_EQ(nv(next), data_of(3));
+  EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+}
+
+TEST_F(VtpmdLossTest, EndsADetachedInstanceByForce) {
+  (void)vtpmd_.create("a");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+  vtpmd_.kill();
+  vtpmd_.start();
+  ASSERT_EQ(vtpmd_.readiness("a"), "detached");
+
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a", "--force"}).status, 0);
+
+  EXPECT_EQ(vtpmd_.readiness("a"), "stopped");
+  auto next = boot("a");
+  EXPECT_EQ(nv(next), data_of(1));
+}
+
+TEST_F(VtpmdLossTest, NeedsNoCleaningAfterAKillWithoutGuests) {
+  (void)vtpmd_.create("a");
+  (void)vtpmd_.create("b", {"--leave-stopped"});
+
+  vtpmd_.kill();
+  vtpmd_.start();
+
+  auto a = boot("a");
+  auto b = boot("b");
+  EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+  EXPECT_EQ(vtpmd_.readiness("b"), "ready");
+}
+
+TEST_F(VtpmdLossTest, EndsInOrderAndLeavesGuestsTheirTpms) {
+  (void)vtpmd_.create("a");
+  (void)vtpmd_.create("idle");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+
+  EXPECT_EQ(vtpmd_.stop(), 0) << vtpmd_.log();
+
+  EXPECT_EQ(nv(hypervisor), data_of(1));
+  vtpmd_.start();
+  EXPECT_EQ(vtpmd_.readiness("a"), "detached");
+  EXPECT_EQ(vtpmd_.readiness("idle"), "stopped");
+}
+
+// State that is not as it should be.
+
+TEST_F(VtpmdStateTest, MissesAStoreThatIsGoneAndNeverMakesAnother) {
+  const auto store = fs::path(Vtpmd::text_in(vtpmd_.create("a"), "store_path"));
+  ASSERT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  fs::rename(store, folder_ / "kept");
+
+  EXPECT_EQ(vtpmd_.readiness("a"), "state-missing");
+  EXPECT_EQ(vtpmd_.ctl({"ready", "a", "--wait"}).status, 3);
+  EXPECT_FALSE(Hypervisor::attach(vtpmd_.text("a", "control_socket")));
+  vtpmd_.wait_for("a", "state-missing");
+  EXPECT_FALSE(fs::exists(store));
+
+  fs::rename(folder_ / "kept", store);
+  auto hypervisor = boot("a");
+  EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+}
+
+TEST_F(VtpmdStateTest, NamesDamageAndAMissingKeyAndLeavesTheFilesAlone) {
+  const auto store = fs::path(Vtpmd::text_in(vtpmd_.create("a"), "store_path"));
+  const auto key = store.parent_path() / "vm.key";
+  ASSERT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+
+  fs::rename(key, folder_ / "key");
+  EXPECT_EQ(vtpmd_.ctl({"start", "a"}).status, 0);
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.ctl_json({"ready", "a", "--wait"}, 3), "name"), "key-missing");
+  fs::rename(folder_ / "key", key);
+
+  fs::copy_file(store, folder_ / "store");
+  std::ofstream(store, std::ios::in | std::ios::out) << std::string(64 * 1024, 'x');
+  EXPECT_EQ(vtpmd_.ctl({"start", "a"}).status, 0);
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.ctl_json({"ready", "a", "--wait"}, 3), "name"), "state-damaged");
+  std::ifstream damaged(store);
+  EXPECT_EQ(damaged.get(), 'x');
+
+  fs::copy_file(folder_ / "store", store, fs::copy_options::overwrite_existing);
+  auto hypervisor = boot("a");
+  EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+}
+
+// Children of one parent.
+
+// StartAuthSession (TPM 2.0 Part 3, 11.1): an unbound, unsalted HMAC session with SHA-256.
+base::Bytes start_auth_session() {
+  return *base::from_hex(
+      "8001"
+      "0000002b"
+      "00000176"  // no sessions, 43 bytes, StartAuthSession
+      "40000007"
+      "40000007"  // tpmKey, bind: TPM_RH_NULL
+      "0010"
+      "000102030405060708090a0b0c0d0e0f"  // nonceCaller
+      "0000"
+      "00"
+      "0010"
+      "000b");  // no salt, HMAC, TPM_ALG_NULL, SHA-256
+}
+
+TEST_F(VtpmdTwinsTest, DrawNoEqualRandomNumberKeyOrNonce) {
+  std::set<std::string> drawn;
+  std::size_t draws = 0;
+  const auto draw = [&](const base::Bytes& bytes) {
+    ++draws;
+    drawn.insert(base::to_hex(bytes));
+  };
+  for (const auto* name : {"a", "b", "c", "d", "e", "f"}) {
+    (void)vtpmd_.create(name);
+  }
+  for (const auto* name : {"a", "b", "c", "d", "e", "f"}) {
+    auto hypervisor = boot(name);
+    for (int i = 0; i < 8; ++i) {
+      draw(tpm::random_data(send(hypervisor, tpm::get_random(16))));
+    }
+    const auto key = send(hypervisor, tpm::create_primary_ecc(tpm::kOwner));
+    ASSERT_EQ(support::response_code(key), tpm::kSuccess);
+    draw(key);
+    const auto session = send(hypervisor, start_auth_session());
+    ASSERT_EQ(support::response_code(session), tpm::kSuccess);
+    // The session's handle is the same in each; what follows is nonceTPM.
+    draw(base::Bytes(session.begin() + 14, session.end()));
+  }
+  EXPECT_EQ(drawn.size(), draws);
+}
+
+}  // namespace
+}  // namespace tests::integration
