@@ -94,6 +94,7 @@ class Service {
   vtpm::device::Options device_options() {
     return {.state_blobs = setup_.home == Home::kHost ? vtpm::device::StateBlobs::kAllowed
                                                       : vtpm::device::StateBlobs::kRefused,
+            .power_on_for_clients = !setup_.incoming,
             // The device tells this on the thread that ran the command.
             .on_failure = [this](const base::Error& error) {
               asio::post(

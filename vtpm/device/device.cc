@@ -44,7 +44,12 @@ std::unique_lock<std::timed_mutex> Device::interrupt() {
 
 base::Result<void> Device::init() {
   const auto lock = interrupt();
+  platform_has_power_ = true;
   power_off();
+  return power_on();
+}
+
+base::Result<void> Device::power_on() {
   TRY(engine_.start(engine::Origin::kExisting));
   failure_noted_ = false;
   powered_ = true;
@@ -53,6 +58,7 @@ base::Result<void> Device::init() {
 
 void Device::stop() {
   const auto lock = interrupt();
+  platform_has_power_ = true;
   power_off();
 }
 
@@ -80,6 +86,12 @@ void Device::shut_down() {
 base::Bytes Device::process(std::span<std::byte> command, Sender sender,
                             std::optional<std::uint8_t> locality) {
   const std::lock_guard lock(busy_);
+  if (!engine_.running() && sender == Sender::kClient && options_.power_on_for_clients &&
+      !platform_has_power_) {
+    if (const auto powered = power_on(); !powered) {
+      base::log(base::LogLevel::kError, powered.error().message);
+    }
+  }
   if (!engine_.running()) {
     return bare(protocol::ResponseCode::kFailure);
   }
@@ -202,6 +214,7 @@ base::Result<void> Device::set_state_blob(engine::BlobKind kind, base::ByteView 
   if (engine_.running()) {
     return base::fail(base::ErrorCode::kDenied, "the TPM is on; stop it first");
   }
+  platform_has_power_ = true;
   if (kind == engine::BlobKind::kVolatile && blob.empty()) {
     return {};
   }

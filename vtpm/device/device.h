@@ -28,6 +28,9 @@ enum class Sender { kGuest, kClient };
 
 struct Options {
   StateBlobs state_blobs = StateBlobs::kAllowed;
+  // A client's command powers the TPM on where no platform has taken charge of its power. Clients
+  // without a hypervisor, as tpm2-tools, know no INIT.
+  bool power_on_for_clients = false;
   // Told, once in each power cycle and on the thread that ran the command, why the TPM went into
   // failure mode: its store failed. Must not call the device.
   std::function<void(const base::Error&)> on_failure = nullptr;
@@ -56,9 +59,9 @@ class Device {
   [[nodiscard]] bool powered() const { return powered_; }
 
   // process() runs one command and gives its response: TPM_RC_FAILURE when off or if there is no
-  // other. It runs at the device's locality, or at `locality` where the command came with one,
-  // which a guest may only do to repeat the device's. TPM_RC_LOCALITY if it may not, or if there is
-  // no such locality. `command` may be changed.
+  // other response. It runs at the device's locality, or at `locality` where the command came with
+  // one, which a guest may only do to repeat the device's. TPM_RC_LOCALITY if it may not, or if
+  // there is no such locality. `command` may be changed.
   base::Bytes process(std::span<std::byte> command, Sender sender = Sender::kGuest,
                       std::optional<std::uint8_t> locality = std::nullopt);
 
@@ -104,6 +107,7 @@ class Device {
 
  private:
   std::unique_lock<std::timed_mutex> interrupt();
+  base::Result<void> power_on();
   void power_off();
   void shut_down();
   void note_failure();
@@ -117,6 +121,7 @@ class Device {
 
   std::timed_mutex busy_;  // guards the engine and what follows
   std::optional<protocol::CommandCode> last_command_;
+  bool platform_has_power_ = false;  // it used init(), stop() or set_state_blob()
   bool hashing_ = false;
   bool failure_noted_ = false;
 };

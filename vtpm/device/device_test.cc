@@ -219,6 +219,33 @@ TEST_F(DevicePowerTest, RunsOneCommandAtATime) {
   EXPECT_EQ(succeeded, 800);
 }
 
+TEST_F(DevicePowerTest, PowersOnForAClientWhereNoPlatformIsInCharge) {
+  device_.emplace(*engine_, Options{.power_on_for_clients = true});
+  auto command = tpm::startup_clear();
+  EXPECT_EQ(response_code(device_->process(command, Sender::kGuest)), tpm::kFailure);
+
+  EXPECT_EQ(response_code(device_->process(command, Sender::kClient)), tpm::kSuccess);
+  EXPECT_TRUE(device_->powered());
+
+  device_->stop();
+  EXPECT_EQ(response_code(device_->process(command, Sender::kClient)), tpm::kFailure)
+      << "somebody else turned it off";
+}
+
+TEST_F(DevicePowerTest, StaysOffForAClientWhileAPlatformBringsAState) {
+  device_.emplace(*engine_, Options{.power_on_for_clients = true});
+  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob")));
+  auto command = tpm::startup_clear();
+
+  EXPECT_EQ(response_code(device_->process(command, Sender::kClient)), tpm::kFailure);
+}
+
+TEST_F(DevicePowerTest, StaysOffForAClientUnlessItIsToldTo) {
+  auto command = tpm::startup_clear();
+
+  EXPECT_EQ(response_code(device_->process(command, Sender::kClient)), tpm::kFailure);
+}
+
 TEST_F(DevicePowerTest, MakesNoTpmWhereStateIsMissing) {
   ASSERT_TRUE(store_.remove(BlobKind::kPermanent));
 
