@@ -168,6 +168,16 @@ TEST_F(VmgsToolTest, CreatesAllOrNothingAndNeverOverwrites) {
   EXPECT_THAT(left, ::testing::ElementsAre("store"));
 }
 
+TEST_F(VmgsToolTest, LeavesNothingBehindWhereThereIsNoRoom) {
+  const auto ran = support::run_command(
+      {"/bin/sh", "-c",
+       "ulimit -f 1000 && exec " + std::string(VMGS_TOOL) + " create " + file("store")});
+
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("File too large"));
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
+}
+
 TEST_F(VmgsToolTest, CreatesOnABlankBlockDeviceAlone) {
   for (const std::uint32_t sector_bytes : {512U, 4096U}) {
     const support::LoopDevice loop(make_file("disk", std::string(1 << 20, '\0')), sector_bytes);

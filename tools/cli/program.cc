@@ -2,6 +2,7 @@
 #include "tools/cli/program.h"
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <map>
 #include <optional>
 
@@ -34,6 +35,8 @@ int run_action(const Action& action, Output& output) {
 
 int run(const Program& program, int argc, const char* const* argv) {
   Output output(program.name);
+  // A limit on file sizes is an error like a full disk, to be said and cleaned up after.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     CLI::App app(program.summary, program.name);
     app.set_version_flag("--version", program.name + " " STRONGROOM_VERSION);
