@@ -78,7 +78,7 @@ class StreamTest : public ::testing::Test {
 };
 
 TEST_F(StreamTest, ReadsAFileWhole) {
-  for (const std::size_t size : {0, 1, 65535, 65536, 65537, 200000}) {
+  for (const std::size_t size : {0U, 1U, 65535U, 65536U, 65537U, 200000U}) {
     std::string content(size, '\0');
     for (std::size_t i = 0; i < size; ++i) {
       content[i] = static_cast<char>(i * 7 + i / 256);

@@ -485,7 +485,7 @@ TEST(ExamineTest, WarnsOfFilesOfTheWrongSize) {
 }
 
 TEST(ExamineTest, KnowsTheTwoSizesOfATpmStateOfOthers) {
-  for (const std::size_t size : {16384, 32768}) {
+  for (const std::size_t size : {std::size_t{16384}, std::size_t{32768}}) {
     Store store{std::optional<volume::DatastoreKey>()};
     store.put(FileId::kTpmNvram, size);
 
