@@ -54,6 +54,14 @@ base::Result<LaunchChoice> choose_launch(const InstanceSetup& setup) {
     TRY_ASSIGN(chosen, choose_by_document(setup.launch_document));
     choice = std::move(chosen);
   }
+  // A host that could start a confidential VM's paravisor as an ordinary VM would choose its
+  // protection, and hold its key.
+  if (setup.home == Home::kParavisor && !choice.tee && machine_has_tee()) {
+    return base::fail(ErrorCode::kDenied,
+                      "this is the paravisor of a confidential VM, and what it was started with "
+                      "says that it is an ordinary one; give the launch document that the VM was "
+                      "launched with");
+  }
   if (choice.protection == Protection::kBroker) {
     return base::fail(ErrorCode::kInvalidArgument,
                       "protection broker needs a key broker, which this release does not have yet");

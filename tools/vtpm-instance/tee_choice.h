@@ -18,6 +18,10 @@ namespace tools::vtpm_instance {
 base::Result<std::unique_ptr<vtpm::tee::Tee>> open_tee(keybroker::protocol::TeeFamily family,
                                                        base::ByteView launch_document);
 
+// machine_has_tee() tells whether this process runs inside a confidential VM, by the devices that
+// its kernel offers. One that may not be opened counts: it is there.
+bool machine_has_tee();
+
 // Whether that is the simulator.
 extern const bool kSimulatedTee;
 
