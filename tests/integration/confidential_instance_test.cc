@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <cstdlib>
 #include <fstream>
-#include <regex>
 
 #include "keybroker/protocol/launch_document.h"
 #include "tests/integration/instance.h"
@@ -70,12 +71,11 @@ class ConfidentialInstanceTest : public testing::TestWithParam<TeeFamily> {
   // Changes what the machine says it is.
   void edit_machine(const std::string& member, const std::string& value) const {
     std::ifstream file(folder_ / "machine" / "machine.json");
-    std::string json(std::istreambuf_iterator<char>(file), {});
+    auto machine = boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {}));
     file.close();
-    const std::regex pattern("(\"" + member + "\": *)\"[0-9a-f]*\"");
-    ASSERT_TRUE(std::regex_search(json, pattern)) << json;
-    std::ofstream(folder_ / "machine" / "machine.json")
-        << std::regex_replace(json, pattern, "$1\"" + value + "\"");
+    ASSERT_TRUE(machine.as_object().contains(member)) << machine;
+    machine.as_object()[member] = value;
+    std::ofstream(folder_ / "machine" / "machine.json") << boost::json::serialize(machine);
   }
 
   TempFolder folder_;
