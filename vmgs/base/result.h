@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <type_traits>
 #include <utility>
 
 namespace base {
@@ -33,11 +35,64 @@ struct Error {
   [[nodiscard]] Error context(std::string_view where) &&;
 };
 
-// Result<T> holds a T or an Error. Dropping one unread does not compile.
+// Result<T> holds a T or an Error. Dropping one unread does not compile. Asking a success for its
+// error, or a failure for its value, ends the process: the bytes there mean nothing, and a test
+// would read them as the error it hopes for.
 template <typename T>
 class [[nodiscard]] Result : public tl::expected<T, Error> {
+  using Expected = tl::expected<T, Error>;
+
  public:
-  using tl::expected<T, Error>::expected;
+  using Expected::Expected;
+
+  [[nodiscard]] const Error& error() const& { return failed(), Expected::error(); }
+
+  [[nodiscard]] Error& error() & { return failed(), Expected::error(); }
+
+  [[nodiscard]] Error&& error() && { return failed(), std::move(*this).Expected::error(); }
+
+  template <typename U = T>
+
+  requires(!std::is_void_v<U>) [[nodiscard]] const U& operator*() const& {
+    return succeeded(), Expected::operator*();
+  }
+
+  template <typename U = T>
+
+  requires(!std::is_void_v<U>) [[nodiscard]] U& operator*() & {
+    return succeeded(), Expected::operator*();
+  }
+
+  template <typename U = T>
+
+  requires(!std::is_void_v<U>) [[nodiscard]] U&& operator*() && {
+    return succeeded(), std::move(*this).Expected::operator*();
+  }
+
+  template <typename U = T>
+
+  requires(!std::is_void_v<U>) [[nodiscard]] const U* operator->() const {
+    return succeeded(), Expected::operator->();
+  }
+
+  template <typename U = T>
+
+  requires(!std::is_void_v<U>) [[nodiscard]] U* operator->() {
+    return succeeded(), Expected::operator->();
+  }
+
+ private:
+  void failed() const {
+    if (this->has_value()) {
+      std::abort();
+    }
+  }
+
+  void succeeded() const {
+    if (!this->has_value()) {
+      std::abort();
+    }
+  }
 };
 
 // fail() is the one way to leave a function with an error.

@@ -30,6 +30,22 @@ TEST(ResultTest, TryAssignReturnsTheErrorUnchanged) {
   EXPECT_EQ(result.error().message, "disk on fire");
 }
 
+// A test once took the bytes behind a success for kInvalidArgument, the error it hoped for.
+TEST(ResultDeathTest, EndsTheProcessThatAsksASuccessForItsError) {
+  const Result<int> number = 7;
+  const Result<void> nothing;
+
+  EXPECT_DEATH((void)number.error(), "");
+  EXPECT_DEATH((void)nothing.error(), "");
+}
+
+TEST(ResultDeathTest, EndsTheProcessThatAsksAFailureForItsValue) {
+  const auto failure = made(false);
+
+  EXPECT_DEATH((void)*failure, "");
+  EXPECT_DEATH((void)failure->get(), "");
+}
+
 TEST(ResultTest, ContextIsPutInFront) {
   auto error = Error{ErrorCode::kCorrupt, "bad checksum"}.context("header slot 1");
 
