@@ -26,7 +26,7 @@ class Watcher {
   static constexpr std::size_t max_object_size = 65536;
   static constexpr std::size_t max_array_size = 65536;
   static constexpr std::size_t max_key_size = 256;
-  static constexpr std::size_t max_string_size = 1 << 20;
+  static constexpr std::size_t max_string_size = 1 << 26;
 
   std::string fault;
 
