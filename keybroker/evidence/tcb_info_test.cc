@@ -151,7 +151,7 @@ TEST(TcbInfoTest, RefusesMisshapenMembers) {
                 d["tdxModuleIdentities"] = {module("TDX_01"), module("TDX_01")};
               }),
               HasSubstr("twice"));
-  EXPECT_THAT(with([](auto& d) { d["tdxModuleIdentities"] = {module("TDX_1")}; }),
+  EXPECT_THAT(with([](auto& d) { d["tdxModuleIdentities"].as_array()[0] = module("TDX_1"); }),
               HasSubstr("no id of a module"));
 }
 
