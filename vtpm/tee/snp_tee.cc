@@ -153,6 +153,14 @@ base::Error SnpTee::error_of(const Refusal& refusal, const char* what) {
 }
 
 base::Result<OwnReport> SnpTee::own_report() {
+  if (!own_report_) {
+    TRY_ASSIGN(own, ask_own_report());
+    own_report_ = own;
+  }
+  return *own_report_;
+}
+
+base::Result<OwnReport> SnpTee::ask_own_report() {
   ReportData nonce{};
   TRY(vmgs::crypto::random_bytes(nonce));
   auto request = report_request(nonce);

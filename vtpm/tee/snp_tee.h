@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "keybroker/evidence/snp_report.h"
 #include "vmgs/base/result.h"
@@ -43,7 +44,10 @@ class SnpTee final : public Tee {
   Refusal call(unsigned long number, GuardedBuffer& request, GuardedBuffer& response);
   static base::Error error_of(const Refusal& refusal, const char* what);
 
+  base::Result<OwnReport> ask_own_report();
+
   KernelFile device_;
+  std::optional<OwnReport> own_report_;
 };
 
 }  // namespace vtpm::tee

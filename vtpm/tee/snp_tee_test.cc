@@ -56,6 +56,19 @@ TEST_F(SnpTeeTest, ReadsItsOwnReport) {
             "boot loader 0, TEE 0, SNP 0, microcode 27");
 }
 
+TEST_F(SnpTeeTest, AsksForItsOwnReportOnce) {
+  auto snp = tee();
+  device_.failures = {{.error = EINTR}, {.error = ETIMEDOUT}};
+  EXPECT_FALSE(snp.own_report());
+
+  const auto first = snp.own_report();
+  const auto second = snp.own_report();
+
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->measurement, second->measurement);
+  EXPECT_EQ(device_.calls, 3);
+}
+
 TEST_F(SnpTeeTest, GivesEvidenceThatCarriesTheReportData) {
   device_.certificates = base::Bytes(3000, std::byte{0x5A});
   auto snp = tee();

@@ -57,6 +57,14 @@ std::string reason(int error) { return std::generic_category().message(error); }
 }  // namespace
 
 base::Result<OwnReport> TdxTee::own_report() {
+  if (!own_report_) {
+    TRY_ASSIGN(own, ask_own_report());
+    own_report_ = own;
+  }
+  return *own_report_;
+}
+
+base::Result<OwnReport> TdxTee::ask_own_report() {
   TdxReportRequestLayout request{};
   TRY(vmgs::crypto::random_bytes(request.report_data));
   GuardedBuffer argument(sizeof(request));

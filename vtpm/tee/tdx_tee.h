@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
@@ -34,8 +35,11 @@ class TdxTee final : public Tee {
   TdxTee(KernelFile device, std::filesystem::path tsm_folder)
       : device_(std::move(device)), tsm_folder_(std::move(tsm_folder)) {}
 
+  base::Result<OwnReport> ask_own_report();
+
   KernelFile device_;
   std::filesystem::path tsm_folder_;
+  std::optional<OwnReport> own_report_;
 };
 
 }  // namespace vtpm::tee

@@ -74,7 +74,9 @@ class Tee {
   // device or the host is away or stays busy, kIo if the firmware refuses, by name.
   virtual base::Result<Evidence> report(const ReportData& report_data) = 0;
 
-  // own_report() asks the TEE afresh, under a nonce of its own, and decodes the answer.
+  // own_report() asks the TEE under a nonce of its own and decodes the answer. It asks once, as
+  // hosts limit how often firmware may be asked: of what a report says about a running VM only the
+  // TCB can change, and the committed one only rises.
   virtual base::Result<OwnReport> own_report() = 0;
 
   // derive_key() returns the same key for as long as what `binding` names holds. kDenied if the
