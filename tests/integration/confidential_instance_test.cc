@@ -98,7 +98,9 @@ TEST_P(ConfidentialInstanceTest, AnotherLaunchDocumentOpensNothing) {
   EXPECT_EQ(start(document(1)).stop(), 0);
 
   EXPECT_EQ(status(launched(document(2))), 5) << "the same image on the same chip";
-  EXPECT_THAT(log(), testing::HasSubstr("sealed-elsewhere"));
+  EXPECT_THAT(log(), testing::AllOf(testing::HasSubstr("sealed-elsewhere"),
+                                    testing::HasSubstr("launch digest: stored "),
+                                    testing::HasSubstr("To open it: ")));
   EXPECT_EQ(start(document(1)).stop(), 0) << "and nothing was lost";
 }
 
@@ -107,7 +109,9 @@ TEST_P(ConfidentialInstanceTest, AnotherImageOpensNothingAndIsToldWhatWould) {
   edit_machine(GetParam() == TeeFamily::kSevSnp ? "measurement" : "mr_td", std::string(96, '7'));
 
   EXPECT_EQ(status(launched(document(1))), 5) << log();
-  EXPECT_THAT(log(), testing::HasSubstr("sealed-elsewhere"));
+  EXPECT_THAT(log(), testing::AllOf(testing::HasSubstr("sealed-elsewhere"),
+                                    testing::HasSubstr("launch measurement: stored "),
+                                    testing::HasSubstr("start the VM with the image")));
 }
 
 TEST_P(ConfidentialInstanceTest, TheHostCannotTakeTheProtectionDown) {
@@ -118,6 +122,22 @@ TEST_P(ConfidentialInstanceTest, TheHostCannotTakeTheProtectionDown) {
   EXPECT_EQ(status(launched(weaker)), 5);
   EXPECT_EQ(status({"--vmgs", folder_ / "vm.vmgs", "--protection", "none"}), 5);
   EXPECT_EQ(status({"--vmgs", folder_ / "vm.vmgs", "--key", folder_ / "key"}), 5);
+}
+
+TEST_P(ConfidentialInstanceTest, ExportsItsKeyForOpenHclAndServesNobody) {
+  EXPECT_EQ(start(document(1)).stop(), 0);
+  std::ofstream(folder_ / "configuration") << R"({"secure-boot":true})";
+  auto exporting = launched(document(1));
+  exporting.back() = "--export-openhcl-key";  // instead of --create
+  exporting.push_back(folder_ / "configuration");
+
+  EXPECT_EQ(status(exporting), 0) << log();
+  EXPECT_THAT(log(), testing::HasSubstr("HW_KEY_PROTECTOR for OpenHCL"));
+  EXPECT_EQ(start(document(1)).stop(), 0) << "and it still opens here: " << log();
+  EXPECT_EQ(status({"--vmgs", folder_ / "vm.vmgs", "--key", folder_ / "key", "--export-openhcl-key",
+                    folder_ / "configuration"}),
+            2)
+      << "there is no hardware key to export: " << log();
 }
 
 TEST_P(ConfidentialInstanceTest, TheProgramForRealMachinesHasNoSimulator) {

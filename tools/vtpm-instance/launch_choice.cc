@@ -66,6 +66,11 @@ base::Result<LaunchChoice> choose_launch(const InstanceSetup& setup) {
     return base::fail(ErrorCode::kInvalidArgument,
                       "protection broker needs a key broker, which this release does not have yet");
   }
+  if (setup.export_for_openhcl && choice.protection != Protection::kHardware) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "a key is exported for OpenHCL where hardware protects it, and here it is " +
+                          std::string(keybroker::protocol::name(choice.protection)));
+  }
   if (choice.lifetime == Lifetime::kPersistent && setup.store.empty()) {
     return base::fail(ErrorCode::kInvalidArgument,
                       "a persistent TPM needs a store; give --vmgs, or --lifetime ephemeral");

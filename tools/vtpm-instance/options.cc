@@ -28,6 +28,7 @@ struct Typed {
   std::string lifetime;
   std::string durability = "one-barrier";
   std::string home = "host";
+  std::string export_openhcl_key;
   bool create = false;
   bool incoming = false;
 };
@@ -54,6 +55,10 @@ void declare(CLI::App& app, Typed& typed) {
          "one-barrier (default), or strict: other readers open the store after a crash, too")
       ->check(CLI::IsMember({"one-barrier", "strict"}))
       ->type_name("D");
+  app.add_option("--export-openhcl-key", typed.export_openhcl_key,
+                 "Serve nobody: put a HW_KEY_PROTECTOR for this vm-configuration (JSON) into the "
+                 "store")
+      ->type_name("FILE");
   app.add_option("--home", typed.home, "host (default), or paravisor: no TPM state leaves")
       ->check(CLI::IsMember({"host", "paravisor"}))
       ->type_name("HOME");
@@ -61,6 +66,19 @@ void declare(CLI::App& app, Typed& typed) {
 
 tl::unexpected<base::Error> usage(std::string sentence) {
   return base::fail(ErrorCode::kInvalidArgument, std::move(sentence));
+}
+
+// As it lies: one changed letter would make another key.
+base::Result<std::string> read_vm_configuration(const std::string& path) {
+  constexpr std::size_t kMostBytes = 64 * 1024;
+  std::ifstream file(path, std::ios::binary);
+  std::string content(kMostBytes + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  content.resize(static_cast<std::size_t>(file.gcount()));
+  if (!file.is_open() || file.bad() || content.empty() || content.size() > kMostBytes) {
+    return base::fail(ErrorCode::kNotFound, path + ": no vm-configuration can be read");
+  }
+  return content;
 }
 
 base::Result<base::Bytes> read_launch_document(const std::string& path) {
@@ -113,6 +131,15 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
   setup.barriers = typed.durability == "strict" ? vmgs::volume::Barriers::kTwo
                                                 : vmgs::volume::Barriers::kOneWhereSafe;
   setup.home = typed.home == "paravisor" ? Home::kParavisor : Home::kHost;
+  if (!typed.export_openhcl_key.empty()) {
+    if (typed.create || typed.incoming || setup.home == Home::kParavisor) {
+      return usage(
+          "--export-openhcl-key is for a store that is there, and not for a paravisor; leave out "
+          "--create, --incoming and --home");
+    }
+    TRY_ASSIGN(configuration, read_vm_configuration(typed.export_openhcl_key));
+    setup.export_for_openhcl = std::move(configuration);
+  }
   setup.control.path = typed.control;
   setup.data.path = typed.data;
   return setup;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -102,6 +103,28 @@ TEST(InstanceOptionsTest, KnowACredentialByItsFolder) {
 
   EXPECT_EQ(credential->setup.key_file_kind, vtpm::sealing::KeyFileKind::kCredential);
   EXPECT_EQ(file->setup.key_file_kind, vtpm::sealing::KeyFileKind::kFile);
+}
+
+TEST(InstanceOptionsTest, TakeTheVmConfigurationOfAnExportAsItLies) {
+  const tests::support::TempFolder folder;
+  const std::string path = folder / "configuration";
+  std::ofstream(path) << "{}\n";
+  const std::vector<std::string> exporting = {"--ctrl", "c", "--vmgs", "v", "--export-openhcl-key"};
+
+  auto arguments = exporting;
+  arguments.push_back(path);
+  EXPECT_EQ(read(arguments)->setup.export_for_openhcl, "{}\n");
+  for (const char* option : {"--create", "--incoming", "--home=paravisor"}) {
+    auto with_option = arguments;
+    with_option.emplace_back(option);
+    EXPECT_EQ(error_code(read(with_option)), ErrorCode::kInvalidArgument) << option;
+  }
+
+  arguments.back() = folder / "nowhere";
+  EXPECT_EQ(error_code(read(arguments)), ErrorCode::kNotFound);
+  std::filesystem::resize_file(path, 64 * 1024 + 1);
+  arguments.back() = path;
+  EXPECT_EQ(error_code(read(arguments)), ErrorCode::kNotFound);
 }
 
 TEST(InstanceOptionsTest, RefuseWordsThatMeanNothing) {

@@ -212,6 +212,12 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     const auto readiness = readiness_of(state.error(), setup, *choice);
     return refuse(readiness, std::move(state).error());
   }
+  if (setup.export_for_openhcl) {
+    base::log(base::LogLevel::kInfo,
+              "the store has a HW_KEY_PROTECTOR for OpenHCL; any VM of this image on this machine "
+              "with that vm-configuration opens it, until the next start here");
+    return (*state)->close();
+  }
   auto engine = vtpm::engine::Engine::create((*state)->nv_store());
   if (!engine) {
     return refuse(Readiness::kNotSetUp, std::move(engine).error());

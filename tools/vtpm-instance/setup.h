@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "keybroker/protocol/launch_document.h"
 #include "vmgs/base/bytes.h"
@@ -42,6 +43,10 @@ struct InstanceSetup {
 
   // How often a commit waits for the disk: two for stores that other readers open after a crash.
   vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe;
+
+  // Nobody is served: the store of a confidential VM gets a HW_KEY_PROTECTOR for OpenHCL, with this
+  // as its vm-configuration, and that is all. The next start in service takes it away again.
+  std::optional<std::string> export_for_openhcl = std::nullopt;
 
   // The TPM's state arrives from another host; nothing is opened or made before it has.
   bool incoming = false;

@@ -64,8 +64,12 @@ std::unique_ptr<Protector> host_key_protector(std::filesystem::path key_file,
                                               sealing::KeyFileKind kind);
 
 // Protection hardware: the root key is in the store's SEALED_KEYS, which only this VM on this
-// machine opens, and lives for one boot. `tee` outlives the protector.
-std::unique_ptr<Protector> sealed_keys_protector(tee::Tee& tee, const vmgs::format::VmId& vm_id,
-                                                 sealing::TcbGrace grace);
+// machine opens, and lives for one boot. `tee` outlives the protector. With
+// `openhcl_vm_configuration` rotate() commits a HW_KEY_PROTECTOR for the new key as well
+// (sealing::export_hw_key_protector()); without, it removes what is there, whose key is of the
+// past.
+std::unique_ptr<Protector> sealed_keys_protector(
+    tee::Tee& tee, const vmgs::format::VmId& vm_id, sealing::TcbGrace grace,
+    std::optional<std::string> openhcl_vm_configuration = std::nullopt);
 
 }  // namespace vtpm::boot

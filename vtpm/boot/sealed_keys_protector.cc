@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "vmgs/crypto/random.h"
 #include "vmgs/format/file_id.h"
 #include "vtpm/boot/protector.h"
+#include "vtpm/sealing/openhcl_key.h"
 
 namespace vtpm::boot {
 
@@ -18,8 +21,12 @@ namespace {
 
 class SealedKeysProtector final : public Protector {
  public:
-  SealedKeysProtector(tee::Tee& tee, const vmgs::format::VmId& vm_id, sealing::TcbGrace grace)
-      : tee_(tee), vm_id_(vm_id), grace_(grace) {}
+  SealedKeysProtector(tee::Tee& tee, const vmgs::format::VmId& vm_id, sealing::TcbGrace grace,
+                      std::optional<std::string> openhcl_vm_configuration)
+      : tee_(tee),
+        vm_id_(vm_id),
+        grace_(grace),
+        openhcl_vm_configuration_(std::move(openhcl_vm_configuration)) {}
 
   [[nodiscard]] Protection mode() const override { return Protection::kHardware; }
 
@@ -54,6 +61,12 @@ class SealedKeysProtector final : public Protector {
                  return sealing::reseal(key, tee_, vm_id_, opened->unsealed, grace_);
                }));
     transaction.put(FileId::kSealedKeys, made.sealed_keys, vmgs::volume::Protection::kPlaintext);
+    TRY_ASSIGN(exported, export_of(made.key));
+    if (exported) {
+      transaction.put(FileId::kHwKeyProtector, *exported, vmgs::volume::Protection::kPlaintext);
+    } else {
+      transaction.remove(FileId::kHwKeyProtector);
+    }
     TRY(volume.rekey(std::move(made.key), transaction));
     opened_.clear();
     return true;
@@ -98,17 +111,33 @@ class SealedKeysProtector final : public Protector {
     return Proven{std::move(key), std::move(sealed_keys)};
   }
 
+  // The HW_KEY_PROTECTOR that was asked for, proved like SEALED_KEYS.
+  base::Result<std::optional<base::Bytes>> export_of(const DatastoreKey& key) {
+    if (!openhcl_vm_configuration_) {
+      return std::optional<base::Bytes>();
+    }
+    TRY_ASSIGN(exported, sealing::export_hw_key_protector(key, tee_, *openhcl_vm_configuration_));
+    TRY_ASSIGN(proved, sealing::open_hw_key_protector(exported, tee_, *openhcl_vm_configuration_));
+    if (!proved.bytes.equals_in_constant_time(key.bytes)) {
+      return base::fail(base::ErrorCode::kAuthentication,
+                        "a fresh HW_KEY_PROTECTOR holds another key than was sealed");
+    }
+    return std::optional<base::Bytes>(std::move(exported));
+  }
+
   tee::Tee& tee_;
   const vmgs::format::VmId vm_id_;
   const sealing::TcbGrace grace_;
+  const std::optional<std::string> openhcl_vm_configuration_;
   std::vector<Opened> opened_;  // from unlock() to rotate()
 };
 
 }  // namespace
 
 std::unique_ptr<Protector> sealed_keys_protector(tee::Tee& tee, const vmgs::format::VmId& vm_id,
-                                                 sealing::TcbGrace grace) {
-  return std::make_unique<SealedKeysProtector>(tee, vm_id, grace);
+                                                 sealing::TcbGrace grace,
+                                                 std::optional<std::string> openhcl) {
+  return std::make_unique<SealedKeysProtector>(tee, vm_id, grace, std::move(openhcl));
 }
 
 }  // namespace vtpm::boot

@@ -17,6 +17,7 @@
 #include "vmgs/volume/volume.h"
 #include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
+#include "vtpm/sealing/openhcl_key.h"
 
 namespace vtpm::boot {
 namespace {
@@ -269,6 +270,45 @@ TEST_F(StateStoreTest, EachStartRotatesTheHardwareKeyAndTheBootId) {
   }
   std::sort(seen.begin(), seen.end());
   EXPECT_EQ(std::unique(seen.begin(), seen.end()), seen.end());
+}
+
+TEST_F(StateStoreTest, AnExportForOpenHclOpensTheStoreUntilTheNextStart) {
+  const auto kept = hardware();
+  { ASSERT_TRUE(create(kept)); }
+  auto exporting = kept;
+  exporting.protector =
+      sealed_keys_protector(tee_, vm(1), sealing::TcbGrace::kOver, R"({"secure-boot":true})");
+  { ASSERT_TRUE(open(exporting)); }
+  {
+    // As OpenHCL reads it: the protector before the store is unlocked, and its key.
+    auto container = *vmgs::storage::open_container(
+        kept.settings.path, {.access = vmgs::storage::Access::kReadWrite, .spacing = {}});
+    auto volume = *vmgs::volume::Volume::open(*container.device, container.spacing);
+    const auto protector = volume.read(FileId::kHwKeyProtector);
+    ASSERT_TRUE(protector) << protector.error().message;
+    auto key = sealing::open_hw_key_protector(protector->expose(), tee_, R"({"secure-boot":true})");
+    ASSERT_TRUE(key) << key.error().message;
+    EXPECT_TRUE(volume.unlock(vmgs::volume::fixed_key(*std::move(key))));
+  }
+
+  const auto store = *open(kept);
+
+  EXPECT_FALSE(store->volume().contains(FileId::kHwKeyProtector));
+}
+
+TEST_F(StateStoreTest, AnExportThatDoesNotOpenAgainIsNotWritten) {
+  const auto kept = hardware();
+  { ASSERT_TRUE(create(kept)); }
+
+  // The export asks for the reported TCB, which this machine claims not to have reached.
+  tee_.machine.reported_svn.fill(std::byte{0xFF});
+  auto exporting = kept;
+  exporting.protector = sealed_keys_protector(tee_, vm(1), sealing::TcbGrace::kOver, "{}");
+  EXPECT_FALSE(open(exporting));
+
+  const auto store = open(kept);
+  ASSERT_TRUE(store) << store.error().message;
+  EXPECT_FALSE((*store)->volume().contains(FileId::kHwKeyProtector));
 }
 
 TEST_F(StateStoreTest, NothingDependsOnAKeyThatWasNotProvenToOpenAgain) {
