@@ -25,4 +25,11 @@ base::Result<void> commands(const Setting& setting, Report& report);
 // KiB.
 base::Result<void> nv_write(const Setting& setting, Report& report);
 
+// starts(): from nothing to the first answer of a TPM whose state is on the disk: a connection to a
+// VM of vtpmd, a process of ours by itself, and swtpm.
+base::Result<void> starts(const Setting& setting, Report& report);
+
+// memory(): what one of 50 idle VMs costs, ours under one vtpmd, and swtpm.
+base::Result<void> memory(const Setting& setting, Report& report);
+
 }  // namespace tests::bench

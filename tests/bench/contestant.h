@@ -34,6 +34,8 @@ class Contestant {
 
   [[nodiscard]] const std::string& name() const { return name_; }
 
+  [[nodiscard]] pid_t pid() const { return process_.pid(); }
+
   // command() is one TPM command that has to succeed.
   base::Result<base::Bytes> command(base::ByteView command);
 

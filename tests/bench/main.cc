@@ -21,6 +21,8 @@ struct Benchmark {
 constexpr Benchmark kBenchmarks[] = {
     {"cmd", "round trips of commands that store nothing", tests::bench::commands},
     {"nv", "a durable NV write", tests::bench::nv_write},
+    {"start", "start to first answer", tests::bench::starts},
+    {"mem", "memory of idle VMs", tests::bench::memory},
 };
 
 }  // namespace
