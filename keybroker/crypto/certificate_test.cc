@@ -149,6 +149,16 @@ TEST_F(CertificateVectorsTest, PathsOutsideTheirTimeKeepTheirOtherVerdict) {
   EXPECT_FALSE(validity.contains(at("2025-12-10T22:14:22Z")));
 }
 
+// An intermediate ends a path only where the caller says that it may.
+TEST_F(CertificateVectorsTest, PathsEndInARootUnlessAnAuthorityWillDo) {
+  const auto vlek = der("snp/milan-v3-vlek.vlek.der");
+  const auto asvk = pem("roots/amd/milan-asvk-ark.pem")[0];
+  const auto now = at("2025-06-15T00:00:00Z");
+  EXPECT_NE(verify_path(vlek, {}, asvk, now).path, PathFault::kNone);
+  EXPECT_TRUE(verify_path(vlek, {}, asvk, now, Anchor::kAuthority).good());
+  EXPECT_NE(verify_path(asvk, {}, vlek, now, Anchor::kAuthority).path, PathFault::kNone);
+}
+
 TEST_F(CertificateVectorsTest, ReadsRevocationLists) {
   const auto crl = *Crl::decode(read_evidence_vector("crl/amd-genoa.crl.der"));
   const auto genoa = pem("roots/amd/genoa-ask-ark.pem");

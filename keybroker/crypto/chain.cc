@@ -109,7 +109,7 @@ PathVerdict failed(PathFault fault, std::string detail) {
 }  // namespace
 
 PathVerdict verify_path(const Certificate& leaf, std::span<const Certificate> intermediates,
-                        const Certificate& root, Time now) {
+                        const Certificate& root, Time now, Anchor anchor) {
   const openssl::ClearedErrors errors;
   const Store store(X509_STORE_new());
   const Stack untrusted(sk_X509_new_null());
@@ -126,6 +126,9 @@ PathVerdict verify_path(const Certificate& leaf, std::span<const Certificate> in
   }
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_time(param, static_cast<time_t>(now.time_since_epoch().count()));
+  if (anchor == Anchor::kAuthority) {
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+  }
   X509_VERIFY_PARAM_set_depth(param, static_cast<int>(intermediates.size()));
   PathVerdict verdict;
   X509_STORE_CTX_set_app_data(context.get(), &verdict);

@@ -33,12 +33,18 @@ struct PathVerdict {
   [[nodiscard]] bool good() const { return path == PathFault::kNone && time == TimeFault::kNone; }
 };
 
+// What a path may end in.
+enum class Anchor : std::uint8_t {
+  kRoot,       // a certificate that signed itself
+  kAuthority,  // any authority that the caller names, an intermediate included
+};
+
 // verify_path() builds the path leaf, intermediates, root with OpenSSL at the time `now` and
 // accepts it only if it has exactly these certificates in this order (RFC 5280, 6.1). The root is
 // trusted because the caller says so: compare its fingerprint with a pin before. No key usage of
 // the leaf is asked for, and no revocation: AMD's leaves have neither usage nor CRL.
 PathVerdict verify_path(const Certificate& leaf, std::span<const Certificate> intermediates,
-                        const Certificate& root, Time now);
+                        const Certificate& root, Time now, Anchor anchor = Anchor::kRoot);
 
 // Validity is when something may be used: from the latest beginning to the earliest end.
 struct Validity {
