@@ -29,6 +29,8 @@ enum class Reason : std::uint8_t {
   // The envelope and the roots.
   kEvidenceEmpty,
   kEvidenceTooLarge,
+  kTeeRefused,
+  kEvidenceContradiction,
   kSimulatedInProduction,
   // SNP: the report by itself.
   kSnpReportSize,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "keybroker/evidence/certificate_checks.h"
+#include "keybroker/evidence/snp_certificates.h"
 
 namespace keybroker::evidence {
 
@@ -199,6 +200,20 @@ std::vector<Certificate> complete_snp_chain(std::vector<Certificate> given,
     given.push_back(*issuer);
   }
   return given;
+}
+
+base::Result<std::vector<Certificate>> certificates_of_table(base::ByteView table) {
+  TRY_ASSIGN(objects, decode_snp_certificates(table));
+  std::vector<Certificate> certificates;
+  for (const auto& guid : {kVcekGuid, kVlekGuid, kAskGuid, kArkGuid}) {
+    for (const auto& object : objects) {
+      if (object.guid == guid) {
+        TRY_ASSIGN(certificate, Certificate::decode(object.bytes));
+        certificates.push_back(std::move(certificate));
+      }
+    }
+  }
+  return certificates;
 }
 
 }  // namespace keybroker::evidence

@@ -58,4 +58,9 @@ JudgedSnpChain judge_snp_chain(std::span<const crypto::Certificate> chain,
 std::vector<crypto::Certificate> complete_snp_chain(
     std::vector<crypto::Certificate> given, std::span<const crypto::Certificate> authorities);
 
+// certificates_of_table() are the VCEK or VLEK, the intermediate and the root of a host's
+// certificate table, in this order, as far as they are there. kCorrupt as
+// decode_snp_certificates(), and for an object that is no certificate.
+base::Result<std::vector<crypto::Certificate>> certificates_of_table(base::ByteView table);
+
 }  // namespace keybroker::evidence
