@@ -164,6 +164,15 @@ TEST(VtpmdSettingsTest, PutTheSocketIntoTheRuntimeFolderUnlessToldOtherwise) {
   EXPECT_EQ(settings.service_socket(), "/y.sock");
 }
 
+TEST(VtpmdSettingsTest, FindTheInstanceProgramBesideTheDaemonOrInBin) {
+  tests::support::TempFolder folder;
+  EXPECT_EQ(find_instance_program(folder / "sbin/vtpmd"), folder / "bin/vtpm-instance");
+
+  fs::create_directory(folder / "sbin");
+  std::ofstream(folder / "sbin/vtpm-instance") << "x";
+  EXPECT_EQ(find_instance_program(folder / "sbin/vtpmd"), folder / "sbin/vtpm-instance");
+}
+
 TEST(VtpmdSettingsTest, AreEachInTheSchema) {
   VtpmdSettings settings;
   const auto schema = vtpmd_schema(settings);

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/config/vtpmd_settings.h"
 
+#include <system_error>
+
 namespace tools::config {
+
+std::filesystem::path find_instance_program(const std::filesystem::path& vtpmd) {
+  const auto folder = vtpmd.parent_path();
+  auto beside = folder / "vtpm-instance";
+  std::error_code error;
+  return std::filesystem::exists(beside, error) ? beside
+                                                : folder.parent_path() / "bin" / "vtpm-instance";
+}
 
 Schema vtpmd_schema(VtpmdSettings& settings) {
   Schema schema;
@@ -15,7 +25,8 @@ Schema vtpmd_schema(VtpmdSettings& settings) {
   schema.text("service", "hypervisor_group", settings.hypervisor_group,
               "Members may connect to TPM sockets; empty: only vtpmd's user");
   schema.path("instances", "program", settings.instance_program,
-              "What runs one VM's TPM: vtpm-instance, or vtpm-instance-sim with a simulated TEE");
+              "What runs one VM's TPM: vtpm-instance, or vtpm-instance-sim with a simulated TEE; "
+              "default: vtpm-instance beside vtpmd");
   schema.word("log", "level", settings.log_level, {"debug", "info", "warning", "error"},
               "The least that is logged");
   return schema;

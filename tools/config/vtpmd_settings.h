@@ -22,7 +22,9 @@ struct VtpmdSettings {
   // Whose members may connect to TPM sockets: what hypervisors run as. Empty: only vtpmd's user.
   std::string hypervisor_group;
 
-  std::filesystem::path instance_program = STRONGROOM_INSTANCE_PROGRAM;
+  // Empty: vtpm-instance beside vtpmd, or in the bin folder beside vtpmd's.
+  std::filesystem::path instance_program;
+
   std::string log_level = "info";
 
   [[nodiscard]] std::filesystem::path service_socket() const {
@@ -30,7 +32,10 @@ struct VtpmdSettings {
   }
 };
 
-inline constexpr const char* kVtpmdFile = "/etc/vtpmd/vtpmd.toml";
+inline constexpr const char* kVtpmdFile = STRONGROOM_CONFIG_FOLDER "/vtpmd/vtpmd.toml";
+
+// find_instance_program() is what an empty `instance_program` means for a vtpmd at that path.
+std::filesystem::path find_instance_program(const std::filesystem::path& vtpmd);
 
 // vtpmd_schema() binds the keys of vtpmd.toml to `settings`.
 Schema vtpmd_schema(VtpmdSettings& settings);

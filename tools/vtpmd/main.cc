@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -53,6 +54,11 @@ base::Result<VtpmdSettings> read_settings(const Flags& flags) {
     return base::fail(base::ErrorCode::kInvalidArgument, faults);
   }
   apply(flags, settings);
+  if (settings.instance_program.empty()) {
+    std::error_code error;
+    settings.instance_program = tools::config::find_instance_program(
+        std::filesystem::read_symlink("/proc/self/exe", error));
+  }
   return settings;
 }
 

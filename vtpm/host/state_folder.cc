@@ -21,12 +21,18 @@ tl::unexpected<base::Error> fail_io(const std::string& what, const fs::path& pat
                                         std::generic_category().message(error));
 }
 
-// Folders hold sockets and stores, so their first bits decide who may reach them.
-base::Result<void> make_folder(const fs::path& path) {
+// Stores are for nobody else. Sockets have modes of their own; to reach one, folders are passed.
+constexpr mode_t kStateMode = S_IRWXU;
+constexpr mode_t kRuntimeMode = S_IRWXU | S_IXGRP | S_IXOTH;
+
+base::Result<void> make_folder(const fs::path& path, mode_t mode) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
-  if (mkdir(path.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
-    return fail_io("make the folder", path, errno);
+  if (mkdir(path.c_str(), S_IRWXU) != 0) {
+    return errno == EEXIST ? base::Result<void>() : fail_io("make the folder", path, errno);
+  }
+  if (chmod(path.c_str(), mode) != 0) {
+    return fail_io("set the mode of", path, errno);
   }
   return {};
 }
@@ -49,10 +55,10 @@ fs::path StateFolder::vm(const VmId& id) const { return state_ / "vms" / to_stri
 fs::path StateFolder::sockets(const VmId& id) const { return runtime_ / "vms" / to_string(id); }
 
 base::Result<base::Descriptor> StateFolder::lock() const {
-  TRY(make_folder(state_));
-  TRY(make_folder(runtime_));
-  TRY(make_folder(state_ / "vms"));
-  TRY(make_folder(runtime_ / "vms"));
+  TRY(make_folder(state_, kStateMode));
+  TRY(make_folder(runtime_, kRuntimeMode));
+  TRY(make_folder(state_ / "vms", kStateMode));
+  TRY(make_folder(runtime_ / "vms", kRuntimeMode));
   const auto path = state_ / "lock";
   base::Descriptor lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
   if (!lock.is_open()) {
@@ -69,8 +75,8 @@ base::Result<base::Descriptor> StateFolder::lock() const {
 }
 
 base::Result<void> StateFolder::prepare(const VmId& id) const {
-  TRY(make_folder(vm(id)));
-  TRY(make_folder(sockets(id)));
+  TRY(make_folder(vm(id), kStateMode));
+  TRY(make_folder(sockets(id), kRuntimeMode));
   return sync_folder(state_ / "vms");
 }
 

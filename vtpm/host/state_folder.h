@@ -25,8 +25,9 @@ class StateFolder {
  public:
   StateFolder(std::filesystem::path state, std::filesystem::path runtime);
 
-  // lock() makes both folders, with access for their owner only, and claims them for this process
-  // for as long as the descriptor is open. kUnavailable if another vtpmd has them; kIo.
+  // lock() makes both folders and claims them for this process for as long as the descriptor is
+  // open. The state is for its owner only; through the runtime folder others reach the sockets that
+  // let them in. kUnavailable if another vtpmd has them; kIo.
   [[nodiscard]] base::Result<base::Descriptor> lock() const;
 
   [[nodiscard]] std::filesystem::path registry() const { return state_ / "registry.db"; }

@@ -2,6 +2,7 @@
 #include "vtpm/host/state_folder.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -30,12 +31,21 @@ TEST_F(StateFolderTest, BelongsToOneProcessAtATime) {
   EXPECT_TRUE(lock);
 }
 
-TEST_F(StateFolderTest, IsClosedToOthers) {
+TEST_F(StateFolderTest, ClosesTheStateToOthersAndLetsThemPassToSockets) {
+  umask(0077);
   ASSERT_TRUE(folder_.lock());
   ASSERT_TRUE(folder_.prepare(id_));
-  for (const auto& path : {temp_ / "state", temp_ / "run", folder_.store(id_).parent_path(),
-                           folder_.control_socket(id_).parent_path()}) {
-    EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_all) << path;
+
+  const auto permissions = [](const fs::path& path) {
+    return static_cast<unsigned>(fs::status(path).permissions());
+  };
+  for (auto path = folder_.store(id_).parent_path(); path != temp_.path();
+       path = path.parent_path()) {
+    EXPECT_EQ(permissions(path), 0700U) << path;
+  }
+  for (auto path = folder_.control_socket(id_).parent_path(); path != temp_.path();
+       path = path.parent_path()) {
+    EXPECT_EQ(permissions(path), 0711U) << path;
   }
 }
 
