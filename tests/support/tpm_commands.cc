@@ -31,13 +31,16 @@ base::Bytes command_with_u16(std::uint32_t code, std::uint16_t value) {
   return command(kNoSessions, code, body);
 }
 
-void empty_password(base::Writer& body) {
-  body.u32_be(9);
+void password(base::Writer& body, std::string_view text) {
+  body.u32_be(static_cast<std::uint32_t>(9 + text.size()));
   body.u32_be(kPassword);
   body.u16_be(0);
   body.u8(0);
-  body.u16_be(0);
+  body.u16_be(static_cast<std::uint16_t>(text.size()));
+  body.bytes(base::bytes_of(text));
 }
+
+void empty_password(base::Writer& body) { password(body, ""); }
 
 base::Bytes nv_define_with(std::uint32_t index, std::uint16_t size, std::uint32_t attributes) {
   base::Writer body;
@@ -55,6 +58,7 @@ base::Bytes nv_define_with(std::uint32_t index, std::uint16_t size, std::uint32_
 
 // ownerWrite, authWrite, ownerRead, authRead, noDA
 constexpr std::uint32_t kReadWrite = 0x02060006;
+constexpr std::uint32_t kNoDa = 0x02000000;
 
 base::Bytes create_primary(std::uint32_t hierarchy, const base::Writer& key) {
   base::Writer body;
@@ -136,6 +140,10 @@ base::Bytes nv_define_counter(std::uint32_t index) {
   return nv_define_with(index, 8, kReadWrite | 0x00000010);
 }
 
+base::Bytes nv_define_guarded(std::uint32_t index, std::uint16_t size) {
+  return nv_define_with(index, size, kReadWrite & ~kNoDa);
+}
+
 base::Bytes nv_write(std::uint32_t index, base::ByteView data) {
   base::Writer body;
   body.u32_be(index);
@@ -147,11 +155,11 @@ base::Bytes nv_write(std::uint32_t index, base::ByteView data) {
   return command(kSessions, 0x137, body);
 }
 
-base::Bytes nv_read(std::uint32_t index, std::uint16_t size) {
+base::Bytes nv_read(std::uint32_t index, std::uint16_t size, std::string_view authorization) {
   base::Writer body;
   body.u32_be(index);
   body.u32_be(index);
-  empty_password(body);
+  password(body, authorization);
   body.u16_be(size);
   body.u16_be(0);
   return command(kSessions, 0x14E, body);
@@ -211,6 +219,26 @@ base::Bytes lockout_counter() {
   return command(kNoSessions, 0x17A, body);
 }
 
+base::Bytes clear_lockout() {
+  base::Writer body;
+  body.u32_be(0x4000000A);  // TPM_RH_LOCKOUT
+  empty_password(body);
+  return command(kSessions, 0x139, body);
+}
+
+base::Bytes start_auth_session() {
+  base::Writer body;
+  body.u32_be(kNullHierarchy);  // tpmKey
+  body.u32_be(kNullHierarchy);  // bind
+  body.u16_be(16);              // nonceCaller
+  body.bytes(base::Bytes(16, std::byte{0x11}));
+  body.u16_be(0);  // no salt
+  body.u8(0);      // an HMAC session
+  body.u16_be(kNullAlgorithm);
+  body.u16_be(kSha256);
+  return command(kNoSessions, 0x176, body);
+}
+
 std::uint32_t response_code(base::ByteView response) {
   if (response.size() < 10) {
     die("that is no response");
@@ -219,6 +247,8 @@ std::uint32_t response_code(base::ByteView response) {
 }
 
 base::Bytes nv_data(base::ByteView response) { return sized_at(response, 14); }
+
+base::Bytes session_nonce(base::ByteView response) { return sized_at(response, 14); }
 
 base::Bytes random_data(base::ByteView response) { return sized_at(response, 10); }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "vmgs/base/bytes.h"
 
@@ -29,8 +30,10 @@ base::Bytes nv_define(std::uint32_t index, std::uint16_t size);
 // The same, but its content stays in RAM until a Shutdown (TPMA_NV_ORDERLY).
 base::Bytes nv_define_orderly(std::uint32_t index, std::uint16_t size);
 base::Bytes nv_define_counter(std::uint32_t index);
+// An ordinary index whose wrong passwords count towards lockout.
+base::Bytes nv_define_guarded(std::uint32_t index, std::uint16_t size);
 base::Bytes nv_write(std::uint32_t index, base::ByteView data);
-base::Bytes nv_read(std::uint32_t index, std::uint16_t size);
+base::Bytes nv_read(std::uint32_t index, std::uint16_t size, std::string_view authorization = "");
 base::Bytes nv_increment(std::uint32_t index);
 
 // create_primary_rsa() makes a signing key in the null hierarchy; another `unique` gives other
@@ -43,6 +46,12 @@ base::Bytes flush_context(std::uint32_t handle);
 
 // lockout_counter() asks for TPM_PT_LOCKOUT_COUNTER.
 base::Bytes lockout_counter();
+// clear_lockout() is DictionaryAttackLockReset with the empty lockout authorization of a new TPM.
+base::Bytes clear_lockout();
+
+// start_auth_session() makes an unbound, unsalted HMAC session with SHA-256, whose nonceCaller is
+// always the same.
+base::Bytes start_auth_session();
 
 // response_code() reads bytes 6 to 9 of a response. It ends the test if there are none.
 std::uint32_t response_code(base::ByteView response);
@@ -54,10 +63,13 @@ inline constexpr std::uint32_t kFailure = 0x101;
 inline constexpr std::uint32_t kCommandSize = 0x142;
 inline constexpr std::uint32_t kLocality = 0x907;
 inline constexpr std::uint32_t kCanceled = 0x909;
+inline constexpr std::uint32_t kLockout = 0x921;
 inline constexpr std::uint32_t kRetry = 0x922;
 
 // Where NV_Read's data begins in its response, and how much of it there is.
 base::Bytes nv_data(base::ByteView response);
+// The nonceTPM that StartAuthSession gave.
+base::Bytes session_nonce(base::ByteView response);
 // The bytes that GetRandom gave.
 base::Bytes random_data(base::ByteView response);
 // The SHA-256 value that PCR_Read gave.

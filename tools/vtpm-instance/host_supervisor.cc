@@ -139,7 +139,8 @@ void HostSupervisor::finish(const base::Result<void>& done) {
     state.set_readiness(std::string(name(Readiness::kStopped)));
   } else {
     // What was said last explains the end, if it was a complaint at all.
-    const bool complained = protocol::row(last_).prospect == protocol::Prospect::kNeedsHelp;
+    const bool complained = protocol::row(last_).prospect == protocol::Prospect::kNeedsHelp &&
+                            last_ != Readiness::kLockedOut;
     state.set_readiness(std::string(name(complained ? last_ : Readiness::kStoreFailing)));
     state.set_reason(done.error().message);
   }

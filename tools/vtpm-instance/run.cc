@@ -96,10 +96,18 @@ class Service {
                                                       : vtpm::device::StateBlobs::kRefused,
             .power_on_for_clients = !setup_.incoming,
             // The device tells this on the thread that ran the command.
-            .on_failure = [this](const base::Error& error) {
-              asio::post(
-                  io_, [this, message = error.message] { tell(Readiness::kFailureMode, message); });
-            }};
+            .on_failure =
+                [this](const base::Error& error) {
+                  asio::post(io_, [this, message = error.message] {
+                    tell(Readiness::kFailureMode, message);
+                  });
+                },
+            .on_lockout =
+                [this](bool locked_out) {
+                  asio::post(io_, [this, locked_out] {
+                    tell(locked_out ? Readiness::kLockedOut : Readiness::kReady, "");
+                  });
+                }};
   }
 
   void tell(Readiness readiness, const std::string& reason) {

@@ -7,6 +7,7 @@
 #include "vmgs/base/log.h"
 #include "vmgs/format/swtpm_blob.h"
 #include "vtpm/protocol/header.h"
+#include "vtpm/protocol/lockout.h"
 #include "vtpm/protocol/power_command.h"
 
 namespace vtpm::device {
@@ -52,6 +53,7 @@ base::Result<void> Device::init() {
 base::Result<void> Device::power_on() {
   TRY(engine_.start(engine::Origin::kExisting));
   failure_noted_ = false;
+  locked_out_ = false;
   powered_ = true;
   return {};
 }
@@ -76,7 +78,7 @@ void Device::shut_down() {
   for (const auto type : {protocol::StartupType::kState, protocol::StartupType::kClear}) {
     auto command = protocol::shutdown(type);
     const bool done = succeeded(engine_.process(protocol::Locality(), command));
-    note_failure();
+    note_failure(std::nullopt);
     if (done) {
       return;
     }
@@ -107,24 +109,53 @@ base::Bytes Device::process(std::span<std::byte> command, Sender sender,
     last_command_ = header->code;
   }
   const auto response = engine_.process(at, command);
-  note_failure();
   if (!response) {
+    note_failure(std::nullopt);
     base::log(base::LogLevel::kError, response.error().message);
     return bare(protocol::ResponseCode::kFailure);
   }
-  return base::copy_of(*response);
+  auto answer = base::copy_of(*response);
+  if (const auto header = protocol::decode_response_header(answer)) {
+    note_failure(header->code);
+    note_lockout(*header);
+  }
+  return answer;
 }
 
-void Device::note_failure() {
-  const auto& failure = engine_.failure();
-  if (!failure || failure_noted_) {
+void Device::note_failure(std::optional<protocol::ResponseCode> code) {
+  const bool failed = engine_.failure() || code == protocol::ResponseCode::kFailure;
+  if (!failed || failure_noted_) {
     return;
   }
   failure_noted_ = true;
+  const auto failure = engine_.failure().value_or(
+      base::Error{base::ErrorCode::kCorrupt, "a check that the TPM makes of itself failed"});
   base::log(base::LogLevel::kError,
-            "the TPM is in failure mode, as its state could not be stored: " + failure->message);
+            (engine_.failure() ? "the TPM is in failure mode, as its state could not be stored: "
+                               : "the TPM is in failure mode: ") +
+                failure.message);
   if (options_.on_failure) {
-    options_.on_failure(*failure);
+    options_.on_failure(failure);
+  }
+}
+
+// The TPM is asked only when it may have changed: no other answer tells, and a guest's exclusive
+// audit session would not survive a question after each command.
+void Device::note_lockout(const protocol::ResponseHeader& answered) {
+  const bool succeeded = answered.code == protocol::ResponseCode::kSuccess;
+  const bool may_have_changed =
+      locked_out_ ? succeeded && answered.tag == protocol::Tag::kSessions
+                  : protocol::is_wrong_authorization(answered.code) ||
+                        (succeeded && last_command_ == protocol::CommandCode::kStartup);
+  if (!options_.on_lockout || !may_have_changed) {
+    return;
+  }
+  auto question = protocol::ask_lockout();
+  const auto response = engine_.process(protocol::Locality(), question);
+  const auto now = response ? protocol::decode_lockout(*response) : base::Result<bool>(locked_out_);
+  if (now && *now != locked_out_) {
+    locked_out_ = *now;
+    options_.on_lockout(locked_out_);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "vmgs/base/secret.h"
 #include "vtpm/engine/engine.h"
 #include "vtpm/protocol/command_code.h"
+#include "vtpm/protocol/header.h"
 #include "vtpm/protocol/locality.h"
 
 namespace vtpm::device {
@@ -31,9 +32,12 @@ struct Options {
   // A client's command powers the TPM on where no platform has taken charge of its power. Clients
   // without a hypervisor, as tpm2-tools, know no INIT.
   bool power_on_for_clients = false;
-  // Told, once in each power cycle and on the thread that ran the command, why the TPM went into
-  // failure mode: its store failed. Must not call the device.
+  // Told on the thread that ran the command; must not call the device. Why the TPM went into
+  // failure mode, once in each power cycle: its store failed, or it found itself broken.
   std::function<void(const base::Error&)> on_failure = nullptr;
+  // That too many wrong authorizations locked the TPM, and that it is no longer so. A power cycle
+  // begins as if it were not; the guest's Startup shows.
+  std::function<void(bool locked_out)> on_lockout = nullptr;
 };
 
 // Device is the TPM as a platform sees it: power, locality, one command at a time, and state that
@@ -110,7 +114,8 @@ class Device {
   base::Result<void> power_on();
   void power_off();
   void shut_down();
-  void note_failure();
+  void note_failure(std::optional<protocol::ResponseCode> code);
+  void note_lockout(const protocol::ResponseHeader& answered);
   base::Result<void> expect_state_blobs_allowed() const;
 
   engine::Engine& engine_;
@@ -124,6 +129,7 @@ class Device {
   bool platform_has_power_ = false;  // it used init(), stop() or set_state_blob()
   bool hashing_ = false;
   bool failure_noted_ = false;
+  bool locked_out_ = false;
 };
 
 }  // namespace vtpm::device

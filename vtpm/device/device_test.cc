@@ -273,6 +273,35 @@ TEST_F(DevicePowerTest, TellsTheOperatorOnceWhyTheTpmFailed) {
   EXPECT_THAT(reasons, testing::ElementsAre("no space left", "disk gone"));
 }
 
+TEST_F(DevicePowerTest, TellsWhenTheTpmLocksAndWhenItIsFreeAgain) {
+  std::vector<bool> told;
+  device_.emplace(*engine_,
+                  Options{.on_lockout = [&](bool locked_out) { told.push_back(locked_out); }});
+  power_on();
+  ASSERT_EQ(run(tpm::nv_define_guarded(kIndex, 8)), tpm::kSuccess);
+  // The first use of such an authorization is noted in NV, and then to be tried again.
+  while (run(tpm::nv_write(kIndex, base::Bytes(8))) == tpm::kRetry) {
+  }
+
+  // One is no lockout.
+  EXPECT_NE(run(tpm::nv_read(kIndex, 8, "wrong")), tpm::kSuccess);
+  EXPECT_TRUE(told.empty());
+  for (int i = 0; i < 100 && told.empty(); ++i) {
+    EXPECT_NE(run(tpm::nv_read(kIndex, 8, "wrong")), tpm::kSuccess);
+  }
+  EXPECT_THAT(told, testing::ElementsAre(true));
+  EXPECT_EQ(run(tpm::nv_read(kIndex, 8)), tpm::kLockout);
+  EXPECT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+  EXPECT_THAT(told, testing::ElementsAre(true));
+
+  // It survives a reset, and shows when the guest has started the TPM.
+  power_on();
+  EXPECT_THAT(told, testing::ElementsAre(true, true));
+
+  EXPECT_EQ(run(tpm::clear_lockout()), tpm::kSuccess);
+  EXPECT_THAT(told, testing::ElementsAre(true, true, false));
+}
+
 TEST_F(DevicePowerTest, ChangesTheBufferSizeOnlyWhenOff) {
   EXPECT_EQ(device_->set_buffer_size(3968)->current, 3968U);
   power_on();

@@ -12,6 +12,7 @@ enum class CommandCode : std::uint32_t {
   kStartup = 0x144,
   kShutdown = 0x145,
   kStirRandom = 0x146,
+  kGetCapability = 0x17A,
   kHash = 0x17D,
 };
 

@@ -21,6 +21,8 @@ const char* name(ResponseCode code) {
       return "TPM_RC_LOCALITY";
     case ResponseCode::kCanceled:
       return "TPM_RC_CANCELED";
+    case ResponseCode::kLockout:
+      return "TPM_RC_LOCKOUT";
     case ResponseCode::kRetry:
       return "TPM_RC_RETRY";
   }

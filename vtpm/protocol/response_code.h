@@ -15,6 +15,7 @@ enum class ResponseCode : std::uint32_t {
   kCommandSize = 0x142,  // TPM_RC_COMMAND_SIZE: the size field is not the size of the command.
   kLocality = 0x907,     // TPM_RC_LOCALITY: not from this locality.
   kCanceled = 0x909,     // TPM_RC_CANCELED: the command was stopped before it changed anything.
+  kLockout = 0x921,      // TPM_RC_LOCKOUT: too many authorizations failed.
   kRetry = 0x922,        // TPM_RC_RETRY: send it again.
 };
 
