@@ -44,6 +44,8 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
   setup.store = told.store_path();
   setup.key_file = told.key_path();
   setup.may_create = told.may_create();
+  setup.barriers = told.strict_durability() ? vmgs::volume::Barriers::kTwo
+                                            : vmgs::volume::Barriers::kOneWhereSafe;
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
   return setup;

@@ -99,6 +99,10 @@ void add_parameters(CLI::App& app, Arguments& arguments) {
       "What opens the state [hardware with a TEE, else host]", "hardware|host|none");
   add("--lifetime", words.mutable_lifetime(), "Whether the state outlives the VM [persistent]",
       "persistent|ephemeral");
+  add("--durability", arguments.request.mutable_durability(),
+      "How often a commit waits for the disk: strict is twice, for other readers of the store "
+      "[one-barrier]",
+      "one-barrier|strict");
   add("--tenant", words.mutable_tenant(), "Whose VM this is", "UUID");
   app.add_option("--broker-root", arguments.broker_roots,
                  "SHA-256 of a broker's root certificate; may be repeated")
@@ -122,26 +126,28 @@ void add_parameters(CLI::App& app, Arguments& arguments) {
 }  // namespace
 
 cli::Command create_command() {
-  return {.name = "create",
-          .summary = "Register a VM and make its TPM; again with the same options is a success",
-          .set_up = [](CLI::App& app) -> cli::Action {
-            auto arguments = std::make_shared<Arguments>();
-            app.footer(kExamples);
-            app.add_option("vm", arguments->name_or_id, "The VM's name, or its UUID");
-            add_service_arguments(app, arguments->service);
-            add_key_argument(app, arguments->key);
-            app.add_option("--id", *arguments->request.mutable_vm_id(),
-                           "The VM's UUID [drawn, if there is a name]")
-                ->type_name("UUID");
-            add_parameters(app, *arguments);
-            app.add_option("--launch-document", arguments->launch_document,
-                           "A finished launch document, in place of the options above")
-                ->type_name("FILE");
-            app.add_flag_callback(
-                "--leave-stopped", [arguments] { arguments->request.set_leave_stopped(true); },
-                "Only register it; the TPM is made when it first starts");
-            return [arguments](cli::Output& output) { return create(*arguments, output); };
-          }};
+  return {
+      .name = "create",
+      .summary = "Register a VM and make its TPM; again with the same options is a success",
+      .set_up = [](CLI::App& app) -> cli::Action {
+        auto arguments = std::make_shared<Arguments>();
+        app.footer(kExamples);
+        app.add_option("vm", arguments->name_or_id, "The VM's name, or its UUID");
+        add_service_arguments(app, arguments->service);
+        add_key_argument(app, arguments->key);
+        app.add_option("--id", *arguments->request.mutable_vm_id(),
+                       "The VM's UUID [drawn, if there is a name]")
+            ->type_name("UUID");
+        add_parameters(app, *arguments);
+        app.add_option(
+               "--launch-document", arguments->launch_document,
+               "A finished launch document; of the options above only --durability goes with it")
+            ->type_name("FILE");
+        app.add_flag_callback(
+            "--leave-stopped", [arguments] { arguments->request.set_leave_stopped(true); },
+            "Only register it; the TPM is made when it first starts");
+        return [arguments](cli::Output& output) { return create(*arguments, output); };
+      }};
 }
 
 }  // namespace tools::vtpmctl

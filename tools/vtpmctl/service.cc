@@ -100,6 +100,7 @@ std::string describe(const api::Vm& vm) {
                (vm.simulated_tee() ? " (SIMULATED: nothing real protects this VM)" : ""));
   add_line(text, "digest", vm.launch_digest());
   add_line(text, "store", vm.store_path());
+  add_line(text, "durability", vm.durability());
   add_line(text, "control", vm.control_socket());
   add_line(text, "data", vm.data_socket());
   add_line(text, "QEMU", vm.qemu_options());

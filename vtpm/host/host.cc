@@ -33,6 +33,7 @@ instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
     setup.set_store_path(folder.store(vm.id()).string());
     setup.set_may_create(!vm.record.has_state);
     if (vm.document.protection == protocol::Protection::kHost) {
+    setup.set_strict_durability(vm.record.strict_durability);
       setup.set_key_path(folder.key(vm.id()).string());
     }
   }
@@ -161,6 +162,12 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
       return base::fail(ErrorCode::kDenied, quoted_name(existing) + " exists already: " + *differs);
     }
     TRY(together(existing));
+    if (existing.record.strict_durability != spec.strict_durability) {
+      return base::fail(ErrorCode::kDenied,
+                        quoted_name(existing) + " exists already: durability is '" +
+                            durability_name(existing.record.strict_durability) + "', and '" +
+                            durability_name(spec.strict_durability) + "' was asked for");
+    }
     return std::pair(*named, false);
   }
   if (const auto* other = find(id)) {
@@ -171,7 +178,11 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
 
   Vm made;
   TRY_ASSIGN(encoded, protocol::encode(spec.document));
-  made.record = VmRecord{id, spec.name, std::move(encoded), now, false, false};
+  made.record = VmRecord{.id = id,
+                         .name = spec.name,
+                         .launch_document = std::move(encoded),
+                         .created_at = now,
+                         .strict_durability = spec.strict_durability};
   made.document = spec.document;
   const auto changes = [&]() -> base::Result<void> {
     TRY(registry_.insert(made.record));

@@ -23,6 +23,7 @@ constexpr const char* kSchema = R"(
     name TEXT NOT NULL UNIQUE,
     launch_document BLOB NOT NULL,
     created_at INTEGER NOT NULL,
+    strict_durability INTEGER NOT NULL CHECK (strict_durability IN (0, 1)),
     has_state INTEGER NOT NULL CHECK (has_state IN (0, 1)),
     deleting INTEGER NOT NULL CHECK (deleting IN (0, 1))
   ) STRICT, WITHOUT ROWID;
@@ -84,8 +85,9 @@ base::Result<Registry> Registry::open(const std::filesystem::path& path) {
 }
 
 base::Result<std::vector<VmRecord>> Registry::all() {
-  TRY_ASSIGN(select, database_.prepare("SELECT vm_id, name, launch_document, created_at, has_state,"
-                                       " deleting FROM vm ORDER BY name"));
+  TRY_ASSIGN(select, database_.prepare("SELECT vm_id, name, launch_document, created_at, "
+                                       "strict_durability, has_state, deleting FROM vm "
+                                       "ORDER BY name"));
   std::vector<VmRecord> records;
   for (;;) {
     TRY_ASSIGN(found, select.step());
@@ -98,20 +100,22 @@ base::Result<std::vector<VmRecord>> Registry::all() {
     record.name = select.text(1);
     record.launch_document = select.blob(2);
     record.created_at = select.integer(3);
-    record.has_state = select.integer(4) != 0;
-    record.deleting = select.integer(5) != 0;
+    record.strict_durability = select.integer(4) != 0;
+    record.has_state = select.integer(5) != 0;
+    record.deleting = select.integer(6) != 0;
     records.push_back(std::move(record));
   }
 }
 
 base::Result<void> Registry::insert(const VmRecord& record) {
-  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?)"));
+  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?)"));
   insert.bind(1, base::ByteView(record.id.bytes))
       .bind(2, record.name)
       .bind(3, base::ByteView(record.launch_document))
       .bind(4, record.created_at)
-      .bind(5, std::int64_t{record.has_state})
-      .bind(6, std::int64_t{record.deleting});
+      .bind(5, std::int64_t{record.strict_durability})
+      .bind(6, std::int64_t{record.has_state})
+      .bind(7, std::int64_t{record.deleting});
   return insert.run();
 }
 

@@ -23,6 +23,9 @@ struct VmRecord {
   base::Bytes launch_document;
   std::int64_t created_at = 0;  // seconds since 1970
 
+  // Commits to its store wait for the disk twice.
+  bool strict_durability = false;
+
   // A persistent VM had its store made. From then on a store that is not there is missing, and is
   // never made again. Set before a guest can use the TPM.
   bool has_state = false;

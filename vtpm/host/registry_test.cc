@@ -24,6 +24,7 @@ VmRecord record(const std::string& name, unsigned char number) {
   made.name = name;
   made.launch_document = {std::byte{1}, std::byte{0}, std::byte{2}};
   made.created_at = 1'700'000'000;
+  made.strict_durability = number % 2 == 0;
   return made;
 }
 

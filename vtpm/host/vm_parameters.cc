@@ -128,6 +128,25 @@ base::Result<void> decode_document(const api::CreateVmRequest& request, VmSpec& 
   return {};
 }
 
+base::Result<bool> decode_durability(const api::CreateVmRequest& request,
+                                     const protocol::LaunchDocument& document) {
+  const auto& word = request.durability();
+  if (!word.empty() && document.lifetime == protocol::Lifetime::kEphemeral) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "durability is of the store, and an ephemeral VM has none");
+  }
+  for (const bool strict : {false, true}) {
+    if (word == durability_name(strict)) {
+      return strict;
+    }
+  }
+  if (!word.empty()) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "durability is one-barrier or strict, not '" + word + "'");
+  }
+  return false;
+}
+
 // One field of the parameters as people would say it.
 std::string text_of(const api::VmParameters& words,
                     const google::protobuf::FieldDescriptor& field) {
@@ -167,6 +186,8 @@ base::Result<VmSpec> decode_spec(const api::CreateVmRequest& request, const VmId
     spec.document.vm_id = id;
     TRY(protocol::check(spec.document));
   }
+  TRY_ASSIGN(strict, decode_durability(request, spec.document));
+  spec.strict_durability = strict;
   const auto id_text = to_string(VmId{spec.document.vm_id});
   spec.name = request.name().empty() ? id_text : request.name();
   if (!is_name(spec.name)) {
@@ -211,16 +232,17 @@ std::optional<std::string> difference(const protocol::LaunchDocument& existing,
   const auto has = parameters_of(existing);
   const auto asked = parameters_of(wanted);
   const auto& fields = *api::VmParameters::descriptor();
+  std::string all;
   for (int i = 0; i < fields.field_count(); ++i) {
     const auto& field = *fields.field(i);
     const auto has_text = text_of(has, field);
     const auto asked_text = text_of(asked, field);
     if (has_text != asked_text) {
-      return field.name() + " is " + quoted(has_text) + ", and " + quoted(asked_text) +
-             " was asked for";
+      all += (all.empty() ? "" : "; ") + field.name() + " is " + quoted(has_text) + ", and " +
+             quoted(asked_text) + " was asked for";
     }
   }
-  return std::nullopt;
+  return all.empty() ? std::optional<std::string>() : all;
 }
 
 }  // namespace vtpm::host

@@ -18,7 +18,13 @@ struct VmSpec {
   // The id was asked for, rather than drawn for this wish.
   bool id_is_given = false;
   keybroker::protocol::LaunchDocument document;
+
+  // Commits to its store wait for the disk twice.
+  bool strict_durability = false;
 };
+
+// durability_name() is the word of the service for it.
+inline const char* durability_name(bool strict) { return strict ? "strict" : "one-barrier"; }
 
 // decode_spec() reads a request. Words and hexadecimal become values, defaults are filled in, and
 // the launch document that results passes its own check. `drawn` is the id of a VM for which none
@@ -31,9 +37,8 @@ base::Result<VmSpec> decode_spec(const strongroom::host::v1::CreateVmRequest& re
 strongroom::host::v1::VmParameters parameters_of(
     const keybroker::protocol::LaunchDocument& document);
 
-// difference() is a sentence about the first parameter in which two documents differ, such as
-// "protection is 'hardware', and 'host' was asked for"; nothing if they do not. Ids are not looked
-// at.
+// difference() says each parameter in which two documents differ, such as "protection is
+// 'hardware', and 'host' was asked for"; nothing if none does. Ids are not looked at.
 std::optional<std::string> difference(const keybroker::protocol::LaunchDocument& existing,
                                       const keybroker::protocol::LaunchDocument& wanted);
 

@@ -61,6 +61,21 @@ TEST(DecodeSpecTest, GivesAnEphemeralVmNoProtectionSinceItHasNoState) {
   EXPECT_EQ(decode_spec(request, kDrawn)->document.protection, protocol::Protection::kNone);
 }
 
+TEST(DecodeSpecTest, TakesADurabilityForAStoreOnly) {
+  auto request = named("a");
+  EXPECT_FALSE(decode_spec(request, kDrawn)->strict_durability);
+  request.set_durability("one-barrier");
+  EXPECT_FALSE(decode_spec(request, kDrawn)->strict_durability);
+  request.set_durability("strict");
+  EXPECT_TRUE(decode_spec(request, kDrawn)->strict_durability);
+  request.set_durability("lax");
+  EXPECT_FALSE(decode_spec(request, kDrawn));
+
+  request.set_durability("strict");
+  request.mutable_parameters()->set_lifetime("ephemeral");
+  EXPECT_FALSE(decode_spec(request, kDrawn));
+}
+
 TEST(DecodeSpecTest, RefusesWordsThatAreNone) {
   using Set = void (*)(api::VmParameters&);
   for (const Set set : {Set([](api::VmParameters& p) { p.set_tee("snp2"); }),
@@ -191,6 +206,13 @@ TEST(DifferenceTest, NamesTheFieldAndBothValues) {
          [](Document& d) { d.offline_rule = protocol::OfflineRule::kAllow; });
   expect("anchor_class is 'none', and 'boot' was asked for",
          [](Document& d) { d.anchor_class = protocol::AnchorClass::kBoot; });
+  expect(
+      "protection is 'host', and 'none' was asked for; "
+      "lifetime is 'persistent', and 'ephemeral' was asked for",
+      [](Document& d) {
+        d.protection = protocol::Protection::kNone;
+        d.lifetime = protocol::Lifetime::kEphemeral;
+      });
   for (auto change : {+[](Document& d) { d.policy_digest.emplace(); },
                       +[](Document& d) { d.secure_boot_template_digest.emplace(); },
                       +[](Document& d) { d.broker_root_hashes.emplace_back(); }}) {

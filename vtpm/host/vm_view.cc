@@ -71,6 +71,7 @@ api::Vm view_of(const Host& host, const Vm& vm) {
   view.set_data_socket(folder.data_socket(vm.id()).string());
   if (vm.is_persistent()) {
     view.set_store_path(folder.store(vm.id()).string());
+    view.set_durability(durability_name(vm.record.strict_durability));
   }
   view.set_opened_by(vm.opened_by.empty() ? expected_opener(vm, folder) : vm.opened_by);
   view.set_lifetime_note(lifetime_note(vm));
