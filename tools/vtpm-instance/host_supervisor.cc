@@ -161,6 +161,8 @@ int run_supervised(vtpm::host::ChildEnds ends) {
     return static_cast<int>(cli::exit_status(told.error().code));
   }
   const auto done = run(setup_of(*told, ends), supervisor);
+  // The store is closed, and vtpmd may start the next instance as soon as it hears the last word.
+  ends.lease = base::Descriptor();
   supervisor.finish(done);
   // Other threads are gone; nothing logs through `supervisor` any more.
   base::set_log_sink({});

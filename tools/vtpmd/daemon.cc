@@ -3,6 +3,7 @@
 
 #include <grp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -58,6 +59,16 @@ base::Result<std::optional<gid_t>> group_of(const std::string& name) {
                       "there is no group '" + name + "'; make it, or change the configuration");
   }
   return std::optional(group->gr_gid);
+}
+
+// Each VM has a handful of descriptors open here, and the usual limit is meant for programs that
+// use select(). Instances inherit it.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+  }
 }
 
 // Daemon is vtpmd while it runs. Members are in the order in which they need each other.
@@ -244,6 +255,7 @@ base::Result<void> run_daemon(const config::VtpmdSettings& settings,
   // Instances whose parent has died become children of vtpmd, so that none stays a zombie.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  raise_descriptor_limit();
   TRY_ASSIGN(daemon, Daemon::start(settings));
   return daemon->run(reload);
 }

@@ -69,9 +69,11 @@ base::LogLevel level_of(instance::Log::Level level) {
 
 // Our end of the link to one instance.
 struct RunningInstances::Link {
-  Link(asio::io_context& io, base::Descriptor end) : socket(io, end.release()) {}
+  Link(asio::io_context& io, base::Descriptor end, std::uint64_t number)
+      : socket(io, end.release()), serial(number) {}
 
   stream_descriptor socket;
+  std::uint64_t serial;
   vtpm::host::FrameReader said;
 };
 
@@ -120,7 +122,10 @@ base::Result<void> RunningInstances::open_sockets(const VmId& id) {
   return {};
 }
 
-void RunningInstances::close_sockets(const VmId& id) { entries_.erase(id); }
+void RunningInstances::close_sockets(const VmId& id) {
+  stop_watching(entries_[id]);
+  entries_.erase(id);
+}
 
 void RunningInstances::watch_sockets(const VmId& id) {
   auto& entry = entries_[id];
@@ -150,6 +155,14 @@ asio::awaitable<void> RunningInstances::wait_for_connection(VmId id, std::shared
   }
 }
 
+// The watch is not destroyed with its entry: whoever waits for it holds it, until it is closed.
+void RunningInstances::stop_watching(Entry& entry) {
+  if (const auto watch = std::exchange(entry.watch, nullptr)) {
+    watch->control.close();
+    watch->data.close();
+  }
+}
+
 void RunningInstances::refuse_connections(const VmId& id) {
   const auto& sockets = entries_[id].sockets;
   if (!sockets) {
@@ -174,10 +187,7 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
     return base::fail(ErrorCode::kUnavailable, "its sockets are not open");
   }
   // From now on the instance accepts; whoever comes is its business.
-  if (const auto watch = std::exchange(entry.watch, nullptr)) {
-    watch->control.close();
-    watch->data.close();
-  }
+  stop_watching(entry);
   TRY_ASSIGN(pair, make_pair());
   TRY_ASSIGN(control, duplicate(entry.sockets->control.number()));
   TRY_ASSIGN(data, duplicate(entry.sockets->data.number()));
@@ -186,7 +196,7 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   const auto serial = ++last_serial_;
   TRY(parent_.request_fork(serial, "vtpm-" + setup.name(), ends));
   launches_[serial] = id;
-  entry.link = std::make_shared<Link>(io_, std::move(pair[0]));
+  entry.link = std::make_shared<Link>(io_, std::move(pair[0]), serial);
   asio::co_spawn(io_, follow(id, entry.link), asio::detached);
   instance::ToInstance message;
   *message.mutable_setup() = setup;
@@ -213,6 +223,8 @@ asio::awaitable<void> RunningInstances::follow(VmId id, std::shared_ptr<Link> li
     open = !error && received && *received;
     handle(id, *link);
   }
+  // A request that was lost with the parent is never answered.
+  launches_.erase(link->serial);
   const auto found = entries_.find(id);
   if (found != entries_.end() && found->second.link == link) {
     found->second.link.reset();
@@ -290,10 +302,10 @@ asio::awaitable<void> RunningInstances::follow_holder(
   host_->holder_ended(id);
 }
 
-void RunningInstances::terminate_holder(const VmId& id) {
+void RunningInstances::signal_holder(const VmId& id, int number) {
   const auto holder = vtpm::host::lease_holder(folder_.lease(id));
   if (holder) {
-    (void)vtpm::host::signal(*holder, SIGTERM);
+    (void)vtpm::host::signal(*holder, number);
   }
 }
 

@@ -40,7 +40,7 @@ class RunningInstances final : public vtpm::host::Instances {
                           const strongroom::instance::v1::ToInstance& message) override;
   void kill(const VmId& id) override;
   void watch_holder(const VmId& id, std::optional<vtpm::host::LeaseHolder> holder) override;
-  void terminate_holder(const VmId& id) override;
+  void signal_holder(const VmId& id, int number) override;
 
  private:
   struct Link;
@@ -57,6 +57,7 @@ class RunningInstances final : public vtpm::host::Instances {
     std::shared_ptr<Link> link;
   };
 
+  static void stop_watching(Entry& entry);
   boost::asio::awaitable<void> wait_for_connection(VmId id, std::shared_ptr<Watch> watch);
   boost::asio::awaitable<void> follow(VmId id, std::shared_ptr<Link> link);
   boost::asio::awaitable<void> follow_holder(VmId id,

@@ -59,9 +59,14 @@ asio::awaitable<base::Result<void>> send_request(Socket& socket, std::string pat
   }
   const auto [unconnected] =
       co_await socket.async_connect(asio::local::stream_protocol::endpoint(path), as_values);
+  if (unconnected == asio::error::access_denied) {
+    co_return base::fail(ErrorCode::kDenied,
+                         "this user may not connect to " + path + ": " + unconnected.message());
+  }
   if (unconnected) {
     co_return base::fail(ErrorCode::kUnavailable,
-                         "no service answers at " + path + ": " + unconnected.message());
+                         "no service answers at " + path + ": " + unconnected.message() +
+                             "; start it, or name the socket where it listens");
   }
   const auto [unsent, bytes] = co_await http::async_write(socket, request, as_values);
   // A service that refuses early answers before it has read all; the answer says more.

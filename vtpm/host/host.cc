@@ -2,6 +2,7 @@
 #include "vtpm/host/host.h"
 
 #include <algorithm>
+#include <csignal>
 
 #include "vmgs/base/log.h"
 #include "vtpm/host/lease.h"
@@ -32,8 +33,8 @@ instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
   if (vm.is_persistent()) {
     setup.set_store_path(folder.store(vm.id()).string());
     setup.set_may_create(!vm.record.has_state);
-    if (vm.document.protection == protocol::Protection::kHost) {
     setup.set_strict_durability(vm.record.strict_durability);
+    if (vm.document.protection == protocol::Protection::kHost) {
       setup.set_key_path(folder.key(vm.id()).string());
     }
   }
@@ -161,13 +162,13 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
     if (const auto differs = difference(existing.document, spec.document)) {
       return base::fail(ErrorCode::kDenied, quoted_name(existing) + " exists already: " + *differs);
     }
-    TRY(together(existing));
     if (existing.record.strict_durability != spec.strict_durability) {
       return base::fail(ErrorCode::kDenied,
                         quoted_name(existing) + " exists already: durability is '" +
                             durability_name(existing.record.strict_durability) + "', and '" +
                             durability_name(spec.strict_durability) + "' was asked for");
     }
+    TRY(together(existing));
     return std::pair(*named, false);
   }
   if (const auto* other = find(id)) {
@@ -271,6 +272,7 @@ void Host::stopped(Vm& vm, Readiness readiness, std::string reason) {
 void Host::detach(Vm& vm) {
   auto holder = lease_holder(folder_.lease(vm.id()));
   vm.phase = Phase::kDetached;
+  vm.holder_is_asked = false;
   vm.readiness = Readiness::kDetached;
   vm.reason.clear();
   vm.pid = holder ? holder->pid : 0;
@@ -292,7 +294,9 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
                           "leave the guest with a TPM that fails");
   }
   if (target.phase == Phase::kDetached) {
-    instances_.terminate_holder(id);
+    // What it acknowledged is durable, so nothing is lost by its death.
+    instances_.signal_holder(id, target.holder_is_asked ? SIGKILL : SIGTERM);
+    target.holder_is_asked = true;
     return {};
   }
   if (target.phase == Phase::kStopping) {

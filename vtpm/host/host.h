@@ -48,6 +48,9 @@ struct Vm {
   // Why this VM cannot run whatever is done, until somebody repairs the host.
   std::optional<base::Error> broken;
 
+  // An instance of an earlier vtpmd was asked to end.
+  bool holder_is_asked = false;
+
   // Of the instance that runs or has just ended.
   int last_pid = 0;
   bool said_why = false;

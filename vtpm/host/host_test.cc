@@ -58,7 +58,7 @@ class FakeInstances final : public Instances {
     holders.push_back(std::move(holder));
   }
 
-  void terminate_holder(const VmId&) override { ++terminated; }
+  void signal_holder(const VmId&, int number) override { signals.push_back(number); }
 
   std::set<VmId> open;
   std::set<VmId> watched;
@@ -68,7 +68,7 @@ class FakeInstances final : public Instances {
   std::vector<instance::ToInstance::MessageCase> sent;
   std::set<VmId> killed;
   std::vector<std::optional<LeaseHolder>> holders;
-  int terminated = 0;
+  std::vector<int> signals;
   bool refuse_sockets = false;
   bool refuse_launch = false;
   bool refuse_send = false;
@@ -642,11 +642,14 @@ TEST_F(DetachedTest, GivesWayToTheNextConnectionWhenItEnds) {
 
 TEST_F(DetachedTest, IsToldToEndOnlyByForce) {
   EXPECT_EQ(host_->stop(vm_->id(), false).error().code, ErrorCode::kDenied);
-  EXPECT_EQ(instances_.terminated, 0);
+  EXPECT_TRUE(instances_.signals.empty());
 
   EXPECT_TRUE(host_->stop(vm_->id(), true));
+  EXPECT_EQ(instances_.signals, std::vector{SIGTERM});
 
-  EXPECT_EQ(instances_.terminated, 1);
+  // One that does not end by that is not asked again.
+  EXPECT_TRUE(host_->stop(vm_->id(), true));
+  EXPECT_EQ(instances_.signals, (std::vector{SIGTERM, SIGKILL}));
 }
 
 TEST_F(HostTest, NoticesALeaseThatIsTakenWhenItStarts) {

@@ -43,8 +43,8 @@ class Instances {
   // that this process did not start, has ended. Without a holder, when the lease is free.
   virtual void watch_holder(const VmId& id, std::optional<LeaseHolder> holder) = 0;
 
-  // terminate_holder() asks that process to end in order.
-  virtual void terminate_holder(const VmId& id) = 0;
+  // signal_holder() sends that process a signal: SIGTERM asks it to end in order.
+  virtual void signal_holder(const VmId& id, int number) = 0;
 };
 
 }  // namespace vtpm::host
