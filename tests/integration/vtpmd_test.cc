@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/integration/vtpmd.h"
-
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <set>
 
-#include "tests/support/temp_folder.h"
-#include "tests/support/tpm_commands.h"
-#include "vmgs/base/bytes.h"
+#include "tests/integration/guest.h"
 
 namespace tests::integration {
 namespace {
@@ -21,48 +16,12 @@ using support::Hypervisor;
 using support::TempFolder;
 using testing::HasSubstr;
 
-constexpr std::uint32_t kIndex = 0x01500016;
 constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
-
-base::Bytes send(Hypervisor& hypervisor, const base::Bytes& command) {
-  auto response = hypervisor.command(command);
-  EXPECT_TRUE(response) << response.error().message;
-  return response ? *response : base::Bytes(10);
-}
-
-std::uint32_t run(Hypervisor& hypervisor, const base::Bytes& command) {
-  return support::response_code(send(hypervisor, command));
-}
-
-base::Bytes data_of(std::uint8_t value) { return base::Bytes(8, std::byte{value}); }
-
-base::Bytes nv(Hypervisor& hypervisor) {
-  return tpm::nv_data(send(hypervisor, tpm::nv_read(kIndex, 8)));
-}
-
-void define_and_write(Hypervisor& hypervisor, std::uint8_t value) {
-  ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 8)), tpm::kSuccess);
-  ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(value))), tpm::kSuccess);
-}
-
-class VtpmdTest : public testing::Test {
- protected:
-  // A hypervisor whose guest has started its TPM.
-  Hypervisor boot(const std::string& name) {
-    auto hypervisor = vtpmd_.attach(name);
-    EXPECT_EQ(run(hypervisor, tpm::startup_clear()), tpm::kSuccess);
-    return hypervisor;
-  }
-
-  TempFolder folder_;
-  Vtpmd vtpmd_{folder_.path()};
-};
 
 using VtpmdCallsTest = VtpmdTest;
 using VtpmdLifeTest = VtpmdTest;
 using VtpmdLossTest = VtpmdTest;
 using VtpmdStateTest = VtpmdTest;
-using VtpmdTwinsTest = VtpmdTest;
 
 // Its calls.
 
@@ -103,8 +62,23 @@ TEST_F(VtpmdCallsTest, GivesTheSameVmForTheSameParametersAndNamesTheOneThatDiffe
   EXPECT_EQ(Vtpmd::text_in(again, "created"), "false");
   EXPECT_EQ(Vtpmd::text_in(again, "vm_id"), Vtpmd::text_in(first, "vm_id"));
   EXPECT_EQ(other.status, 5);
-  EXPECT_THAT(other.err, HasSubstr("protection is 'host', and 'none' was asked for"));
+  EXPECT_THAT(other.err, HasSubstr("lifetime is 'persistent', and 'ephemeral' was asked for"));
   EXPECT_EQ(vtpmd_.readiness("a"), "ready");
+}
+
+TEST_F(VtpmdCallsTest, KeepsADurabilityAndTellsWhenAnotherIsAskedFor) {
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("a", {"--durability", "strict"}), "durability"), "strict");
+  EXPECT_EQ(vtpmd_.ctl({"create", "a", "--durability", "strict"}).status, 0);
+
+  const auto other = vtpmd_.ctl({"create", "a"});
+
+  EXPECT_EQ(other.status, 5);
+  EXPECT_THAT(other.err, HasSubstr("durability is 'strict', and 'one-barrier' was asked for"));
+  vtpmd_.kill();
+  vtpmd_.start();
+  EXPECT_EQ(vtpmd_.text("a", "durability"), "strict");
+  EXPECT_EQ(vtpmd_.ctl({"create", "b", "--lifetime", "ephemeral", "--durability", "strict"}).status,
+            2);
 }
 
 TEST_F(VtpmdCallsTest, AnswersARepeatedCallWithTheSameKeyAsItDidBefore) {
@@ -126,6 +100,9 @@ TEST_F(VtpmdCallsTest, AnswersARepeatedCallWithTheSameKeyAsItDidBefore) {
 
 TEST_F(VtpmdCallsTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(vtpmd_.ctl({"create", "a b"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"create", "../a"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"create", "d\xc3\xbc"}).status, 2);
+  EXPECT_EQ(vtpmd_.ctl({"create", std::string(64, 'a')}).status, 2);
   EXPECT_EQ(vtpmd_.ctl({"create", "a", "--protection", "hardware"}).status, 2);
   EXPECT_EQ(vtpmd_.ctl({"create", "a", "--tee", "sgx"}).status, 2);
   EXPECT_EQ(vtpmd_.ctl({"create"}).status, 2);
@@ -133,6 +110,24 @@ TEST_F(VtpmdCallsTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(vtpmd_.ctl({"ready", "a"}).status, 4);
   EXPECT_EQ(vtpmd_.ctl({"delete", "a"}).status, 5);
   EXPECT_TRUE(vtpmd_.ctl_json({"list"}).at("vms").as_array().empty());
+}
+
+TEST_F(VtpmdCallsTest, StartsAndStopsTwiceAndDeletesOnce) {
+  (void)vtpmd_.create("a", {"--leave-stopped"});
+  EXPECT_EQ(vtpmd_.ctl({"start", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.ctl({"start", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.ctl({"ready", "a", "--wait"}).status, 0);
+  const int pid = vtpmd_.pid("a");
+  EXPECT_EQ(vtpmd_.ctl({"start", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.pid("a"), pid);
+
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  EXPECT_EQ(vtpmd_.ctl({"delete", "a", "--yes"}).status, 0);
+
+  const auto again = vtpmd_.ctl({"delete", "a", "--yes"});
+  EXPECT_EQ(again.status, 4);
+  EXPECT_THAT(again.err, HasSubstr("there is no VM 'a'"));
 }
 
 TEST_F(VtpmdCallsTest, SaysThatThereIsNoDaemon) {
@@ -316,17 +311,6 @@ TEST_F(VtpmdLossTest, StartsADeadInstanceAgainAsAResetForTheNextConnection) {
   EXPECT_EQ(tpm::pcr_value(send(next, tpm::pcr_read(16))), reset_value);
 }
 
-// The process that all instances are children of.
-int parent_of(int pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string skipped;
-  std::getline(stat, skipped, ')');
-  char state = 0;
-  int parent = 0;
-  stat >> state >> parent;
-  return parent;
-}
-
 TEST_F(VtpmdLossTest, KeepsInstancesWhenTheirParentDiesAndStartsOthers) {
   (void)vtpmd_.create("a");
   auto hypervisor = boot("a");
@@ -449,50 +433,6 @@ TEST_F(VtpmdStateTest, NamesDamageAndAMissingKeyAndLeavesTheFilesAlone) {
   fs::copy_file(folder_ / "store", store, fs::copy_options::overwrite_existing);
   auto hypervisor = boot("a");
   EXPECT_EQ(vtpmd_.readiness("a"), "ready");
-}
-
-// Children of one parent.
-
-// StartAuthSession (TPM 2.0 Part 3, 11.1): an unbound, unsalted HMAC session with SHA-256.
-base::Bytes start_auth_session() {
-  return *base::from_hex(
-      "8001"
-      "0000002b"
-      "00000176"  // no sessions, 43 bytes, StartAuthSession
-      "40000007"
-      "40000007"  // tpmKey, bind: TPM_RH_NULL
-      "0010"
-      "000102030405060708090a0b0c0d0e0f"  // nonceCaller
-      "0000"
-      "00"
-      "0010"
-      "000b");  // no salt, HMAC, TPM_ALG_NULL, SHA-256
-}
-
-TEST_F(VtpmdTwinsTest, DrawNoEqualRandomNumberKeyOrNonce) {
-  std::set<std::string> drawn;
-  std::size_t draws = 0;
-  const auto draw = [&](const base::Bytes& bytes) {
-    ++draws;
-    drawn.insert(base::to_hex(bytes));
-  };
-  for (const auto* name : {"a", "b", "c", "d", "e", "f"}) {
-    (void)vtpmd_.create(name);
-  }
-  for (const auto* name : {"a", "b", "c", "d", "e", "f"}) {
-    auto hypervisor = boot(name);
-    for (int i = 0; i < 8; ++i) {
-      draw(tpm::random_data(send(hypervisor, tpm::get_random(16))));
-    }
-    const auto key = send(hypervisor, tpm::create_primary_ecc(tpm::kOwner));
-    ASSERT_EQ(support::response_code(key), tpm::kSuccess);
-    draw(key);
-    const auto session = send(hypervisor, start_auth_session());
-    ASSERT_EQ(support::response_code(session), tpm::kSuccess);
-    // The session's handle is the same in each; what follows is nonceTPM.
-    draw(base::Bytes(session.begin() + 14, session.end()));
-  }
-  EXPECT_EQ(drawn.size(), draws);
 }
 
 }  // namespace

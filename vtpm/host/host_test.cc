@@ -219,6 +219,20 @@ TEST_F(HostTest, NamesTheParameterThatDiffersWhenAVmIsCreatedAgain) {
             std::string::npos);
 }
 
+TEST_F(HostTest, TellsAnInstanceOfTheDurabilityThatWasChosen) {
+  auto strict = request("a");
+  strict.set_durability("strict");
+  const auto* vm = create(strict)->first;
+
+  serve(*vm);
+
+  EXPECT_TRUE(instances_.setups[0].strict_durability());
+  EXPECT_TRUE(create(strict));
+  EXPECT_FALSE(create(request("a")));
+  serve(create_vm("b"));
+  EXPECT_FALSE(instances_.setups[1].strict_durability());
+}
+
 TEST_F(HostTest, RefusesAnIdOrANameThatBelongsToAnotherVm) {
   const auto& vm = create_vm("a");
   auto same_id = request("b");
