@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/authority/authority.h"
+
+#include <algorithm>
+#include <array>
+
+#include "keybroker/crypto/der.h"
+#include "keybroker/evidence/tpm_public.h"
+#include "keybroker/protocol/uuid.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/crypto/random.h"
+
+namespace keybroker::authority {
+
+namespace {
+
+using base::ErrorCode;
+using protocol::Protection;
+
+// id-ce-extKeyUsage with tcg-kp-AIKCertificate, 2.23.133.8.3 (TCG EK Credential Profile, 3.2.16).
+crypto::Extension ak_purpose() {
+  constexpr std::array<unsigned char, 9> kContent{0x30, 0x07, 0x06, 0x05, 0x67,
+                                                  0x81, 0x05, 0x08, 0x03};
+  return {"2.5.29.37", false, base::copy_of(std::as_bytes(std::span(kContent)))};
+}
+
+auto denied(const std::string& why) {
+  return base::fail(ErrorCode::kDenied, "no AK certificate: " + why);
+}
+
+// What counts is the report, its claims and their freshness. There is no quote yet, and a key that
+// stands beside the claims is nobody's business.
+evidence::Evidence claims_only(const evidence::Evidence& given) {
+  auto evidence = given;
+  evidence.ak = {};
+  evidence.quotes.clear();
+  evidence.event_log.reset();
+  evidence.cc_event_log.reset();
+  return evidence;
+}
+
+evidence::Policy claims_policy(const evidence::Policy& given) {
+  auto policy = given;
+  policy.tees.erase(protocol::TeeFamily::kNone);
+  policy.hcl.own_form = true;
+  policy.ak = {};
+  policy.quote = {};
+  policy.log = {};
+  policy.boot.reset();
+  return policy;
+}
+
+int strength(Protection protection) {
+  switch (protection) {
+    case Protection::kNone:
+      return 0;
+    case Protection::kHost:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+// The AK of verified claims, if it is one that only the TPM of these claims can have.
+base::Result<crypto::PublicKey> certifiable_ak(const evidence::Claims& claims) {
+  const auto* jwk = claims.runtime ? claims.runtime->key(protocol::kAkKeyId) : nullptr;
+  if (!claims.claims_bound || jwk == nullptr || !claims.extended) {
+    return denied("no report-bound claims name an AK and its Name");
+  }
+  const crypto::RsaNumbers numbers{jwk->modulus, jwk->exponent};
+  // The Name commits to the attributes: restricted, signing, never outside its TPM.
+  const auto name = evidence::template_ak_name(numbers);
+  if (!name || *name != claims.extended->ak_name) {
+    return denied("the Name in the claims is not that of the AK template around their key");
+  }
+  if (claims.extended->origin != protocol::SeedOrigin::kOwn) {
+    return denied("the TPM's seeds are " + std::string(protocol::name(claims.extended->origin)) +
+                  ": somebody else may know them");
+  }
+  return crypto::PublicKey::rsa(numbers);
+}
+
+AkStatement statement_for(const evidence::Claims& claims, std::string_view claims_text,
+                          std::uint64_t epoch) {
+  AkStatement statement;
+  statement.ak_class =
+      claims.root_class == evidence::RootClass::kSimulated ? AkClass::kSimulated : AkClass::kCvm;
+  const auto& extended = *claims.extended;
+  statement.vm_id = extended.vm_id;
+  statement.tee = claims.tee;
+  statement.measurement = claims.snp ? base::copy_of(claims.snp->report.measurement)
+                                     : base::copy_of(claims.tdx->quote.body.mr_td);
+  statement.launch = extended.launch;
+  statement.protection = extended.state_protection.mode;
+  statement.lifetime = extended.lifetime;
+  statement.origin = extended.origin;
+  statement.epoch = epoch;
+  statement.ak_name = extended.ak_name;
+  statement.ek_name = extended.ek_name;
+  statement.claims_digest = vmgs::crypto::sha256(base::bytes_of(claims_text));
+  return statement;
+}
+
+base::Result<base::Bytes> new_serial() {
+  std::array<std::byte, 16> serial{};
+  TRY(vmgs::crypto::random_bytes(serial));
+  // Always 16 bytes and positive.
+  serial[0] = (serial[0] & std::byte{0x3F}) | std::byte{0x40};
+  return base::copy_of(serial);
+}
+
+}  // namespace
+
+crypto::Time renewal_time(const crypto::Certificate& certificate) {
+  const auto begin = certificate.not_before();
+  return begin + (certificate.not_after() - begin) / 2;
+}
+
+base::Result<const IssuingCa*> Authority::ca_of(AkClass ak_class) const {
+  const auto found = cas_.find(ak_class);
+  if (found == cas_.end()) {
+    return denied("this authority has no CA of class " + std::string(name(ak_class)));
+  }
+  return &found->second;
+}
+
+base::Result<Certified> Authority::certify_confidential(const evidence::Evidence& evidence,
+                                                        const CertificationRules& rules) {
+  const auto verdict = evidence::verify(claims_only(evidence), claims_policy(rules.policy),
+                                        rules.collateral, rules.store, rules.now);
+  if (!verdict.accepted) {
+    return denied(verdict.reason
+                      ? std::string(evidence::card(*verdict.reason).code) + ": " + verdict.detail
+                      : "the evidence could not be checked");
+  }
+  TRY_ASSIGN(ak, certifiable_ak(*verdict.claims));
+  TRY_ASSIGN(hcl, evidence::decode_hcl_report(*evidence.hcl_report));
+  const auto statement = statement_for(*verdict.claims, hcl.claims, rules.epoch);
+  TRY(settle_earlier(statement, rules.now));
+  TRY_ASSIGN(certified, issue(statement, ak, rules.now));
+  // The new one is on record; what another key of this VM had is worth nothing from now on.
+  TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
+  for (const auto& record : earlier) {
+    if (record.statement.ak_name != statement.ak_name && !record.revoked) {
+      TRY(records_.revoke(record.serial, rules.now));
+    }
+  }
+  return certified;
+}
+
+base::Result<void> Authority::settle_earlier(const AkStatement& statement, crypto::Time now) {
+  TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
+  bool weaker = false;
+  for (const auto& record : earlier) {
+    if (record.statement.ak_name == statement.ak_name &&
+        strength(statement.protection) < strength(record.statement.protection)) {
+      weaker = true;
+      TRY(records_.revoke(record.serial, now));
+    }
+  }
+  if (weaker) {
+    return denied(
+        "the VM's protection is weaker than when this AK was certified. A weaker "
+        "protection needs new seeds");
+  }
+  return {};
+}
+
+base::Result<Certified> Authority::issue(const AkStatement& statement, const crypto::PublicKey& ak,
+                                         crypto::Time now) {
+  TRY_ASSIGN(ca, ca_of(statement.ak_class));
+  TRY_ASSIGN(serial, new_serial());
+  crypto::CertificateSpec spec;
+  spec.serial = serial;
+  spec.subject = {{"CN", protocol::uuid_text(statement.vm_id)}};
+  spec.issuer = ca_name(statement.ak_class);
+  spec.not_before = now;
+  spec.not_after = now + rules_.certificate_life;
+  spec.end_entity = true;
+  spec.key_identifiers = true;
+  spec.extensions = {
+      ak_purpose(),
+      {std::string(kAkStatementOid), false, crypto::encode_der_ia5(encode(statement))}};
+  TRY_ASSIGN(certificate, crypto::issue(spec, ak, ca->key));
+  if (certificate.der().size() > rules_.most_certificate_bytes) {
+    return base::fail(ErrorCode::kInvalidArgument, "the AK certificate has " +
+                                                       std::to_string(certificate.der().size()) +
+                                                       " bytes and does not fit its NV index");
+  }
+  TRY(records_.add({serial, statement, certificate.not_after(), certificate.der()}));
+  return Certified{std::move(certificate), {ca->certificate}};
+}
+
+base::Result<void> Authority::revoke(const protocol::Uuid& vm_id, crypto::Time now) {
+  TRY_ASSIGN(records, records_.of_vm(vm_id));
+  if (records.empty()) {
+    return base::fail(ErrorCode::kNotFound,
+                      "no AK of VM " + protocol::uuid_text(vm_id) + " was certified");
+  }
+  for (const auto& record : records) {
+    if (!record.revoked) {
+      TRY(records_.revoke(record.serial, now));
+    }
+  }
+  return {};
+}
+
+base::Result<crypto::Crl> Authority::crl(AkClass ak_class, crypto::Time now) {
+  TRY_ASSIGN(ca, ca_of(ak_class));
+  TRY_ASSIGN(number, records_.next_crl_number(ak_class));
+  TRY_ASSIGN(revoked, records_.revoked(ak_class, now));
+  return crypto::issue_crl({.issuer = ca_name(ak_class),
+                            .this_update = now,
+                            .next_update = now + rules_.crl_life,
+                            .number = number,
+                            .revoked = std::move(revoked)},
+                           ca->key);
+}
+
+}  // namespace keybroker::authority

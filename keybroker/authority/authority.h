@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "keybroker/authority/ak_statement.h"
+#include "keybroker/authority/certificate_records.h"
+#include "keybroker/authority/issuing_ca.h"
+#include "keybroker/evidence/verify.h"
+
+namespace keybroker::authority {
+
+// What an authority's owner decides.
+struct AuthorityRules {
+  std::chrono::hours certificate_life{7 * 24};
+  std::chrono::hours crl_life{24};
+
+  // What the NV index of the certificate holds (guest-side: 0x01C101D0).
+  std::size_t most_certificate_bytes = 2048;
+};
+
+// What a request to certify the AK of a confidential VM is judged by. What is referred to must
+// outlive the call only.
+struct CertificationRules {
+  const evidence::Policy& policy;  // its rules for the form, the AK and the quote do not count here
+  const evidence::Collateral& collateral;
+  const evidence::TrustStore& store;
+  crypto::Time now;
+  std::uint64_t epoch = 0;
+};
+
+// A certificate and what leads to its root, the root left out.
+struct Certified {
+  crypto::Certificate certificate;
+  std::vector<crypto::Certificate> chain;
+};
+
+// renewal_time() is when a certificate should be replaced: at half of its life.
+crypto::Time renewal_time(const crypto::Certificate& certificate);
+
+// Authority certifies attestation keys. One owner; `records` and the CAs must outlive it.
+class Authority {
+ public:
+  // There may be a CA for each class. A class without one certifies nothing.
+  Authority(std::map<AkClass, IssuingCa> cas, CertificateRecords& records,
+            AuthorityRules rules = {})
+      : cas_(std::move(cas)), records_(records), rules_(rules) {}
+
+  // certify_confidential() certifies the AK that is named by claims which a verified hardware
+  // report binds, and no other: a key beside the claims is ignored, and the Name in the claims must
+  // be that of the AK template around the key in the claims. The nonce is where CertificationRules'
+  // policy says, in the user data. Hardware gives class `cvm`, a simulator class `simulated`.
+  //
+  // kDenied, with the reason's code in front, if the evidence is refused, and if the TPM's seeds
+  // were not made by this service. If the VM's protection got weaker while its AK is still the one
+  // that was certified under the stronger, that is kDenied as well and what was issued is revoked:
+  // the old certificate would go on vouching. When a new AK takes the place of another, what was
+  // issued for the old one is revoked once the new certificate is on record. A certificate that is
+  // renewed stays good until it ends.
+  base::Result<Certified> certify_confidential(const evidence::Evidence& evidence,
+                                               const CertificationRules& rules);
+
+  // revoke() takes back all that was issued for a VM. kNotFound if nothing was.
+  base::Result<void> revoke(const protocol::Uuid& vm_id, crypto::Time now);
+
+  // crl() is the revocation list of a class as of now, with a number above all before it.
+  base::Result<crypto::Crl> crl(AkClass ak_class, crypto::Time now);
+
+ private:
+  base::Result<Certified> issue(const AkStatement& statement, const crypto::PublicKey& ak,
+                                crypto::Time now);
+  base::Result<void> settle_earlier(const AkStatement& statement, crypto::Time now);
+  base::Result<const IssuingCa*> ca_of(AkClass ak_class) const;
+
+  std::map<AkClass, IssuingCa> cas_;
+  CertificateRecords& records_;
+  AuthorityRules rules_;
+};
+
+}  // namespace keybroker::authority

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "keybroker/authority/ak_statement.h"
+#include "keybroker/crypto/crl.h"
+#include "keybroker/crypto/time.h"
+
+namespace keybroker::authority {
+
+// One certificate that was issued.
+struct CertificateRecord {
+  base::Bytes serial;  // big-endian without leading zeros, never again
+  AkStatement statement;
+  crypto::Time not_after;
+  base::Bytes certificate;  // DER
+  std::optional<crypto::Time> revoked{};
+
+  friend bool operator==(const CertificateRecord&, const CertificateRecord&) = default;
+};
+
+// CertificateRecords is what an authority must not forget. What a function acknowledged is durable.
+// One owner.
+class CertificateRecords {
+ public:
+  virtual ~CertificateRecords() = default;
+
+  // add() is kDenied if there is a certificate with this serial number.
+  virtual base::Result<void> add(const CertificateRecord& record) = 0;
+
+  // of_vm() gives all that was issued for a VM, the newest last.
+  virtual base::Result<std::vector<CertificateRecord>> of_vm(const protocol::Uuid& vm_id) = 0;
+
+  // revoke() marks one. Marking it again changes nothing. kNotFound for a serial number that was
+  // never issued.
+  virtual base::Result<void> revoke(base::ByteView serial, crypto::Time when) = 0;
+
+  // revoked() gives those of a class that are revoked and have not ended by `now`.
+  virtual base::Result<std::vector<crypto::Crl::Entry>> revoked(AkClass ak_class,
+                                                                crypto::Time now) = 0;
+
+  // next_crl_number() gives a number of a class, each time a larger one.
+  virtual base::Result<std::uint64_t> next_crl_number(AkClass ak_class) = 0;
+};
+
+}  // namespace keybroker::authority

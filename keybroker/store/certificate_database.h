@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "keybroker/authority/certificate_records.h"
+
+struct sqlite3;
+
+namespace keybroker::store {
+
+// CertificateDatabase keeps an authority's records in an SQLite file, each change durable when it
+// is acknowledged. One thread. Errors: kUnavailable if another process has it locked, kCorrupt if
+// it is damaged or some other program's, else kIo.
+class CertificateDatabase final : public authority::CertificateRecords {
+ public:
+  // open() makes an empty one if nothing is there.
+  static base::Result<CertificateDatabase> open(const std::filesystem::path& path);
+
+  base::Result<void> add(const authority::CertificateRecord& record) override;
+  base::Result<std::vector<authority::CertificateRecord>> of_vm(
+      const protocol::Uuid& vm_id) override;
+  base::Result<void> revoke(base::ByteView serial, crypto::Time when) override;
+  base::Result<std::vector<crypto::Crl::Entry>> revoked(authority::AkClass ak_class,
+                                                        crypto::Time now) override;
+  base::Result<std::uint64_t> next_crl_number(authority::AkClass ak_class) override;
+
+ private:
+  struct Close {
+    void operator()(sqlite3* database) const;
+  };
+
+  explicit CertificateDatabase(sqlite3* database) : database_(database) {}
+
+  base::Result<void> set_up();
+
+  std::unique_ptr<sqlite3, Close> database_;
+};
+
+}  // namespace keybroker::store

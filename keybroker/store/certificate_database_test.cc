@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/store/certificate_database.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/support/error_code.h"
+#include "tests/support/temp_folder.h"
+
+namespace keybroker::store {
+namespace {
+
+using authority::AkClass;
+using authority::CertificateRecord;
+using tests::support::error_code;
+
+const auto kNow = *crypto::parse_time("2026-01-01T00:00:00Z");
+
+CertificateRecord record(std::uint8_t number, AkClass ak_class = AkClass::kCvm) {
+  CertificateRecord made;
+  made.serial = base::Bytes(16, std::byte{number});
+  made.statement.ak_class = ak_class;
+  made.statement.vm_id.fill(std::byte{0x6B});
+  made.statement.epoch = number;
+  made.not_after = kNow + std::chrono::hours(number);
+  made.certificate = base::Bytes(3, std::byte{number});
+  return made;
+}
+
+class CertificateDatabaseTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] CertificateDatabase open() const {
+    return *CertificateDatabase::open(folder_ / "ca.sqlite");
+  }
+
+  tests::support::TempFolder folder_;
+};
+
+TEST_F(CertificateDatabaseTest, KeepsWhatItAcknowledged) {
+  {
+    auto database = open();
+    EXPECT_TRUE(database.add(record(1)));
+    EXPECT_TRUE(database.add(record(2)));
+    EXPECT_TRUE(database.revoke(record(1).serial, kNow));
+  }
+  auto database = open();
+  auto revoked = record(1);
+  revoked.revoked = kNow;
+  EXPECT_EQ(*database.of_vm(record(1).statement.vm_id), (std::vector{revoked, record(2)}));
+  EXPECT_TRUE(database.of_vm({})->empty());
+}
+
+TEST_F(CertificateDatabaseTest, ASerialNumberIsGivenOnce) {
+  auto database = open();
+  EXPECT_TRUE(database.add(record(1)));
+  EXPECT_EQ(error_code(database.add(record(1, AkClass::kHost))), base::ErrorCode::kDenied);
+}
+
+TEST_F(CertificateDatabaseTest, RevokesOnceAndOnlyWhatWasIssued) {
+  auto database = open();
+  EXPECT_TRUE(database.add(record(9)));
+  EXPECT_TRUE(database.revoke(record(9).serial, kNow));
+  EXPECT_TRUE(database.revoke(record(9).serial, kNow + std::chrono::hours(1)));
+  EXPECT_EQ(database.of_vm(record(9).statement.vm_id)->front().revoked, kNow);
+  EXPECT_EQ(error_code(database.revoke(record(8).serial, kNow)), base::ErrorCode::kNotFound);
+}
+
+TEST_F(CertificateDatabaseTest, ListsWhatHasNotEndedByClass) {
+  auto database = open();
+  for (const auto& each : {record(1), record(5), record(6, AkClass::kSimulated), record(7)}) {
+    EXPECT_TRUE(database.add(each));
+    EXPECT_TRUE(database.revoke(each.serial, kNow));
+  }
+  const auto listed = *database.revoked(AkClass::kCvm, kNow + std::chrono::hours(5));
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[0].serial, record(5).serial);
+  EXPECT_EQ(listed[1].serial, record(7).serial);
+  EXPECT_EQ(listed[1].revoked, kNow);
+}
+
+TEST_F(CertificateDatabaseTest, ListNumbersGrowInEachClass) {
+  EXPECT_EQ(*open().next_crl_number(AkClass::kCvm), 1U);
+  auto database = open();
+  EXPECT_EQ(*database.next_crl_number(AkClass::kCvm), 2U);
+  EXPECT_EQ(*database.next_crl_number(AkClass::kHost), 1U);
+}
+
+TEST_F(CertificateDatabaseTest, TakesNobodyElsesFile) {
+  std::ofstream(folder_ / "text") << std::string(4096, 'x');
+  EXPECT_EQ(error_code(CertificateDatabase::open(folder_ / "text")), base::ErrorCode::kCorrupt);
+  EXPECT_EQ(error_code(CertificateDatabase::open(folder_ / "no" / "folder")), base::ErrorCode::kIo);
+}
+
+}  // namespace
+}  // namespace keybroker::store
