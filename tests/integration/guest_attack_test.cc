@@ -66,6 +66,10 @@ TEST(GuestAttackTest, ASimulatorIsNothingToProduction) {
                               TrustStore::production(), support::mint_begin());
   EXPECT_EQ(reason(verdict), "simulated-in-production");
   EXPECT_FALSE(verdict.claims);
+  // Nothing that hangs on the refused report counts for anything.
+  const auto trust = std::ranges::find(verdict.checks, "ak.trust", &Check::name);
+  ASSERT_NE(trust, verdict.checks.end());
+  EXPECT_EQ(trust->outcome, Outcome::kNotRun);
 }
 
 // R2.
@@ -226,6 +230,26 @@ TEST(GuestAttackTest, ExtendedClaimsHangOnTheClaims) {
   other = guest;
   other.extended.ak_name.back() ^= std::byte{1};
   EXPECT_EQ(judged(other), "ak-mismatch");
+}
+
+// Other makers' claims have the number of the AK and no Name.
+TEST(GuestAttackTest, AKeyBesideClaimsWithoutNamesIsTheirs) {
+  auto guest = honest_guest();
+  guest.claims_text = *encode(guest.runtime);
+  auto evidence = guest.evidence();
+  evidence.extended_claims.reset();
+  EXPECT_EQ(reason(guest.judge(evidence)), "accepted");
+  auto& tpm = support::process_tpm();
+  evidence.ak.public_area = tpm.ecc_ak().public_area;
+  EXPECT_EQ(reason(guest.judge(evidence)), "ak-mismatch");
+  auto other = guest;
+  const auto unrestricted = *decode_tpm_public(tpm.unrestricted_key().public_area);
+  const auto numbers = *unrestricted.key.rsa_numbers();
+  other.runtime.keys.front().modulus = numbers.modulus;
+  other.claims_text = *encode(other.runtime);
+  evidence = other.evidence();
+  evidence.extended_claims.reset();
+  EXPECT_EQ(reason(guest.judge(evidence)), "ak-mismatch");
 }
 
 TEST(GuestAttackTest, OnlyOurFormWhereThatIsAsked) {
