@@ -136,13 +136,18 @@ base::Result<Certified> Authority::certify_confidential(const evidence::Evidence
   TRY_ASSIGN(ak, certifiable_ak(*verdict.claims));
   TRY_ASSIGN(hcl, evidence::decode_hcl_report(*evidence.hcl_report));
   const auto statement = statement_for(*verdict.claims, hcl.claims, rules.epoch);
-  TRY(settle_earlier(statement, rules.now));
-  TRY_ASSIGN(certified, issue(statement, ak, rules.now));
+  return certify(statement, ak, rules.now);
+}
+
+base::Result<Certified> Authority::certify(const AkStatement& statement,
+                                           const crypto::PublicKey& ak, crypto::Time now) {
+  TRY(settle_earlier(statement, now));
+  TRY_ASSIGN(certified, issue(statement, ak, now));
   // The new one is on record; what another key of this VM had is worth nothing from now on.
   TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
   for (const auto& record : earlier) {
     if (record.statement.ak_name != statement.ak_name && !record.revoked) {
-      TRY(records_.revoke(record.serial, rules.now));
+      TRY(records_.revoke(record.serial, now));
     }
   }
   return certified;

@@ -9,7 +9,9 @@
 #include "keybroker/authority/ak_statement.h"
 #include "keybroker/authority/certificate_records.h"
 #include "keybroker/authority/issuing_ca.h"
+#include "keybroker/crypto/credential.h"
 #include "keybroker/evidence/verify.h"
+#include "vmgs/base/secret.h"
 
 namespace keybroker::authority {
 
@@ -38,6 +40,22 @@ struct Certified {
   std::vector<crypto::Certificate> chain;
 };
 
+// HostStatement is what a host says of an ordinary VM, on its own word.
+struct HostStatement {
+  protocol::Uuid vm_id{};
+  base::Bytes launch;
+  protocol::Protection protection = protocol::Protection::kHost;
+  protocol::Lifetime lifetime = protocol::Lifetime::kPersistent;
+  protocol::SeedOrigin origin = protocol::SeedOrigin::kOwn;
+  std::uint64_t epoch = 0;
+};
+
+// HostChallenge is what TPM2_ActivateCredential answers, and the name to answer it by.
+struct HostChallenge {
+  base::Bytes id;
+  crypto::Credential credential;
+};
+
 // renewal_time() is when a certificate should be replaced: at half of its life.
 crypto::Time renewal_time(const crypto::Certificate& certificate);
 
@@ -63,6 +81,20 @@ class Authority {
   base::Result<Certified> certify_confidential(const evidence::Evidence& evidence,
                                                const CertificationRules& rules);
 
+  // begin_host() asks the TPM of an ordinary VM to prove that the AK with this public area is in
+  // the TPM whose EK is registered for the VM (CertificateRecords::register_ek). kNotFound if none
+  // is; kDenied for an AK that could sign a forgery; kUnavailable while too many challenges are
+  // open.
+  base::Result<HostChallenge> begin_host(const HostStatement& said, base::ByteView ak_public_area,
+                                         crypto::Time now);
+
+  // finish_host() takes the secret that the TPM unwrapped and certifies the AK of that challenge in
+  // class `host`: the host vouches for all but the key. A challenge counts once, for five minutes,
+  // whatever comes of it. kDenied for another secret or challenge, and as certify_confidential()
+  // for a protection that got weaker.
+  base::Result<Certified> finish_host(base::ByteView challenge, const base::SecretBytes& secret,
+                                      crypto::Time now);
+
   // revoke() takes back all that was issued for a VM. kNotFound if nothing was.
   base::Result<void> revoke(const protocol::Uuid& vm_id, crypto::Time now);
 
@@ -70,6 +102,15 @@ class Authority {
   base::Result<crypto::Crl> crl(AkClass ak_class, crypto::Time now);
 
  private:
+  struct OpenChallenge {
+    AkStatement statement;
+    crypto::PublicKey ak;
+    base::Secret<32> secret;
+    crypto::Time until;
+  };
+
+  base::Result<Certified> certify(const AkStatement& statement, const crypto::PublicKey& ak,
+                                  crypto::Time now);
   base::Result<Certified> issue(const AkStatement& statement, const crypto::PublicKey& ak,
                                 crypto::Time now);
   base::Result<void> settle_earlier(const AkStatement& statement, crypto::Time now);
@@ -78,6 +119,7 @@ class Authority {
   std::map<AkClass, IssuingCa> cas_;
   CertificateRecords& records_;
   AuthorityRules rules_;
+  std::map<base::Bytes, OpenChallenge> challenges_;
 };
 
 }  // namespace keybroker::authority

@@ -42,6 +42,14 @@ class CertificateRecords {
   virtual base::Result<std::vector<crypto::Crl::Entry>> revoked(AkClass ak_class,
                                                                 crypto::Time now) = 0;
 
+  // register_ek() keeps the endorsement key (TPMT_PUBLIC) that the TPM of a VM is known by. kDenied
+  // if another one is registered; forget_ek() makes room for it, as a TPM with new seeds needs.
+  virtual base::Result<void> register_ek(const protocol::Uuid& vm_id, base::ByteView ek) = 0;
+  virtual base::Result<void> forget_ek(const protocol::Uuid& vm_id) = 0;
+
+  // ek_of() is kNotFound if none is registered.
+  virtual base::Result<base::Bytes> ek_of(const protocol::Uuid& vm_id) = 0;
+
   // next_crl_number() gives a number of a class, each time a larger one.
   virtual base::Result<std::uint64_t> next_crl_number(AkClass ak_class) = 0;
 };

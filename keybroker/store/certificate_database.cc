@@ -32,6 +32,7 @@ constexpr const char* kSchema = R"(
     revoked_at INTEGER
   ) STRICT;
   CREATE INDEX certificate_by_vm ON certificate (vm_id);
+  CREATE TABLE ek (vm_id BLOB NOT NULL PRIMARY KEY, public_area BLOB NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE crl (class TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   PRAGMA application_id = 0x5372416b;
   PRAGMA user_version = 1;
@@ -71,7 +72,9 @@ int bind(sqlite3_stmt* statement, int position, const Value& value) {
                                SQLITE_UTF8);
   }
   const auto& blob = std::get<base::Bytes>(value);
-  return sqlite3_bind_blob64(statement, position, blob.data(), blob.size(), SQLITE_TRANSIENT);
+  // A null pointer would bind NULL, and an empty blob is not that.
+  const void* bytes = blob.empty() ? static_cast<const void*>("") : blob.data();
+  return sqlite3_bind_blob64(statement, position, bytes, blob.size(), SQLITE_TRANSIENT);
 }
 
 Value column(sqlite3_stmt* statement, int position) {
@@ -209,6 +212,33 @@ base::Result<std::vector<crypto::Crl::Entry>> CertificateDatabase::revoked(AkCla
     entries.push_back({std::get<base::Bytes>(row[0]), time_of(row[1])});
   }
   return entries;
+}
+
+base::Result<void> CertificateDatabase::register_ek(const protocol::Uuid& vm_id,
+                                                    base::ByteView ek) {
+  // The same key again changes nothing.
+  TRY_ASSIGN(rows, run(database_.get(),
+                       "INSERT INTO ek VALUES (?, ?) ON CONFLICT (vm_id) DO UPDATE "
+                       "SET public_area = public_area RETURNING public_area",
+                       {base::copy_of(vm_id), base::copy_of(ek)}));
+  if (std::get<base::Bytes>(rows.at(0).at(0)) != base::copy_of(ek)) {
+    return base::fail(ErrorCode::kDenied, "another endorsement key is registered for this VM");
+  }
+  return {};
+}
+
+base::Result<void> CertificateDatabase::forget_ek(const protocol::Uuid& vm_id) {
+  TRY(run(database_.get(), "DELETE FROM ek WHERE vm_id = ?", {base::copy_of(vm_id)}));
+  return {};
+}
+
+base::Result<base::Bytes> CertificateDatabase::ek_of(const protocol::Uuid& vm_id) {
+  TRY_ASSIGN(rows, run(database_.get(), "SELECT public_area FROM ek WHERE vm_id = ?",
+                       {base::copy_of(vm_id)}));
+  if (rows.empty()) {
+    return base::fail(ErrorCode::kNotFound, "no endorsement key is registered for this VM");
+  }
+  return std::get<base::Bytes>(rows[0][0]);
 }
 
 base::Result<std::uint64_t> CertificateDatabase::next_crl_number(AkClass ak_class) {

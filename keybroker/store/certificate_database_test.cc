@@ -86,6 +86,21 @@ TEST_F(CertificateDatabaseTest, ListNumbersGrowInEachClass) {
   EXPECT_EQ(*database.next_crl_number(AkClass::kHost), 1U);
 }
 
+TEST_F(CertificateDatabaseTest, AVmHasOneEndorsementKey) {
+  const protocol::Uuid vm_id{std::byte{1}};
+  const base::Bytes ek(3, std::byte{2});
+  const base::Bytes other(3, std::byte{3});
+  auto database = open();
+  EXPECT_EQ(error_code(database.ek_of(vm_id)), base::ErrorCode::kNotFound);
+  EXPECT_TRUE(database.register_ek(vm_id, ek));
+  EXPECT_TRUE(database.register_ek(vm_id, ek));
+  EXPECT_EQ(error_code(database.register_ek(vm_id, other)), base::ErrorCode::kDenied);
+  EXPECT_EQ(*database.ek_of(vm_id), ek);
+  EXPECT_TRUE(database.forget_ek(vm_id));
+  EXPECT_TRUE(database.register_ek(vm_id, other));
+  EXPECT_EQ(*open().ek_of(vm_id), other);
+}
+
 TEST_F(CertificateDatabaseTest, TakesNobodyElsesFile) {
   std::ofstream(folder_ / "text") << std::string(4096, 'x');
   EXPECT_EQ(error_code(CertificateDatabase::open(folder_ / "text")), base::ErrorCode::kCorrupt);

@@ -2,12 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "keybroker/evidence/hcl_report.h"
 #include "keybroker/evidence/tpm_public.h"
 #include "tests/integration/attest_tool.h"
-#include "tests/support/process.h"
+#include "tests/integration/swtpm.h"
 
 // `attest collect` as a guest runs it, against swtpm: a TPM that is not ours, reached through a
 // TCTI that is not ours, set up with tpm2-tools as Azure's guests find theirs.
@@ -20,57 +18,17 @@ using ::testing::HasSubstr;
 
 class AttestCollectTest : public AttestTool {
  protected:
-  void SetUp() override {
-    const auto socket = folder_ / "tpm";
-    const auto control = (folder_ / "tpm.ctrl").string();
-    swtpm_ = *support::Process::start(
-        {"swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + folder_.path().string(), "--flags",
-         "not-need-init,startup-clear", "--server", "type=unixio,path=" + socket.string(), "--ctrl",
-         "type=unixio,path=" + control});
-    ASSERT_TRUE(support::wait_for_socket(control, *swtpm_, std::chrono::seconds(20)));
-    ASSERT_TRUE(support::wait_for_socket(socket, *swtpm_, std::chrono::seconds(20)));
-    tcti_ = "swtpm:path=" + socket.string();
-    ::setenv("TPM2TOOLS_TCTI", tcti_.c_str(), 1);
-  }
-
-  // tpm2() runs one of tpm2-tools, which must succeed.
-  static void tpm2(std::vector<std::string> arguments) {
-    arguments.front() = "/usr/bin/tpm2_" + arguments.front();
-    const auto ran = support::run_command(arguments);
-    ASSERT_EQ(ran.status, 0) << arguments.front() << ": " << ran.err;
-  }
-
-  [[nodiscard]] std::string path(const std::string& name) const {
-    return (folder_ / name).string();
-  }
-
-  // make_ak() persists an AK by the template of Azure's vTPMs and ours.
-  void make_ak() const {
-    tpm2({"createprimary", "-Q", "-C", "e", "-g", "sha256", "-G", "rsa2048:rsassa-sha256:null",
-          "-a", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign", "-c",
-          path("ak.ctx")});
-    tpm2({"evictcontrol", "-Q", "-C", "o", "-c", path("ak.ctx"), "0x81000003"});
-    tpm2({"readpublic", "-Q", "-c", "0x81000003", "-f", "tss", "-o", path("ak.pub")});
-  }
-
-  // The TPMT_PUBLIC behind its two bytes of size.
-  [[nodiscard]] base::Bytes ak() const {
-    std::ifstream file(folder_ / "ak.pub", std::ios::binary);
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    return base::copy_of(base::bytes_of(std::string_view(text).substr(2)));
-  }
-
   void write_index(const std::string& index, base::Bytes content, std::size_t size) const {
     content.resize(size);
     const auto file = make_file("index", content);
-    tpm2({"nvdefine", "-Q", "-C", "p", "-s", std::to_string(size), "-a",
-          "authread|authwrite|ownerread|platformcreate|no_da", index});
-    tpm2({"nvwrite", "-Q", "-C", index, "-i", file, index});
+    Swtpm::run({"nvdefine", "-Q", "-C", "p", "-s", std::to_string(size), "-a",
+                "authread|authwrite|ownerread|platformcreate|no_da", index});
+    Swtpm::run({"nvwrite", "-Q", "-C", index, "-i", file, index});
   }
 
   // The report of an ordinary VM: claims that nothing binds.
   void write_report() const {
-    const auto numbers = *decode_tpm_public(ak())->key.rsa_numbers();
+    const auto numbers = *decode_tpm_public(ak_)->key.rsa_numbers();
     keybroker::protocol::RuntimeClaims claims;
     claims.keys = {
         {std::string(keybroker::protocol::kAkKeyId), {"sign"}, numbers.modulus, numbers.exponent}};
@@ -94,23 +52,31 @@ class AttestCollectTest : public AttestTool {
                     ":sha256=" + base::to_hex(event.digests[0].bytes) +
                     ",sha384=" + base::to_hex(event.digests[1].bytes));
     }
-    tpm2(all);
+    Swtpm::run(all);
     return make_file("log", encode(log));
   }
 
   [[nodiscard]] std::string policy() const {
-    return make_file("policy.json",
-                     json::serialize(json::object{
-                         {"schema", "strongroom.policy/1"},
-                         {"tees", {"none"}},
-                         {"vm_id", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"},
-                         {"ak", {{"name", base::to_hex(decode_tpm_public(ak())->name)}}},
-                         {"log", {{"required", true}}},
-                         {"boot", {{"secure_boot", "required"}}}}));
+    return make_file(
+        "policy.json",
+        json::serialize(json::object{{"schema", "strongroom.policy/1"},
+                                     {"tees", {"none"}},
+                                     {"vm_id", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"},
+                                     {"ak", {{"name", base::to_hex(decode_tpm_public(ak_)->name)}}},
+                                     {"log", {{"required", true}}},
+                                     {"boot", {{"secure_boot", "required"}}}}));
   }
 
-  std::optional<support::Process> swtpm_;
-  std::string tcti_;
+  void make_ak() {
+    tpm_.make_ak();
+    ak_ = tpm_.public_area("0x81000003");
+  }
+
+  [[nodiscard]] std::string path(const std::string& name) const { return tpm_.path(name); }
+
+  Swtpm tpm_{folder_.path()};
+  std::string tcti_ = tpm_.tcti();
+  base::Bytes ak_;
 };
 
 TEST_F(AttestCollectTest, WhatItCollectsIsVerified) {
@@ -133,9 +99,8 @@ TEST_F(AttestCollectTest, WhatItCollectsIsVerified) {
   EXPECT_EQ(document(arguments, 6).at("reason"), "nonce-mismatch");
 
   // The user data are where the next report takes them from, as their guest defined them.
-  tpm2({"nvread", "-Q", "-C", "o", "-s", "64", "-o", path("user-data"), "0x01400002"});
-  std::ifstream file(folder_ / "user-data", std::ios::binary);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), std::string(64, '\xaa'));
+  Swtpm::run({"nvread", "-Q", "-C", "o", "-s", "64", "-o", path("user-data"), "0x01400002"});
+  EXPECT_EQ(tpm_.file("user-data"), base::Bytes(64, std::byte{0xAA}));
 }
 
 TEST_F(AttestCollectTest, SaysWhatIsMissing) {
@@ -158,7 +123,7 @@ TEST_F(AttestCollectTest, SaysWhatIsMissing) {
 TEST_F(AttestCollectTest, AnOwnersPasswordIsAskedForAndUsed) {
   make_ak();
   write_report();
-  tpm2({"changeauth", "-c", "o", "secret"});
+  Swtpm::run({"changeauth", "-c", "o", "secret"});
   const std::vector<std::string> arguments{"collect", "--tcti",      tcti_, "--nonce",
                                            "00",      "--event-log", "none"};
   auto ran = attest(arguments);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "keybroker/authority/authority.h"
+#include "keybroker/evidence/tpm_public.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/crypto/random.h"
+
+// Class `host`: no hardware says anything, so the host is believed about the VM; that the AK is in
+// the VM's TPM is proved by the TPM itself.
+namespace keybroker::authority {
+
+namespace {
+
+constexpr std::size_t kMostChallenges = 4096;
+constexpr auto kChallengeLife = std::chrono::minutes(5);
+
+auto denied(const std::string& why) {
+  return base::fail(base::ErrorCode::kDenied, "no AK certificate: " + why);
+}
+
+// An endorsement key decrypts credentials and nothing else, inside its TPM.
+bool is_endorsement_key(const evidence::TpmPublic& ek) {
+  constexpr std::uint32_t kWanted = evidence::kTpmDecrypt | evidence::kTpmRestricted |
+                                    evidence::kTpmFixedTpm | evidence::kTpmFixedParent |
+                                    evidence::kTpmSensitiveDataOrigin;
+  return (ek.attributes & kWanted) == kWanted && (ek.attributes & evidence::kTpmSign) == 0 &&
+         ek.key.is_rsa();
+}
+
+}  // namespace
+
+base::Result<HostChallenge> Authority::begin_host(const HostStatement& said,
+                                                  base::ByteView ak_public_area, crypto::Time now) {
+  if (said.protection == protocol::Protection::kHardware) {
+    return denied("what hardware protects, hardware must vouch for");
+  }
+  TRY_ASSIGN(earlier, records_.of_vm(said.vm_id));
+  if (std::ranges::any_of(earlier, [](const CertificateRecord& record) {
+        return record.statement.ak_class != AkClass::kHost;
+      })) {
+    return denied("this VM's AK is certified by evidence; a host's word does not replace it");
+  }
+  TRY_ASSIGN(ek_area, records_.ek_of(said.vm_id));
+  TRY_ASSIGN(ek, evidence::decode_tpm_public(ek_area));
+  TRY_ASSIGN(ak, evidence::decode_tpm_public(ak_public_area));
+  if (!is_endorsement_key(ek)) {
+    return denied("what is registered for this VM is no RSA endorsement key");
+  }
+  if (!ak.can_attest()) {
+    return denied("this key is not a restricted signing key that never left its TPM");
+  }
+  std::erase_if(challenges_, [&](const auto& open) { return open.second.until < now; });
+  if (challenges_.size() >= kMostChallenges) {
+    return base::fail(base::ErrorCode::kUnavailable, "too many challenges are open; try again");
+  }
+  TRY_ASSIGN(secret, vmgs::crypto::random_secret<32>());
+  base::Bytes id(16);
+  TRY(vmgs::crypto::random_bytes(id));
+  TRY_ASSIGN(credential, crypto::make_credential(ek.key, ak.name, secret.expose()));
+  AkStatement statement;
+  statement.ak_class = AkClass::kHost;
+  statement.vm_id = said.vm_id;
+  statement.launch = said.launch;
+  statement.protection = said.protection;
+  statement.lifetime = said.lifetime;
+  statement.origin = said.origin;
+  statement.epoch = said.epoch;
+  statement.ak_name = ak.name;
+  statement.ek_name = ek.name;
+  challenges_.emplace(
+      id, OpenChallenge{std::move(statement), ak.key, std::move(secret), now + kChallengeLife});
+  return HostChallenge{std::move(id), std::move(credential)};
+}
+
+base::Result<Certified> Authority::finish_host(base::ByteView challenge,
+                                               const base::SecretBytes& secret, crypto::Time now) {
+  // Taken out before anything is compared: nobody guesses twice.
+  auto open = challenges_.extract(base::copy_of(challenge));
+  if (open.empty() || open.mapped().until < now) {
+    return denied("this challenge was never given, was answered before or is too old");
+  }
+  const auto& asked = open.mapped();
+  if (!vmgs::crypto::equal_in_constant_time(asked.secret.expose(), secret.expose())) {
+    return denied("the TPM that answered is not the one that is registered for this VM");
+  }
+  return certify(asked.statement, asked.ak, now);
+}
+
+}  // namespace keybroker::authority
