@@ -79,7 +79,7 @@ class Daemon {
   base::Result<void> run(const std::function<base::Result<config::VtpmdSettings>()>& reload);
 
  private:
-  Daemon(StateFolder folder, base::Descriptor lock, Registry registry,
+  Daemon(StateFolder folder, StateFolder::Lock lock, Registry registry,
          std::filesystem::path instance_program, std::optional<gid_t> hypervisor_group)
       : lock_(std::move(lock)),
         registry_(std::move(registry)),
@@ -96,7 +96,7 @@ class Daemon {
   asio::awaitable<void> end();
   asio::awaitable<bool> wait_for_idle_instances();
 
-  base::Descriptor lock_;
+  StateFolder::Lock lock_;
   Registry registry_;
   asio::io_context io_{1};
   Changes changes_;

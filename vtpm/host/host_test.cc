@@ -157,7 +157,7 @@ class HostTest : public ::testing::Test {
 
   tests::support::TempFolder temp_;
   StateFolder folder_{temp_ / "state", temp_ / "run"};
-  base::Descriptor lock_;
+  StateFolder::Lock lock_;
   FakeInstances instances_;
   std::optional<Registry> registry_;
   std::unique_ptr<Host> host_;

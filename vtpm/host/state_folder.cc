@@ -45,6 +45,22 @@ base::Result<void> sync_folder(const fs::path& path) {
   return {};
 }
 
+base::Result<base::Descriptor> claim(const fs::path& folder, const char* name) {
+  const auto path = folder / name;
+  base::Descriptor lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!lock.is_open()) {
+    return fail_io("open", path, errno);
+  }
+  if (flock(lock.number(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return base::fail(ErrorCode::kUnavailable,
+                        "another vtpmd works in " + folder.string() + "; end it first");
+    }
+    return fail_io("lock", path, errno);
+  }
+  return lock;
+}
+
 }  // namespace
 
 StateFolder::StateFolder(fs::path state, fs::path runtime)
@@ -54,24 +70,15 @@ fs::path StateFolder::vm(const VmId& id) const { return state_ / "vms" / to_stri
 
 fs::path StateFolder::sockets(const VmId& id) const { return runtime_ / "vms" / to_string(id); }
 
-base::Result<base::Descriptor> StateFolder::lock() const {
+base::Result<StateFolder::Lock> StateFolder::lock() const {
   TRY(make_folder(state_, kStateMode));
   TRY(make_folder(runtime_, kRuntimeMode));
   TRY(make_folder(state_ / "vms", kStateMode));
   TRY(make_folder(runtime_ / "vms", kRuntimeMode));
-  const auto path = state_ / "lock";
-  base::Descriptor lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
-  if (!lock.is_open()) {
-    return fail_io("open", path, errno);
-  }
-  if (flock(lock.number(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      return base::fail(ErrorCode::kUnavailable,
-                        "another vtpmd works in " + state_.string() + "; end it first");
-    }
-    return fail_io("lock", path, errno);
-  }
-  return lock;
+  // Two names, for somebody may have both folders in one place.
+  TRY_ASSIGN(state, claim(state_, "lock"));
+  TRY_ASSIGN(runtime, claim(runtime_, "runtime.lock"));
+  return Lock{std::move(state), std::move(runtime)};
 }
 
 base::Result<void> StateFolder::prepare(const VmId& id) const {

@@ -25,10 +25,16 @@ class StateFolder {
  public:
   StateFolder(std::filesystem::path state, std::filesystem::path runtime);
 
-  // lock() makes both folders and claims them for this process for as long as the descriptor is
-  // open. The state is for its owner only; through the runtime folder others reach the sockets that
-  // let them in. kUnavailable if another vtpmd has them; kIo.
-  [[nodiscard]] base::Result<base::Descriptor> lock() const;
+  // Lock is the claim to both folders, for as long as it lives.
+  struct Lock {
+    base::Descriptor state;
+    base::Descriptor runtime;
+  };
+
+  // lock() makes both folders and claims them for this process. The state is for its owner only;
+  // through the runtime folder others reach the sockets that let them in. kUnavailable if another
+  // vtpmd has one of them; kIo.
+  [[nodiscard]] base::Result<Lock> lock() const;
 
   [[nodiscard]] std::filesystem::path registry() const { return state_ / "registry.db"; }
 

@@ -26,9 +26,19 @@ TEST_F(StateFolderTest, BelongsToOneProcessAtATime) {
   ASSERT_TRUE(lock);
 
   EXPECT_EQ(folder_.lock().error().code, ErrorCode::kUnavailable);
-  *lock = base::Descriptor();
+  // Neither may be another's: in the one lie the stores, in the other the sockets.
+  EXPECT_EQ(StateFolder(temp_ / "state", temp_ / "other").lock().error().code,
+            ErrorCode::kUnavailable);
+  EXPECT_EQ(StateFolder(temp_ / "other", temp_ / "run").lock().error().code,
+            ErrorCode::kUnavailable);
+  lock->state = base::Descriptor();
+  lock->runtime = base::Descriptor();
   lock = folder_.lock();
   EXPECT_TRUE(lock);
+}
+
+TEST_F(StateFolderTest, MayBeOneFolderForBoth) {
+  EXPECT_TRUE(StateFolder(temp_ / "one", temp_ / "one").lock());
 }
 
 TEST_F(StateFolderTest, ClosesTheStateToOthersAndLetsThemPassToSockets) {
