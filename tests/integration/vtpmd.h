@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -117,7 +118,12 @@ class Vtpmd {
     return text(name, "readiness.name");
   }
 
-  [[nodiscard]] int pid(const std::string& name) const { return std::stoi(text(name, "pid")); }
+  // pid() is that of a VM's instance, to be killed: never 0, which would mean this process too.
+  [[nodiscard]] int pid(const std::string& name) const {
+    const int pid = std::stoi(text(name, "pid"));
+    EXPECT_GT(pid, 0) << name << " has no instance";
+    return pid > 0 ? pid : std::numeric_limits<int>::max();
+  }
 
   // Watch is a `vtpmctl watch --json` that runs until this dies.
   class Watch {

@@ -392,6 +392,13 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
   auto& target = **found;
   target.opened_by = opened.opened_by();
   target.simulated_tee = opened.simulated_tee();
+  if (target.pid == 0) {
+    // The child was quicker than its parent's word that it was born; it has signed the lease.
+    if (const auto holder = lease_holder(folder_.lease(id))) {
+      target.pid = holder->pid;
+      target.last_pid = holder->pid;
+    }
+  }
   if (target.is_persistent() && !target.record.has_state) {
     // From here on a store that is not there is missing: a guest may have used it.
     if (auto noted = registry_.note_state(id); !noted) {

@@ -301,6 +301,18 @@ TEST_F(HostTest, NotesThatAVmHasStateBeforeItLetsAGuestIn) {
   EXPECT_EQ(vm.readiness, Readiness::kReady);
 }
 
+// An instance that opened its store before its parent was heard of had process 0 for a while, and
+// somebody killed that.
+TEST_F(HostTest, KnowsTheProcessOfAnInstanceWhoseParentIsLateToTell) {
+  const auto& vm = create_vm("a");
+  ASSERT_TRUE(host_->start(vm.id()));
+  ASSERT_TRUE(sign_lease(instances_.leases[vm.id()]));
+
+  host_->opened(vm.id(), {});
+
+  EXPECT_EQ(vm.pid, getpid());
+}
+
 TEST_F(HostTest, NeverAllowsAStoreToBeMadeTwice) {
   serve(create_vm("a"));
   instances_.leases.clear();
