@@ -60,6 +60,19 @@ class VtpmdKillTest : public testing::Test {
     });
   }
 
+  // kill_vtpmd_during() kills vtpmd within a few milliseconds of the beginning of a call.
+  void kill_vtpmd_during(const std::vector<std::string>& call) {
+    const std::chrono::microseconds delay(below(30'000));
+    const int vtpmd = vtpmd_.process().pid();
+    std::thread killer([vtpmd, delay] {
+      std::this_thread::sleep_for(delay);
+      ::kill(vtpmd, SIGKILL);
+    });
+    (void)vtpmd_.ctl(call);
+    killer.join();
+    restart_vtpmd();
+  }
+
   void restart_vtpmd() {
     vtpmd_.kill();
     vtpmd_.start();
@@ -165,15 +178,7 @@ TEST_F(VtpmdKillTest, MakesEachTpmOnceWhateverDiesMeanwhile) {
     const auto name = "vm" + std::to_string(i);
     SCOPED_TRACE(name);
     ASSERT_EQ(vtpmd_.ctl({"create", name, "--leave-stopped"}).status, 0);
-    const std::chrono::microseconds delay(below(12'000));
-    const int vtpmd = vtpmd_.process().pid();
-    std::thread killer([vtpmd, delay] {
-      std::this_thread::sleep_for(delay);
-      ::kill(vtpmd, SIGKILL);
-    });
-    (void)vtpmd_.ctl({"start", name});
-    killer.join();
-    restart_vtpmd();
+    kill_vtpmd_during({"start", name});
 
     (void)vtpmd_.ctl({"start", name});
     const auto ready = vtpmd_.ctl_json({"ready", name, "--wait", "--timeout", "30s"});
@@ -191,6 +196,36 @@ TEST_F(VtpmdKillTest, MakesEachTpmOnceWhateverDiesMeanwhile) {
     ASSERT_TRUE(same);
     // The same seeds make the same key.
     EXPECT_EQ(*same, *key);
+  }
+}
+
+// Whoever repeats a call that was cut short gets what the call was for, once.
+TEST_F(VtpmdKillTest, FinishesACreationAndADeletionThatWereCutShort) {
+  for (unsigned i = 0; i < 2 + rounds_ / 5; ++i) {
+    SCOPED_TRACE("round " + std::to_string(i));
+    const auto number = std::to_string(i);
+    std::vector<std::string> create = {"create", "a"};
+    std::vector<std::string> remove = {"delete", "a", "--yes"};
+    const bool has_key = below(2) == 0;
+    if (has_key) {
+      create.insert(create.end(), {"--idempotency-key", "create" + number});
+      remove.insert(remove.end(), {"--idempotency-key", "delete" + number});
+    }
+
+    kill_vtpmd_during(create);
+    const auto created = vtpmd_.ctl(create);
+    EXPECT_EQ(created.status, 0) << created.err << vtpmd_.log();
+    EXPECT_EQ(vtpmd_.ctl_json({"list"}).at("vms").as_array().size(), 1U);
+    { auto hypervisor = vtpmd_.attach("a"); }
+    EXPECT_EQ(vtpmd_.ctl({"stop", "a", "--force"}).status, 0);
+
+    kill_vtpmd_during(remove);
+    const auto removed = vtpmd_.ctl(remove);
+    // Without a key nobody knows that it was this caller who deleted it.
+    EXPECT_TRUE(removed.status == 0 || (!has_key && removed.status == 4)) << removed.err;
+    EXPECT_TRUE(vtpmd_.ctl_json({"list"}).at("vms").as_array().empty());
+    EXPECT_TRUE(std::filesystem::is_empty(vtpmd_.state() / "vms"));
+    EXPECT_TRUE(std::filesystem::is_empty(vtpmd_.runtime() / "vms"));
   }
 }
 

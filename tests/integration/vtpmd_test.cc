@@ -66,6 +66,16 @@ TEST_F(VtpmdCallsTest, GivesTheSameVmForTheSameParametersAndNamesTheOneThatDiffe
   EXPECT_EQ(vtpmd_.readiness("a"), "ready");
 }
 
+TEST_F(VtpmdCallsTest, LeavesAStoppedVmStoppedWhenItIsCreatedAgainAndMakesATpmThatIsNotMadeYet) {
+  (void)vtpmd_.create("a");
+  ASSERT_EQ(vtpmd_.ctl({"stop", "a"}).status, 0);
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("a"), "readiness.name"), "stopped");
+
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("b", {"--leave-stopped"}), "readiness.name"), "stopped");
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("b", {"--leave-stopped"}), "readiness.name"), "stopped");
+  EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("b"), "readiness.name"), "ready");
+}
+
 TEST_F(VtpmdCallsTest, KeepsADurabilityAndTellsWhenAnotherIsAskedFor) {
   EXPECT_EQ(Vtpmd::text_in(vtpmd_.create("a", {"--durability", "strict"}), "durability"), "strict");
   EXPECT_EQ(vtpmd_.ctl({"create", "a", "--durability", "strict"}).status, 0);

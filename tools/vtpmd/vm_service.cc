@@ -131,6 +131,9 @@ VmService::Answer<api::CreateVmResponse> VmService::create(api::CreateVmRequest 
   auto before = replay<api::CreateVmResponse>(call);
   CO_TRY_ASSIGN(answered, std::move(before));
   if (answered) {
+    if (const auto made = vmgs::format::parse_vm_id(answered->vm().vm_id())) {
+      make_tpm(request, *made, false);
+    }
     co_return *std::move(answered);
   }
   auto drawn = draw_vm_id();
@@ -148,13 +151,21 @@ VmService::Answer<api::CreateVmResponse> VmService::create(api::CreateVmRequest 
   };
   auto created = host_.create(spec, now(), keep_answer);
   CO_TRY_ASSIGN(outcome, std::move(created));
-  if (!request.leave_stopped() && outcome.second) {
-    // It is created; how it starts is its readiness.
-    if (const auto started = host_.start(outcome.first->id()); !started) {
-      base::log(base::LogLevel::kWarning, started.error().message);
-    }
-  }
+  make_tpm(request, outcome.first->id(), outcome.second);
   co_return response;
+}
+
+void VmService::make_tpm(const api::CreateVmRequest& request, const VmId& id, bool created) {
+  const auto* vm = host_.find(id);
+  const bool was_cut_short = vm != nullptr && vm->is_persistent() && !vm->record.has_state;
+  if (vm == nullptr || vm->phase != Phase::kStopped || request.leave_stopped() ||
+      !(created || was_cut_short)) {
+    return;
+  }
+  // It is created; how it starts is its readiness.
+  if (const auto started = host_.start(id); !started) {
+    base::log(base::LogLevel::kWarning, started.error().message);
+  }
 }
 
 VmService::Answer<api::ListVmsResponse> VmService::list(api::ListVmsRequest, Context) {

@@ -53,6 +53,10 @@ class VmService {
   template <typename Response>
   base::Result<void> remember(const vtpm::host::Call& call, const Response& response);
 
+  // make_tpm() starts a VM that was created just now, or whose creation was cut short before.
+  void make_tpm(const strongroom::host::v1::CreateVmRequest& request, const vtpm::host::VmId& id,
+                bool created);
+
   boost::asio::awaitable<bool> wait_for_end(vtpm::host::VmId id);
 
   vtpm::host::Host& host_;
