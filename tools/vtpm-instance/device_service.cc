@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpm-instance/device_service.h"
 
+#include <malloc.h>
+
 #include <utility>
+
+#include "vmgs/base/idle_memory.h"
 
 namespace tools::vtpm_instance {
 
@@ -22,6 +26,12 @@ base::Bytes CommandsOfDevice::run(std::span<std::byte> command, DataRoad road,
   const auto sender =
       road == DataRoad::kPassed ? vtpm::device::Sender::kGuest : vtpm::device::Sender::kClient;
   return device_.process(command, sender, locality);
+}
+
+void CommandsOfDevice::rest() {
+  device_.give_back_memory();
+  base::give_back_stack();
+  ::malloc_trim(0);
 }
 
 base::Result<void> ControlOfDevice::init(bool) {

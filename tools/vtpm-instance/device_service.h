@@ -17,6 +17,8 @@ class CommandsOfDevice final : public transport::tpm_socket::CommandHandler {
   base::Bytes run(std::span<std::byte> command, transport::tpm_socket::DataRoad road,
                   std::optional<std::uint8_t> locality) override;
 
+  void rest() override;
+
  private:
   vtpm::device::Device& device_;
 };

@@ -7,6 +7,8 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -20,6 +22,7 @@
 #include "transport/net/unix_listener.h"
 #include "transport/tpm_socket/control_server.h"
 #include "transport/tpm_socket/data_server.h"
+#include "vmgs/base/idle_memory.h"
 #include "vmgs/base/log.h"
 #include "vtpm/device/device.h"
 #include "vtpm/engine/engine.h"
@@ -32,6 +35,9 @@ using transport::tpm_socket::ControlServer;
 using transport::tpm_socket::DataServer;
 
 namespace {
+
+// How long after a start its thread has come to rest.
+constexpr std::chrono::seconds kUntilRest{1};
 
 // A socket that listens, and the path that goes with it if we made it.
 struct Listening {
@@ -63,7 +69,8 @@ class Service {
         device_(engine, device_options()),
         commands_(device_),
         signals_(io_, SIGTERM, SIGINT),
-        orders_(io_) {}
+        orders_(io_),
+        rest_(io_) {}
 
   base::Result<void> serve(Endpoint control, Endpoint data) {
     TRY_ASSIGN(data_listening, listen_at(std::move(data)));
@@ -84,6 +91,7 @@ class Service {
       }
     });
     watch_orders();
+    rest_soon();
     tell(setup_.incoming ? Readiness::kProvisioning : Readiness::kReady, "");
     io_.run();
     control_.reset();
@@ -120,11 +128,22 @@ class Service {
   }
 
   void powered_on(const base::Result<void>& done) {
+    rest_soon();
     if (done) {
       tell(Readiness::kReady, "");
     } else {
       tell(readiness_of(done.error(), setup_, choice_), done.error().message);
     }
+  }
+
+  // A start goes deep; soon after it this thread has nothing to do for the life of the guest.
+  void rest_soon() {
+    rest_.expires_after(kUntilRest);
+    rest_.async_wait([](boost::system::error_code error) {
+      if (!error) {
+        base::give_back_stack();
+      }
+    });
   }
 
   void hypervisor_changed(bool there) {
@@ -193,6 +212,7 @@ class Service {
   std::optional<ControlServer> control_;
   asio::signal_set signals_;
   asio::posix::stream_descriptor orders_;
+  asio::steady_timer rest_;
 
   Readiness readiness_ = Readiness::kProvisioning;
   std::string reason_;

@@ -21,8 +21,6 @@ namespace transport::tpm_socket {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 bool is_connected_stream(int socket) {
   int type = 0;
   socklen_t size = sizeof type;
@@ -166,17 +164,27 @@ void DataServer::accept_client() {
 }
 
 int DataServer::patience_milliseconds() const {
-  auto patience = std::chrono::milliseconds(-1);
-  for (const auto& connection : connections_) {
-    if (connection.part.empty()) {
-      continue;
-    }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(connection.last_heard +
-                                                                   limits_.silence - Clock::now());
-    const auto wait = std::max(left, std::chrono::milliseconds(0));
-    patience = patience.count() < 0 ? wait : std::min(patience, wait);
+  auto next = Clock::time_point::max();
+  if (!rests_) {
+    next = last_command_ + limits_.until_rest;
   }
-  return static_cast<int>(patience.count());
+  for (const auto& connection : connections_) {
+    if (!connection.part.empty()) {
+      next = std::min(next, connection.last_heard + limits_.silence);
+    }
+  }
+  if (next == Clock::time_point::max()) {
+    return -1;
+  }
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
+  return static_cast<int>(std::max(left, std::chrono::milliseconds(0)).count());
+}
+
+void DataServer::rest_if_due() {
+  if (!rests_ && Clock::now() - last_command_ >= limits_.until_rest) {
+    rests_ = true;
+    handler_.rest();
+  }
 }
 
 void DataServer::serve() {
@@ -209,6 +217,7 @@ void DataServer::serve() {
     }
     std::erase_if(connections_,
                   [](const Connection& connection) { return !connection.socket.is_open(); });
+    rest_if_due();
   }
 }
 
@@ -259,6 +268,8 @@ bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
                          const CommandFrame& frame) {
   auto response = handler_.run(bytes.subspan(frame.begin, frame.end - frame.begin), connection.road,
                                frame.locality);
+  last_command_ = Clock::now();
+  rests_ = false;
   // A client reads a response in one go, so it leaves in one write.
   base::U32Be size(static_cast<std::uint32_t>(response.size()));
   base::U32Be end(0);

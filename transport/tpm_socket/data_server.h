@@ -31,6 +31,9 @@ class CommandHandler {
   // one. `command` may be changed.
   virtual base::Bytes run(std::span<std::byte> command, DataRoad road,
                           std::optional<std::uint8_t> locality) = 0;
+
+  // rest() is told once that no command has come for a while; again when that is so again.
+  virtual void rest() = 0;
 };
 
 struct DataLimits {
@@ -38,6 +41,8 @@ struct DataLimits {
   std::size_t connections = 32;
   // How long a client may take between two pieces of a command. Then what is there is run as one.
   std::chrono::milliseconds silence = std::chrono::seconds(2);
+  // How long after a command, or the start, there is rest.
+  std::chrono::milliseconds until_rest = std::chrono::seconds(1);
 };
 
 // DataServer reads TPM commands and writes their responses, on a thread of its own which is the one
@@ -62,11 +67,13 @@ class DataServer {
   base::Result<void> adopt(base::Descriptor channel);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   struct Connection {
     base::Descriptor socket;  // not open: of no use any more
     DataRoad road;
     base::Bytes part;  // of a command, until the rest of it comes
-    std::chrono::steady_clock::time_point last_heard = std::chrono::steady_clock::now();
+    Clock::time_point last_heard = Clock::now();
   };
 
   DataServer(CommandHandler& handler, base::Descriptor listener, base::Descriptor wake,
@@ -83,7 +90,9 @@ class DataServer {
   bool run_overdue(Connection& connection);
   bool run_one(Connection& connection, std::span<std::byte> bytes, const CommandFrame& frame);
 
-  // How long poll() may wait: until a half command is overdue, or for good (-1).
+  void rest_if_due();
+
+  // How long poll() may wait: until a half command is overdue or rest is due, or for good (-1).
   [[nodiscard]] int patience_milliseconds() const;
 
   void wake();
@@ -96,6 +105,8 @@ class DataServer {
   // Of the serving thread.
   std::vector<Connection> connections_;
   base::Bytes buffer_;
+  Clock::time_point last_command_ = Clock::now();
+  bool rests_ = false;
 
   std::mutex orders_;  // guards what follows
   bool stop_ = false;

@@ -43,6 +43,19 @@ class EchoHandler final : public CommandHandler {
     return response;
   }
 
+  void rest() override {
+    const std::lock_guard lock(mutex_);
+    ++rests_;
+    changed_.notify_all();
+  }
+
+  // How often there was rest, once it was that often.
+  std::size_t wait_for_rests(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(10), [&] { return rests_ >= count; });
+    return rests_;
+  }
+
   std::vector<std::string> ran() {
     const std::lock_guard lock(mutex_);
     return ran_;
@@ -64,6 +77,7 @@ class EchoHandler final : public CommandHandler {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::string> ran_;
+  std::size_t rests_ = 0;
   std::size_t at_least_ = 10;
 };
 
@@ -106,6 +120,27 @@ TEST_F(DataServerTest, AnswersOnAPassedChannel) {
   EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
   EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
   EXPECT_THAT(handler_.ran(), testing::Each("passed " + kCommand));
+}
+
+TEST_F(DataServerTest, RestsOnceAfterItsStartAndOnceAfterCommands) {
+  start({.until_rest = std::chrono::milliseconds(1)});
+  EXPECT_EQ(handler_.wait_for_rests(1), 1U);
+  auto client = connect();
+
+  for (std::size_t rests = 2; rests < 5; ++rests) {
+    EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+    EXPECT_EQ(handler_.wait_for_rests(rests), rests);
+  }
+}
+
+TEST_F(DataServerTest, DoesNotRestBeforeItsTime) {
+  start({.until_rest = std::chrono::hours(1)});
+  auto client = connect();
+
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+
+  EXPECT_EQ(handler_.wait_for_rests(0), 0U);
 }
 
 TEST_F(DataServerTest, AnswersSeveralClientsOfItsListener) {

@@ -258,4 +258,11 @@ base::Result<void> Device::store_volatile() {
   return engine_.store_volatile();
 }
 
+void Device::give_back_memory() {
+  const std::unique_lock lock(busy_, std::try_to_lock);
+  if (lock) {
+    engine_.give_back_memory();
+  }
+}
+
 }  // namespace vtpm::device

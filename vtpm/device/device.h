@@ -109,6 +109,10 @@ class Device {
   // in this process or the next. kDenied when off.
   base::Result<void> store_volatile();
 
+  // give_back_memory() hands memory back to the system that a TPM at rest does not need; not while
+  // a command is running.
+  void give_back_memory();
+
  private:
   std::unique_lock<std::timed_mutex> interrupt();
   base::Result<void> power_on();

@@ -6,7 +6,9 @@
 #include <libtpms/tpm_library.h>
 #include <libtpms/tpm_nvfilename.h>
 #include <libtpms/tpm_tis.h>
+#include <link.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +19,7 @@
 #include <mutex>
 #include <string_view>
 
+#include "vmgs/base/idle_memory.h"
 #include "vmgs/crypto/random.h"
 #include "vtpm/protocol/header.h"
 #include "vtpm/protocol/power_command.h"
@@ -59,6 +62,37 @@ base::SecretBytes take_copy(base::ByteView bytes) {
   base::SecretBytes secret(bytes.size());
   std::copy(bytes.begin(), bytes.end(), secret.fill().begin());
   return secret;
+}
+
+// The variables of libtpms that begin as zeros: 200 KiB, nearly all of it NV memory, which a start
+// writes zeros to once more. Empty where libtpms is no library of its own, as others write there.
+std::span<std::byte> zeroed_variables() {
+  std::span<std::byte> found;
+  const auto look = [](dl_phdr_info* object, std::size_t, void* out) {
+    const auto start = reinterpret_cast<std::uintptr_t>(&TPMLIB_MainInit);
+    const std::span segments(object->dlpi_phdr, object->dlpi_phnum);
+    const auto has = [&](const ElfW(Phdr) & segment) {
+      const auto begin = object->dlpi_addr + segment.p_vaddr;
+      return segment.p_type == PT_LOAD && begin <= start && start < begin + segment.p_memsz;
+    };
+    if (object->dlpi_name[0] == '\0' || std::none_of(segments.begin(), segments.end(), has)) {
+      return 0;
+    }
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto page_after = [&](std::uintptr_t at) { return (at + page - 1) / page * page; };
+    for (const auto& segment : segments) {
+      const auto begin = object->dlpi_addr + segment.p_vaddr;
+      const auto zeros = page_after(begin + segment.p_filesz);
+      const auto end = page_after(begin + segment.p_memsz);
+      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) != 0 && zeros < end) {
+        *static_cast<std::span<std::byte>*>(out) = {reinterpret_cast<std::byte*>(zeros),
+                                                    end - zeros};
+      }
+    }
+    return 1;
+  };
+  ::dl_iterate_phdr(look, &found);
+  return found;
 }
 
 TPMLIB_StateType state_type(BlobKind kind) {
@@ -407,6 +441,11 @@ base::Result<void> Engine::reset_established(protocol::Locality locality) {
   }
   locality_ = locality;
   return checked(TPM_IO_TpmEstablished_Reset(), "resetting tpmEstablished");
+}
+
+void Engine::give_back_memory() {
+  static const auto variables = zeroed_variables();
+  base::give_back_zero_pages(variables);
 }
 
 std::uint32_t Engine::library_version() { return TPMLIB_GetVersion(); }

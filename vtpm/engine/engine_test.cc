@@ -9,6 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include "tests/support/fake_nv_store.h"
@@ -142,6 +146,44 @@ TEST_F(EngineTest, ClampsTheBufferSizeAndKeepsItWhileRunning) {
   const auto highest = engine_->set_buffer_size(1U << 20);
   EXPECT_EQ(highest->current, highest->max);
   EXPECT_EQ(highest->max, 4096U);
+}
+
+// What this process has written to and still has in memory, exactly.
+long written_kib() {
+  std::ifstream file("/proc/self/smaps_rollup");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("Private_Dirty:")) {
+      return std::strtol(line.c_str() + std::strlen("Private_Dirty:"), nullptr, 10);
+    }
+  }
+  return 0;
+}
+
+TEST_F(EngineTest, GivesBackMemoryAndNoticesNothing) {
+  // A TPM that was manufactured just now has its NV memory filled with ones.
+  power_cycle();
+  ASSERT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
+  ASSERT_EQ(run(tpm::nv_define(kIndex, 64)), tpm::kSuccess);
+  ASSERT_EQ(run(tpm::nv_write(kIndex, data_of(3))), tpm::kSuccess);
+  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
+  const auto pcr = tpm::pcr_value(send(tpm::pcr_read(16)));
+  const auto before = engine_->state_blob(BlobKind::kPermanent);
+  ASSERT_GT(written_kib(), 0);
+  const long written = written_kib();
+
+  engine_->give_back_memory();
+
+  EXPECT_LE(written_kib(), written - 128);
+  const auto after = engine_->state_blob(BlobKind::kPermanent);
+  ASSERT_TRUE(before && after);
+  EXPECT_EQ(base::to_hex(before->expose()), base::to_hex(after->expose()));
+  EXPECT_EQ(tpm::nv_data(send(tpm::nv_read(kIndex, 64))), data_of(3));
+  EXPECT_EQ(tpm::pcr_value(send(tpm::pcr_read(16))), pcr);
+  ASSERT_EQ(run(tpm::nv_define(kOtherIndex, 64)), tpm::kSuccess);
+  ASSERT_EQ(run(tpm::nv_write(kOtherIndex, data_of(4))), tpm::kSuccess);
+  power_cycle();
+  ASSERT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
+  EXPECT_EQ(tpm::nv_data(send(tpm::nv_read(kOtherIndex, 64))), data_of(4));
 }
 
 TEST_F(EngineTest, InformsAboutTheImplementation) {

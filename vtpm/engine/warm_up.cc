@@ -93,8 +93,10 @@ base::Result<void> warm_up() {
     TRY(expect_success(*engine, protocol::startup(protocol::StartupType::kClear)));
     TRY(expect_success(*engine, create_primary_ecc()));
     TRY(expect_success(*engine, hash()));
+    engine->terminate();
+    // Pages that are there would be copied into every child that writes to them.
+    engine->give_back_memory();
   }
-  // Free pages at the top of the heap would be copied into every worker that touches them.
   malloc_trim(0);
   return {};
 }
