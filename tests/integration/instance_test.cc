@@ -2,10 +2,13 @@
 #include "tests/integration/instance.h"
 
 #include <gmock/gmock.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstring>
+#include <memory>
 #include <thread>
 
 #include "tests/support/hypervisor.h"
@@ -212,6 +215,158 @@ TEST_F(InstanceLifeTest, DoesNotPowerOnFromAStoreThatWasSwapped) {
   EXPECT_NE(*hypervisor.init(), 0U);
   EXPECT_EQ(run(hypervisor, tpm::get_random(8)), tpm::kFailure);
   EXPECT_EQ(instance.stop(), 5) << "nor is that an orderly end";
+}
+
+// A small file system of its own, which can be filled up and made read-only.
+class SmallDisk {
+ public:
+  static std::unique_ptr<SmallDisk> mount(const std::filesystem::path& at, const char* size) {
+    std::filesystem::create_directory(at);
+    const std::string options = std::string("size=") + size;
+    if (::mount("small", at.c_str(), "tmpfs", 0, options.c_str()) != 0) {
+      return nullptr;
+    }
+    return std::unique_ptr<SmallDisk>(new SmallDisk(at));
+  }
+
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  ~SmallDisk() { ::umount2(at_.c_str(), MNT_DETACH); }
+
+  void remount(unsigned long flags, const char* options) const {
+    ASSERT_EQ(::mount("small", at_.c_str(), "tmpfs", MS_REMOUNT | flags, options), 0);
+  }
+
+  void fill() const {
+    std::ofstream file(at_ / "filler", std::ios::binary);
+    const std::string block(4096, 'x');
+    while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    }
+    ASSERT_EQ(std::filesystem::space(at_).available, 0U);
+  }
+
+ private:
+  explicit SmallDisk(std::filesystem::path at) : at_(std::move(at)) {}
+
+  const std::filesystem::path at_;
+};
+
+class InstanceDiskTest : public InstanceTest {
+ protected:
+  void mount(const char* size) {
+    disk_ = SmallDisk::mount(folder_ / "disk", size);
+    if (disk_ == nullptr) {
+      GTEST_SKIP() << "no file system can be mounted here: " << std::strerror(errno);
+    }
+  }
+
+  [[nodiscard]] std::vector<std::string> stored_on_disk() const {
+    return {"--vmgs", folder_ / "disk" / "vm.vmgs", "--key", folder_ / "vm.key", "--create"};
+  }
+
+  // Runs an instance that is to end by itself, and gives its exit status.
+  int status_of_start() {
+    std::vector<std::string> argv = {VTPM_INSTANCE, "--ctrl", folder_ / "ctrl"};
+    const auto options = stored_on_disk();
+    argv.insert(argv.end(), options.begin(), options.end());
+    auto process = support::Process::start(argv, {.output = folder_ / "log"});
+    return process->wait(std::chrono::seconds(20)).value_or(-1);
+  }
+
+  std::unique_ptr<SmallDisk> disk_;
+};
+
+TEST_F(InstanceDiskTest, AStoreThatDoesNotFitIsNotLeftInPart) {
+  mount("1m");
+  if (disk_ == nullptr) {
+    return;
+  }
+
+  EXPECT_EQ(status_of_start(), 1);
+
+  EXPECT_THAT(bytes_of("log"), testing::HasSubstr("No space left on device"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "disk"));
+  disk_->remount(0, "size=16m");
+  Instance instance(folder_.path(), stored_on_disk());
+  boot(instance);
+}
+
+TEST_F(InstanceDiskTest, AFullDiskStopsNothingSinceTheStoreHasItsRoomAlready) {
+  mount("16m");
+  if (disk_ == nullptr) {
+    return;
+  }
+  {
+    Instance instance(folder_.path(), stored_on_disk());
+    auto hypervisor = boot(instance);
+    disk_->fill();
+    ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 64)), tpm::kSuccess);
+    ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(1))), tpm::kSuccess);
+    instance.process().kill();
+  }
+  Instance instance(folder_.path(), stored_on_disk());
+  auto hypervisor = boot(instance);
+  EXPECT_EQ(nv(hypervisor), data_of(1));
+  EXPECT_EQ(instance.stop(), 0) << instance.log();
+}
+
+TEST_F(InstanceDiskTest, AReadOnlyStoreIsRefusedAndTakenUpAgain) {
+  mount("16m");
+  if (disk_ == nullptr) {
+    return;
+  }
+  {
+    Instance instance(folder_.path(), stored_on_disk());
+    auto hypervisor = boot(instance);
+    ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 64)), tpm::kSuccess);
+    ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(3))), tpm::kSuccess);
+    ASSERT_EQ(instance.stop(), 0);
+  }
+  disk_->remount(MS_RDONLY, nullptr);
+  const auto before = bytes_of("disk/vm.vmgs");
+
+  EXPECT_EQ(status_of_start(), 5);
+
+  EXPECT_THAT(bytes_of("log"), testing::HasSubstr("Read-only file system"));
+  EXPECT_EQ(bytes_of("disk/vm.vmgs"), before);
+  disk_->remount(0, nullptr);
+  Instance instance(folder_.path(), stored_on_disk());
+  auto hypervisor = boot(instance);
+  EXPECT_EQ(nv(hypervisor), data_of(3));
+}
+
+TEST_F(InstanceLifeTest, AFileThatMayNotGrowIsAnErrorAndNotTheEnd) {
+  auto process =
+      support::Process::start({"prlimit", "--fsize=65536", VTPM_INSTANCE, "--vmgs",
+                               folder_ / "vm.vmgs", "--create", "--ctrl", folder_ / "ctrl"},
+                              {.output = folder_ / "log"});
+
+  EXPECT_EQ(process->wait(std::chrono::seconds(20)), 1) << bytes_of("log");
+  EXPECT_THAT(bytes_of("log"), testing::HasSubstr("File too large"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "vm.vmgs"));
+}
+
+// Nothing of an ephemeral TPM is ever in a file: its descriptors are looked at while it is in use.
+TEST_F(InstanceLifeTest, AnEphemeralTpmHasNoFileOpen) {
+  Instance instance(folder_.path(), {"--lifetime", "ephemeral"});
+  auto hypervisor = boot(instance);
+  ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 64)), tpm::kSuccess);
+  ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(1))), tpm::kSuccess);
+
+  std::vector<std::string> files;
+  const auto descriptors =
+      std::filesystem::path("/proc") / std::to_string(instance.process().pid()) / "fd";
+  for (const auto& entry : std::filesystem::directory_iterator(descriptors)) {
+    std::error_code none;
+    const auto target = std::filesystem::read_symlink(entry.path(), none).string();
+    const bool is_file = target.starts_with("/") && !target.starts_with("/dev/");
+    if (is_file && target != (folder_ / "log").string()) {
+      files.push_back(target);
+    }
+  }
+
+  EXPECT_THAT(files, testing::IsEmpty());
 }
 
 // The control channel.

@@ -111,6 +111,15 @@ TEST_F(VolumeNvStoreTest, WaitsOnceForTheDiskAtEachStore) {
   EXPECT_EQ(flushes_of([&] { return store_->load(BlobKind::kPermanent); }), 0U);
 }
 
+TEST_F(VolumeNvStoreTest, WaitsTwiceForTheDiskWhereEveryReaderIsToOpenIt) {
+  store_.emplace(*volume_, kVm, std::nullopt, vmgs::volume::Barriers::kTwo);
+  ASSERT_TRUE(store_->store(BlobKind::kPermanent, base::bytes_of("seeds")));
+
+  EXPECT_EQ(flushes_of(
+                [&] { return store_->store(BlobKind::kPermanent, base::bytes_of("other seeds")); }),
+            2U);
+}
+
 TEST_F(VolumeNvStoreTest, StoringAPermanentBlobRemovesTheVolatileOneInTheSameCommit) {
   ASSERT_TRUE(store_->store(BlobKind::kPermanent, base::bytes_of("seeds")));
   ASSERT_TRUE(store_->store(BlobKind::kVolatile, base::bytes_of("registers")));
