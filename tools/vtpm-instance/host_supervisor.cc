@@ -77,6 +77,7 @@ base::Result<instance::Setup> HostSupervisor::receive_setup() {
   if (!message.has_setup()) {
     return base::fail(ErrorCode::kCorrupt, "vtpmd began with something else than a setup");
   }
+  state_may_be_new_ = message.setup().may_create();
   return message.setup();
 }
 
@@ -86,12 +87,16 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
   message.mutable_opened()->set_opened_by(opened.opened_by);
   message.mutable_opened()->set_simulated_tee(opened.simulated_tee);
   TRY(send(message));
-  // vtpmd notes that this VM has state, and only then lets a guest in.
-  TRY_ASSIGN(answer, receive());
+  bool may_serve = true;
+  if (state_may_be_new_) {
+    // vtpmd notes that this VM has state, and only then lets a guest in.
+    TRY_ASSIGN(answer, receive());
+    may_serve = answer.has_serve();
+  }
   // A stop may have come right behind; nobody would look for it in what was received already.
   ToInstance behind;
   TRY_ASSIGN(is_stopped, received_.next(behind));
-  stopped_early_ = is_stopped || !answer.has_serve();
+  stopped_early_ = is_stopped || !may_serve;
   if (stopped_early_) {
     return base::fail(ErrorCode::kUnavailable, "stopped before it served anybody");
   }

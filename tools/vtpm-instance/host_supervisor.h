@@ -48,6 +48,7 @@ class HostSupervisor final : public Supervisor {
   vtpm::host::FrameReader received_;
   keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
 
+  bool state_may_be_new_ = false;  // as far as vtpmd knows
   bool stopped_early_ = false;
 
   // Guards the writing side of the link.

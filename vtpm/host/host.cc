@@ -410,13 +410,13 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
       return;
     }
     target.record.has_state = true;
-  }
-  instance::ToInstance message;
-  message.mutable_serve();
-  if (auto sent = instances_.send(id, message); !sent) {
-    warn(target, "killed, for it takes no message: " + sent.error().message);
-    instances_.kill(id);
-    return;
+    instance::ToInstance message;
+    message.mutable_serve();
+    if (auto sent = instances_.send(id, message); !sent) {
+      warn(target, "killed, for it takes no message: " + sent.error().message);
+      instances_.kill(id);
+      return;
+    }
   }
   target.phase = Phase::kServing;
   target.readiness = Readiness::kReady;

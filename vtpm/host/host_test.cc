@@ -316,12 +316,16 @@ TEST_F(HostTest, KnowsTheProcessOfAnInstanceWhoseParentIsLateToTell) {
 TEST_F(HostTest, NeverAllowsAStoreToBeMadeTwice) {
   serve(create_vm("a"));
   instances_.leases.clear();
+  instances_.sent.clear();
   reopen();
   const auto& vm = **host_->find("a");
 
   ASSERT_TRUE(host_->start(vm.id()));
 
   EXPECT_FALSE(instances_.setups.back().may_create());
+  host_->opened(vm.id(), {});
+  EXPECT_EQ(vm.phase, Phase::kServing);
+  EXPECT_TRUE(instances_.sent.empty()) << "it waits for no permission";
 }
 
 TEST_F(HostTest, KillsAnInstanceWhoseStateCannotBeNoted) {
