@@ -212,6 +212,16 @@ class Verification {
     } else {
       list_.not_asked("cc_log", "the evidence has no event log of RTMRs");
     }
+    // A policy that wants something of the boot and looks at no register that tells of it would
+    // leave the reader of the verdict without a reason.
+    if (policy_.boot) {
+      const bool told = has_rtmr_log || policy_.quote.pcrs.contains(7);
+      list_.judge("boot.pcrs",
+                  told ? std::nullopt
+                       : found(Reason::kBootPcrMissing, "the policy does not look at PCR 7"));
+    } else {
+      list_.not_asked("boot.pcrs", "the policy wants nothing of the boot");
+    }
     judge_boot(claims_.secure_boot, policy_.boot, list_);
   }
 

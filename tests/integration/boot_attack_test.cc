@@ -205,6 +205,13 @@ TEST_F(BootAttackTest, KeysAndForbiddenDigestsAreThoseOfThePolicy) {
   EXPECT_EQ(judged(guest, policy), "boot-dbx-too-old");
 }
 
+TEST_F(BootAttackTest, ABootIsNotJudgedWithoutItsPcr) {
+  const auto guest = booted(firmware_log());
+  auto policy = guest.policy();
+  policy.quote.pcrs.erase(7);
+  EXPECT_EQ(judged(guest, policy), "boot-pcr-missing");
+}
+
 // E9.
 TEST_F(BootAttackTest, ALogOfAnotherBootDoesNotReplay) {
   auto other = firmware_log();
