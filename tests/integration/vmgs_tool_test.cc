@@ -416,6 +416,28 @@ TEST_F(VmgsToolTest, FailsWhenItsAnswerIsNotWritten) {
   EXPECT_THAT(ran.err, HasSubstr("No space left"));
 }
 
+// Once the store got the number of a closed stream, and the answer went over its first header.
+TEST_F(VmgsToolTest, KeepsItsAnswerOutOfTheStoreWhenAStreamIsClosed) {
+  const auto store = file("store");
+  ASSERT_EQ(create_small(store), 0);
+  const auto key = make_key("key", '5');
+  const std::string tool = VMGS_TOOL;
+
+  for (const char* closed : {"<&-", ">&-", "2>&-", "<&- >&- 2>&-"}) {
+    const auto write =
+        support::run_command({"/bin/sh", "-c",
+                              "exec " + tool + " write " + store +
+                                  " 45 --json --overwrite --input " + key + " " + closed});
+
+    const bool lacks_stdout = (" " + std::string(closed)).find(" >&-") != std::string::npos;
+    EXPECT_EQ(write.status, lacks_stdout ? 1 : 0) << closed;
+    EXPECT_EQ(vmgs({"check", store}).out, "clean: no error was found\n") << closed;
+  }
+  EXPECT_EQ(support::run_command({"/bin/sh", "-c", "exec " + tool + " write " + store + " 46 <&-"})
+                .status,
+            1);
+}
+
 // Every golden image through the tool, as its manifest says.
 class VmgsToolGoldenTest : public VmgsToolTest, public ::testing::WithParamInterface<GoldenImage> {
  protected:

@@ -6,6 +6,8 @@
 #include <map>
 #include <optional>
 
+#include "tools/cli/stream.h"
+
 namespace tools::cli {
 
 namespace {
@@ -35,6 +37,9 @@ int run_action(const Action& action, Output& output) {
 
 int run(const Program& program, int argc, const char* const* argv) {
   Output output(program.name);
+  if (const auto held = hold_standard_streams(); !held) {
+    return report(output, held.error());
+  }
   // A limit on file sizes is an error like a full disk, to be said and cleaned up after.
   std::signal(SIGXFSZ, SIG_IGN);
   try {

@@ -81,6 +81,22 @@ base::Result<base::SecretBytes> read_key_bytes(const std::string& from) {
 
 }  // namespace
 
+base::Result<void> hold_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0) {
+      continue;
+    }
+    // Open the wrong way round, so that using it is the error it was before. The lowest free number
+    // is this one, since those below it are open.
+    const int held = ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (held != stream) {
+      return base::fail(base::ErrorCode::kIo,
+                        "a standard stream is closed and /dev/null does not open in its place");
+    }
+  }
+  return {};
+}
+
 base::Result<base::SecretBytes> read_input(const std::string& from, std::size_t most_bytes) {
   if (from == "-") {
     return read_all(STDIN_FILENO, most_bytes, "stdin");

@@ -10,6 +10,12 @@
 
 namespace tools::cli {
 
+// hold_standard_streams() fills the places of stdin, stdout and stderr that came closed, so that no
+// file opened later gets one of their numbers and has a message written over it. Reads and writes
+// of a stream that was closed go on failing. The first call of a program's main(). kIo if it
+// cannot.
+base::Result<void> hold_standard_streams();
+
 // read_input() reads all of a file, or of stdin for "-". Guest state may be secret, so what was
 // read is. kInvalidArgument if there are more than `most_bytes`; errors of system_error()
 // otherwise.

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tools/cli/exit_status.h"
+#include "tools/cli/stream.h"
 #include "tools/vtpm-instance/hardening.h"
 #include "tools/vtpm-instance/host_supervisor.h"
 #include "tools/vtpm-instance/options.h"
@@ -100,6 +101,9 @@ int run_parent() {
 
 int main(int argc, char** argv) {
   try {
+    if (const auto held = tools::cli::hold_standard_streams(); !held) {
+      return failed(held.error());
+    }
     const bool is_parent = argc == 2 && std::string_view(argv[1]) == "--warmed-parent";
     return is_parent ? run_parent() : run_alone(argc, argv);
   } catch (const std::exception& error) {

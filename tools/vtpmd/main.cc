@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tools/cli/exit_status.h"
+#include "tools/cli/stream.h"
 #include "tools/config/vtpmd_settings.h"
 #include "tools/vtpmd/daemon.h"
 #include "tools/vtpmd/log.h"
@@ -108,7 +109,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    const auto held = tools::cli::hold_standard_streams();
+    return held ? run(argc, argv) : give_up(held.error());
   } catch (const std::exception& error) {
     return give_up({base::ErrorCode::kIo, std::string("internal error: ") + error.what()});
   }
