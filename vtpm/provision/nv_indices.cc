@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/provision/nv_indices.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "vtpm/provision/tpm_life.h"
+
+namespace vtpm::provision {
+
+namespace {
+
+constexpr std::array kOurs = {kReportIndex, kExtendedClaimsIndex, kAkCertificateIndex,
+                              kAkChainIndex};
+
+// What one NV_Read or NV_Write carries in libtpms (TPM_PT_NV_BUFFER_MAX).
+constexpr std::size_t kPieceBytes = 1024;
+
+struct Freed {
+  void operator()(void* memory) const { Esys_Free(memory); }
+};
+
+std::string index_name(TPM2_HANDLE index) {
+  std::array<char, 20> text{};
+  std::snprintf(text.data(), text.size(), "NV index 0x%08x", static_cast<unsigned>(index));
+  return text.data();
+}
+
+// An index that is there, as tpm2-tss refers to it, with the password to use on it.
+class OpenIndex {
+ public:
+  static base::Result<OpenIndex> find(ESYS_CONTEXT* esys, TPM2_HANDLE index) {
+    OpenIndex open(esys);
+    TRY(checked(
+        Esys_TR_FromTPMPublic(esys, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &open.object_),
+        index_name(index)));
+    return open;
+  }
+
+  OpenIndex(OpenIndex&& other) noexcept
+      : esys_(other.esys_), object_(std::exchange(other.object_, ESYS_TR_NONE)) {}
+
+  OpenIndex& operator=(OpenIndex&&) = delete;
+
+  ~OpenIndex() { close(); }
+
+  [[nodiscard]] ESYS_TR object() const { return object_; }
+
+  void close() {
+    if (object_ != ESYS_TR_NONE) {
+      Esys_TR_Close(esys_, &object_);
+      object_ = ESYS_TR_NONE;
+    }
+  }
+
+  // gone() says that tpm2-tss has forgotten it with the index itself.
+  void gone() { object_ = ESYS_TR_NONE; }
+
+ private:
+  explicit OpenIndex(ESYS_CONTEXT* esys) : esys_(esys) {}
+
+  ESYS_CONTEXT* esys_;
+  ESYS_TR object_ = ESYS_TR_NONE;
+};
+
+TPM2B_AUTH auth_of(const IndexPassword& password) {
+  TPM2B_AUTH auth{};
+  const auto bytes = password.bytes.expose();
+  auth.size = static_cast<UINT16>(bytes.size());
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(auth.buffer)).begin());
+  return auth;
+}
+
+}  // namespace
+
+std::span<const TPM2_HANDLE> our_indices() { return kOurs; }
+
+base::Result<void> define_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
+                                const IndexPassword& password) {
+  auto before = OpenIndex::find(esys, index);
+  if (before) {
+    TRY(checked(Esys_NV_UndefineSpace(esys, ESYS_TR_RH_PLATFORM, before->object(), ESYS_TR_PASSWORD,
+                                      ESYS_TR_NONE, ESYS_TR_NONE),
+                "undefining " + index_name(index)));
+    before->gone();
+  } else if (before.error().code != base::ErrorCode::kNotFound) {
+    return base::fail(std::move(before).error());
+  }
+  TPM2B_NV_PUBLIC space{};
+  space.nvPublic.nvIndex = index;
+  space.nvPublic.nameAlg = TPM2_ALG_SHA256;
+  space.nvPublic.attributes = kIndexAttributes;
+  space.nvPublic.dataSize = kIndexBytes;
+  auto auth = auth_of(password);
+  ESYS_TR defined = ESYS_TR_NONE;
+  const auto done =
+      checked(Esys_NV_DefineSpace(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                  ESYS_TR_NONE, &auth, &space, &defined),
+              "defining " + index_name(index));
+  explicit_bzero(&auth, sizeof auth);
+  if (done) {
+    Esys_TR_Close(esys, &defined);
+  }
+  return done;
+}
+
+base::Result<base::Bytes> read_index(ESYS_CONTEXT* esys, TPM2_HANDLE index) {
+  TRY_ASSIGN(open, OpenIndex::find(esys, index));
+  TPM2B_NV_PUBLIC* space = nullptr;
+  TRY(checked(Esys_NV_ReadPublic(esys, open.object(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                 &space, nullptr),
+              index_name(index)));
+  const std::unique_ptr<TPM2B_NV_PUBLIC, Freed> space_owner(space);
+  if ((space->nvPublic.attributes & TPMA_NV_WRITTEN) == 0) {
+    return base::fail(base::ErrorCode::kNotFound, index_name(index) + " was never written");
+  }
+  base::Bytes content;
+  while (content.size() < space->nvPublic.dataSize) {
+    const auto piece = std::min(kPieceBytes, space->nvPublic.dataSize - content.size());
+    TPM2B_MAX_NV_BUFFER* data = nullptr;
+    TRY(checked(Esys_NV_Read(esys, ESYS_TR_RH_OWNER, open.object(), ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                             ESYS_TR_NONE, static_cast<UINT16>(piece),
+                             static_cast<UINT16>(content.size()), &data),
+                "reading " + index_name(index)));
+    const std::unique_ptr<TPM2B_MAX_NV_BUFFER, Freed> data_owner(data);
+    const auto bytes = std::as_bytes(std::span(data->buffer, data->size));
+    if (bytes.size() != piece) {
+      return base::fail(base::ErrorCode::kUnavailable, index_name(index) + " gave too little");
+    }
+    content.insert(content.end(), bytes.begin(), bytes.end());
+  }
+  return content;
+}
+
+base::Result<void> write_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const IndexPassword& password,
+                               base::ByteView content) {
+  if (content.size() > kIndexBytes) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      std::to_string(content.size()) + " bytes do not fit into " +
+                          index_name(index) + " of " + std::to_string(kIndexBytes));
+  }
+  base::Bytes padded = base::copy_of(content);
+  padded.resize(kIndexBytes);
+  TRY_ASSIGN(open, OpenIndex::find(esys, index));
+  auto auth = auth_of(password);
+  auto done = checked(Esys_TR_SetAuth(esys, open.object(), &auth), index_name(index));
+  explicit_bzero(&auth, sizeof auth);
+  for (std::size_t offset = 0; done && offset < padded.size(); offset += kPieceBytes) {
+    TPM2B_MAX_NV_BUFFER piece{};
+    piece.size = static_cast<UINT16>(std::min(kPieceBytes, padded.size() - offset));
+    std::ranges::copy(base::ByteView(padded).subspan(offset, piece.size),
+                      std::as_writable_bytes(std::span(piece.buffer)).begin());
+    done = checked(Esys_NV_Write(esys, open.object(), open.object(), ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                 ESYS_TR_NONE, &piece, static_cast<UINT16>(offset)),
+                   "writing " + index_name(index));
+  }
+  return done;
+}
+
+}  // namespace vtpm::provision

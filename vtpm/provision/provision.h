@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vtpm/provision/keys.h"
+#include "vtpm/provision/nv_indices.h"
+
+namespace vtpm::provision {
+
+// Whether a guest can have used a TPM.
+enum class Past {
+  kNew,   // made just now: every key in it is its own
+  kUsed,  // what is at the handles is whatever its guest left there
+};
+
+// What keeps a TPM from attesting. It works all the same.
+enum class Obstacle {
+  kNone,
+  kAkMissing,     // the AK is gone, and the guest's authorizations keep us from making it again
+  kAkSquatted,    // another key is at its handle, likewise
+  kIndexSquatted  // another index has the number of one of ours, and cannot be removed
+};
+
+// Provisioned is a TPM with what its clients look for: keys at their handles, and indices.
+struct Provisioned {
+  base::SecretBytes permanent_state;  // of the TPM, to be stored
+
+  Obstacle obstacle = Obstacle::kNone;
+  std::string reason;  // for people, where there is an obstacle
+
+  // The keys at the handles, each proven to come from this TPM's own seeds; none that is not.
+  std::optional<PublicKey> rsa_ak;
+  std::optional<PublicKey> ecc_ak;
+  std::optional<PublicKey> rsa_ek;
+  std::optional<PublicKey> ecc_ek;
+
+  // What the indices are written with.
+  std::optional<IndexPassword> index_password;
+};
+
+// provision() gives the TPM a life of its own before the guest's (TpmLife): keys that are missing
+// or not this TPM's are made again, the indices are defined anew under a fresh password, and the
+// content of the certificate indices is carried over. The keys of a used TPM are compared with
+// those of its twin (twin.h), whatever its guest has done to it. Storage keys are made where there
+// is nothing, and are otherwise the guest's.
+//
+// What the guest's authorizations forbid is an obstacle and no error. kDenied for a TPM that
+// sleeps, which has to be left alone. Any other error says that this TPM, at this start, cannot be
+// provisioned; its state is as it was. No Engine may live in this process.
+base::Result<Provisioned> provision(base::ByteView permanent_state, Past past);
+
+}  // namespace vtpm::provision
