@@ -47,7 +47,7 @@ base::Result<void> ControlOfDevice::stop() {
 }
 
 base::Result<void> ControlOfDevice::shutdown() {
-  device_.stop();
+  device_.retire();
   return events_.shut_down();
 }
 

@@ -46,7 +46,7 @@ std::unique_lock<std::timed_mutex> Device::interrupt() {
 base::Result<void> Device::init() {
   const auto lock = interrupt();
   platform_has_power_ = true;
-  power_off();
+  power_off(true);
   return power_on();
 }
 
@@ -61,12 +61,18 @@ base::Result<void> Device::power_on() {
 void Device::stop() {
   const auto lock = interrupt();
   platform_has_power_ = true;
-  power_off();
+  power_off(true);
 }
 
-void Device::power_off() {
+void Device::retire() {
+  const auto lock = interrupt();
+  platform_has_power_ = true;
+  power_off(false);
+}
+
+void Device::power_off(bool may_wake) {
   if (engine_.running() && last_command_ != protocol::CommandCode::kShutdown) {
-    shut_down();
+    shut_down(may_wake);
   }
   powered_ = false;
   hashing_ = false;
@@ -74,8 +80,11 @@ void Device::power_off() {
   engine_.terminate();
 }
 
-void Device::shut_down() {
+void Device::shut_down(bool may_wake) {
   for (const auto type : {protocol::StartupType::kState, protocol::StartupType::kClear}) {
+    if (type == protocol::StartupType::kState && !may_wake) {
+      continue;
+    }
     auto command = protocol::shutdown(type);
     const bool done = succeeded(engine_.process(protocol::Locality(), command));
     note_failure(std::nullopt);

@@ -45,7 +45,7 @@ struct Options {
 // state, init() fails.
 //
 // Any thread may call anything. Calls wait for the command that is running, but for cancel(),
-// set_locality() and powered(), which never wait; init() and stop() ask it to end early.
+// set_locality() and powered(), which never wait; init(), stop() and retire() ask it to end early.
 class Device {
  public:
   // `engine` is off, outlives the device, and is touched by nobody else.
@@ -59,6 +59,10 @@ class Device {
   // STATE, and CLEAR if that fails: without it a hard reset looks to the TPM like an attack on its
   // lockout counter. Harmless when off.
   void stop();
+
+  // retire() is stop() for a guest that is gone for good: the Shutdown is CLEAR, so that the TPM is
+  // not taken for one that sleeps.
+  void retire();
 
   [[nodiscard]] bool powered() const { return powered_; }
 
@@ -116,8 +120,8 @@ class Device {
  private:
   std::unique_lock<std::timed_mutex> interrupt();
   base::Result<void> power_on();
-  void power_off();
-  void shut_down();
+  void power_off(bool may_wake);
+  void shut_down(bool may_wake);
   void note_failure(std::optional<protocol::ResponseCode> code);
   void note_lockout(const protocol::ResponseHeader& answered);
   base::Result<void> expect_state_blobs_allowed() const;

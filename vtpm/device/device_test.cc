@@ -122,6 +122,20 @@ TEST_F(DevicePowerTest, ShutsTheTpmDownBeforeAStop) {
   EXPECT_EQ(resume_code(), tpm::kSuccess);
 }
 
+TEST_F(DevicePowerTest, ARetiredTpmIsNotTakenForOneThatSleeps) {
+  power_on();
+  ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+
+  device_->retire();
+
+  EXPECT_FALSE(device_->powered());
+  EXPECT_NE(resume_code(), tpm::kSuccess) << "CLEAR keeps no state to resume";
+  EXPECT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
+  const auto lockout = send(tpm::lockout_counter());
+  ASSERT_EQ(tpm::response_code(lockout), tpm::kSuccess);
+  EXPECT_EQ(lockout.back(), std::byte{0}) << "an orderly end is no attack";
+}
+
 TEST_F(DevicePowerTest, ShutsTheTpmDownBeforeASecondInit) {
   power_on();
   ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
