@@ -79,6 +79,19 @@ constexpr std::array kRows = {
     ReadinessRow{Readiness::kAkCertMissing, "ak-cert-missing", Prospect::kPasses,
                  "The TPM works, but its attestation key has no certificate yet.",
                  "Wait for the broker, or attest by other means."},
+    ReadinessRow{Readiness::kAkMissing, "ak-missing", Prospect::kNeedsHelp,
+                 "The TPM works, but its attestation key is gone, and the guest's authorizations "
+                 "keep us from making it again.",
+                 "In the guest empty the owner and endorsement authorizations (tpm2_changeauth) or "
+                 "clear the TPM, then stop and start the VM."},
+    ReadinessRow{Readiness::kAkSquatted, "ak-squatted", Prospect::kNeedsHelp,
+                 "The TPM works, but the guest has put another key in the place of its attestation "
+                 "key.",
+                 "In the guest empty the owner and endorsement authorizations (tpm2_changeauth) or "
+                 "clear the TPM, then stop and start the VM."},
+    ReadinessRow{Readiness::kReportMissing, "report-missing", Prospect::kNeedsHelp,
+                 "The TPM works, but it gives no attestation report in this life.",
+                 "The message says why. Shut the guest down in order, then stop and start the VM."},
     ReadinessRow{Readiness::kNotSetUp, "not-set-up", Prospect::kNeedsHelp,
                  "The instance cannot do what the VM's settings ask for on this machine.",
                  "The message says what is missing."},

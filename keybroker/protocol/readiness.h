@@ -29,6 +29,9 @@ enum class Readiness {
   kStoreBusy,
   kStoreFailing,
   kAkCertMissing,
+  kAkMissing,
+  kAkSquatted,
+  kReportMissing,
   kNotSetUp,
 };
 

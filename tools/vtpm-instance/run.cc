@@ -92,7 +92,11 @@ class Service {
     });
     watch_orders();
     rest_soon();
-    tell(setup_.incoming ? Readiness::kProvisioning : Readiness::kReady, "");
+    if (setup_.incoming) {
+      tell(Readiness::kProvisioning, "");
+    } else {
+      tell_ready();
+    }
     io_.run();
     control_.reset();
     return closing_ ? *closing_ : close();
@@ -127,10 +131,18 @@ class Service {
     supervisor_.changed(readiness_, reason_, hypervisors_ > 0);
   }
 
+  // Ready, as far as the guest cannot keep its TPM from attesting.
+  void tell_ready() {
+    const auto attestation = readiness_of(state_.provisioned());
+    // A guest that came from another host is as well off as it was there.
+    tell(setup_.incoming ? Readiness::kReady : attestation.readiness,
+         setup_.incoming ? "" : attestation.reason);
+  }
+
   void powered_on(const base::Result<void>& done) {
     rest_soon();
     if (done) {
-      tell(Readiness::kReady, "");
+      tell_ready();
     } else {
       tell(readiness_of(done.error(), setup_, choice_), done.error().message);
     }
@@ -156,7 +168,7 @@ class Service {
 
   // The TPM is off when this is called, or is turned off by it.
   base::Result<void> close() {
-    device_.stop();
+    device_.retire();
     if (!closing_) {
       closing_ = state_.close();
     }

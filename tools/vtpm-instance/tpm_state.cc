@@ -8,6 +8,7 @@
 #include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
 #include "vtpm/boot/protector.h"
+#include "vtpm/boot/provisioning.h"
 #include "vtpm/boot/state_store.h"
 #include "vtpm/engine/memory_nv_store.h"
 
@@ -21,14 +22,32 @@ using vtpm::boot::IncomingStore;
 using vtpm::boot::Protector;
 using vtpm::boot::StateStore;
 using vtpm::engine::NvStore;
+using vtpm::provision::Obstacle;
+using vtpm::provision::Provisioned;
 
 namespace {
 
+tl::unexpected<base::Error> not_arrived() {
+  return base::fail(ErrorCode::kUnavailable,
+                    "the TPM came from another host while its guest was running; it attests again "
+                    "after its next start");
+}
+
+tl::unexpected<base::Error> not_served() {
+  return base::fail(ErrorCode::kUnavailable, "the TPM is not powered on here");
+}
+
 class EphemeralState final : public TpmState {
  public:
-  explicit EphemeralState(bool made) : made_(made) {}
+  // Nothing yet: the state is still to arrive.
+  EphemeralState() : provisioned_(not_arrived()) {}
+
+  EphemeralState(vtpm::engine::MemoryNvStore memory, Provisioned provisioned)
+      : memory_(std::move(memory)), provisioned_(std::move(provisioned)), made_(true) {}
 
   NvStore& nv_store() override { return memory_; }
+
+  base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
   [[nodiscard]] bool created() const override { return made_; }
 
@@ -40,15 +59,22 @@ class EphemeralState final : public TpmState {
 
  private:
   vtpm::engine::MemoryNvStore memory_;
-  const bool made_;
+  base::Result<Provisioned> provisioned_;
+  const bool made_ = false;
 };
 
 class StoredState final : public TpmState {
  public:
-  StoredState(std::unique_ptr<Protector> protector, std::unique_ptr<StateStore> store, bool made)
-      : protector_(std::move(protector)), store_(std::move(store)), made_(made) {}
+  StoredState(std::unique_ptr<Protector> protector, std::unique_ptr<StateStore> store,
+              base::Result<Provisioned> provisioned, bool made)
+      : protector_(std::move(protector)),
+        store_(std::move(store)),
+        provisioned_(std::move(provisioned)),
+        made_(made) {}
 
   NvStore& nv_store() override { return *store_; }
+
+  base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
   [[nodiscard]] bool created() const override { return made_; }
 
@@ -59,6 +85,7 @@ class StoredState final : public TpmState {
  private:
   std::unique_ptr<Protector> protector_;
   std::unique_ptr<StateStore> store_;
+  base::Result<Provisioned> provisioned_;
   const bool made_;
 };
 
@@ -69,6 +96,8 @@ class IncomingState final : public TpmState {
       : protector_(std::move(protector)), store_(std::move(settings), *protector_, may_create) {}
 
   NvStore& nv_store() override { return store_; }
+
+  base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
   [[nodiscard]] bool created() const override { return false; }
 
@@ -81,6 +110,7 @@ class IncomingState final : public TpmState {
  private:
   std::unique_ptr<Protector> protector_;
   IncomingStore store_;
+  base::Result<Provisioned> provisioned_ = not_arrived();
 };
 
 std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const LaunchChoice& choice) {
@@ -98,13 +128,21 @@ std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const Launch
   return nullptr;
 }
 
+// A new TPM, with its keys and indices.
+base::Result<Provisioned> make_tpm() {
+  TRY_ASSIGN(permanent, vtpm::boot::manufacture());
+  return vtpm::provision::provision(permanent.expose(), vtpm::provision::Past::kNew);
+}
+
 base::Result<std::unique_ptr<TpmState>> open_ephemeral(bool incoming) {
-  auto state = std::make_unique<EphemeralState>(!incoming);
-  if (!incoming) {
-    TRY_ASSIGN(permanent, vtpm::boot::manufacture());
-    TRY(state->nv_store().store(vtpm::engine::BlobKind::kPermanent, permanent.expose()));
+  if (incoming) {
+    return std::make_unique<EphemeralState>();
   }
-  return state;
+  TRY_ASSIGN(tpm, make_tpm());
+  vtpm::engine::MemoryNvStore memory;
+  TRY(memory.store(vtpm::engine::BlobKind::kPermanent, tpm.permanent_state.expose()));
+  tpm.permanent_state = {};
+  return std::make_unique<EphemeralState>(std::move(memory), std::move(tpm));
 }
 
 base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
@@ -112,19 +150,24 @@ base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
                                                     std::unique_ptr<Protector> protector) {
   auto opened = StateStore::open(settings, *protector);
   if (opened) {
-    return std::make_unique<StoredState>(std::move(protector), *std::move(opened), false);
+    auto provisioned = setup.export_for_openhcl ? base::Result<Provisioned>(not_served())
+                                                : vtpm::boot::provision_stored(**opened);
+    return std::make_unique<StoredState>(std::move(protector), *std::move(opened),
+                                         std::move(provisioned), false);
   }
   if (opened.error().code != ErrorCode::kNotFound || !setup.may_create) {
     return base::fail(std::move(opened).error());
   }
-  TRY_ASSIGN(permanent, vtpm::boot::manufacture());
-  auto made = StateStore::create(settings, *protector, permanent.expose());
+  TRY_ASSIGN(tpm, make_tpm());
+  auto made = StateStore::create(settings, *protector, tpm.permanent_state.expose());
   if (!made) {
     // Of a store that is there, why it does not open says more than that none can be made.
     const bool is_there = made.error().code == ErrorCode::kDenied;
     return base::fail(is_there ? std::move(opened).error() : std::move(made).error());
   }
-  return std::make_unique<StoredState>(std::move(protector), *std::move(made), true);
+  tpm.permanent_state = {};
+  return std::make_unique<StoredState>(std::move(protector), *std::move(made), std::move(tpm),
+                                       true);
 }
 
 }  // namespace
@@ -143,6 +186,23 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
                                            setup.may_create);
   }
   return open_stored(setup, settings, std::move(protector));
+}
+
+AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) {
+  if (!provisioned) {
+    return {Readiness::kReportMissing, provisioned.error().message};
+  }
+  switch (provisioned->obstacle) {
+    case Obstacle::kNone:
+      break;
+    case Obstacle::kAkMissing:
+      return {Readiness::kAkMissing, provisioned->reason};
+    case Obstacle::kAkSquatted:
+      return {Readiness::kAkSquatted, provisioned->reason};
+    case Obstacle::kIndexSquatted:
+      return {Readiness::kReportMissing, provisioned->reason};
+  }
+  return {};
 }
 
 Readiness readiness_of(const base::Error& error, const InstanceSetup& setup,

@@ -9,6 +9,7 @@
 #include "tools/vtpm-instance/setup.h"
 #include "vmgs/base/result.h"
 #include "vtpm/engine/nv_store.h"
+#include "vtpm/provision/provision.h"
 
 namespace tools::vtpm_instance {
 
@@ -25,6 +26,10 @@ class TpmState {
 
   virtual vtpm::engine::NvStore& nv_store() = 0;
 
+  // provisioned() is the TPM with what its clients look for, or why that could not be seen to. The
+  // TPM works either way.
+  virtual base::Result<vtpm::provision::Provisioned>& provisioned() = 0;
+
   // created() is true if the TPM was made just now.
   [[nodiscard]] virtual bool created() const = 0;
 
@@ -34,6 +39,15 @@ class TpmState {
   // close() is an orderly end; afterwards there is no TPM state here. Harmless when repeated.
   virtual base::Result<void> close() = 0;
 };
+
+// readiness_of() names what keeps a TPM from attesting, with the reason for people; ready if
+// nothing does.
+struct AttestationReadiness {
+  keybroker::protocol::Readiness readiness = keybroker::protocol::Readiness::kReady;
+  std::string reason;
+};
+
+AttestationReadiness readiness_of(const base::Result<vtpm::provision::Provisioned>& provisioned);
 
 // readiness_of() names, for operators, why open() failed or the TPM does not start.
 keybroker::protocol::Readiness readiness_of(const base::Error& error, const InstanceSetup& setup,
