@@ -69,6 +69,17 @@ base::Result<tee::Evidence> FakeTee::report(const tee::ReportData& report_data) 
   return tee::Evidence{.report = base::copy_of(report_data), .certificates = {}};
 }
 
+base::Result<base::Bytes> FakeTee::hardware_report(const tee::ReportData& report_data) {
+  ++reported;
+  if (report_fails) {
+    return base::fail(*report_fails);
+  }
+  const bool snp = machine.family == tee::TeeFamily::kSevSnp;
+  base::Bytes raw(snp ? 1184 : 1024);
+  std::ranges::copy(report_data, raw.begin() + (snp ? 0x50 : 128));
+  return raw;
+}
+
 base::Result<tee::OwnReport> FakeTee::own_report() {
   if (report_fails) {
     return base::fail(*report_fails);

@@ -13,7 +13,8 @@ namespace tests::support {
 
 // FakeTee is a machine whose every property a test sets. It derives keys as the hardware binds
 // them: SEV-SNP to chip, guest policy, measurement and TCB, so not to HOST_DATA; TDX to chip, MRTD,
-// MRCONFIGID and SVN. Its evidence is report_data and nothing else.
+// MRCONFIGID and SVN. Its evidence is report_data and nothing else; its hardware report has the
+// right size, zero but for report_data where it belongs.
 class FakeTee final : public vtpm::tee::Tee {
  public:
   // An SNP machine at TCB "boot loader 3, TEE 0, SNP 8, microcode 115".
@@ -23,6 +24,7 @@ class FakeTee final : public vtpm::tee::Tee {
   static FakeTee tdx();
 
   base::Result<vtpm::tee::Evidence> report(const vtpm::tee::ReportData& report_data) override;
+  base::Result<base::Bytes> hardware_report(const vtpm::tee::ReportData& report_data) override;
   base::Result<vtpm::tee::OwnReport> own_report() override;
   base::Result<base::Secret<32>> derive_key(const vtpm::tee::KeyBinding& binding) override;
 
@@ -35,6 +37,9 @@ class FakeTee final : public vtpm::tee::Tee {
   // What fails while it is set.
   std::optional<base::Error> report_fails;
   std::optional<base::Error> derive_fails;
+
+  // How often it was asked for a hardware report.
+  int reported = 0;
 
   // How often a key was derived, and what for the last time.
   int derived = 0;

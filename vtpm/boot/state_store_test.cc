@@ -41,6 +41,10 @@ class FickleTee final : public tee::Tee {
     return steady_.report(report_data);
   }
 
+  base::Result<base::Bytes> hardware_report(const tee::ReportData& report_data) override {
+    return steady_.hardware_report(report_data);
+  }
+
   base::Result<tee::OwnReport> own_report() override { return steady_.own_report(); }
 
   base::Result<base::Secret<32>> derive_key(const tee::KeyBinding&) override {

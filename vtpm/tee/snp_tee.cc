@@ -160,17 +160,24 @@ base::Result<OwnReport> SnpTee::own_report() {
   return *own_report_;
 }
 
-base::Result<OwnReport> SnpTee::ask_own_report() {
-  ReportData nonce{};
-  TRY(vmgs::crypto::random_bytes(nonce));
-  auto request = report_request(nonce);
+base::Result<base::Bytes> SnpTee::hardware_report(const ReportData& report_data) {
+  auto request = report_request(report_data);
   GuardedBuffer response(sizeof(SnpReportResponseLayout));
   const auto refusal = call(kSnpGetReport, request, response);
   TRY(check_intact(request, response));
   if (refusal.error != 0) {
     return base::fail(error_of(refusal, "a report"));
   }
-  TRY_ASSIGN(report, report_of(response.as<SnpReportResponseLayout>(), nonce));
+  const auto raw = response.as<SnpReportResponseLayout>();
+  TRY(report_of(raw, report_data));
+  return base::copy_of(base::view(raw.report));
+}
+
+base::Result<OwnReport> SnpTee::ask_own_report() {
+  ReportData nonce{};
+  TRY(vmgs::crypto::random_bytes(nonce));
+  TRY_ASSIGN(raw, hardware_report(nonce));
+  TRY_ASSIGN(report, evidence::decode_snp_report(raw));
   return own_report_of(report);
 }
 

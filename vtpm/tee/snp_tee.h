@@ -27,6 +27,7 @@ class SnpTee final : public Tee {
 
   // report() asks with the room for the host's certificates that it then turns out to need.
   base::Result<Evidence> report(const ReportData& report_data) override;
+  base::Result<base::Bytes> hardware_report(const ReportData& report_data) override;
   base::Result<OwnReport> own_report() override;
   base::Result<base::Secret<32>> derive_key(const KeyBinding& binding) override;
 

@@ -64,9 +64,9 @@ base::Result<OwnReport> TdxTee::own_report() {
   return *own_report_;
 }
 
-base::Result<OwnReport> TdxTee::ask_own_report() {
+base::Result<base::Bytes> TdxTee::hardware_report(const ReportData& report_data) {
   TdxReportRequestLayout request{};
-  TRY(vmgs::crypto::random_bytes(request.report_data));
+  request.report_data = report_data;
   GuardedBuffer argument(sizeof(request));
   argument.store(request);
   const int error = call(device_, kTdxGetReport0, argument);
@@ -82,6 +82,14 @@ base::Result<OwnReport> TdxTee::ask_own_report() {
   if (report.report_data != request.report_data) {
     return fail_io("the TDREPORT carries other report data than was asked for");
   }
+  return base::copy_of(base::view(answer.report));
+}
+
+base::Result<OwnReport> TdxTee::ask_own_report() {
+  ReportData nonce{};
+  TRY(vmgs::crypto::random_bytes(nonce));
+  TRY_ASSIGN(raw, hardware_report(nonce));
+  TRY_ASSIGN(report, evidence::decode_td_report(raw));
   return own_report_of(report);
 }
 

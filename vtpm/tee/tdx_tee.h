@@ -26,6 +26,7 @@ class TdxTee final : public Tee {
   }
 
   base::Result<Evidence> report(const ReportData& report_data) override;
+  base::Result<base::Bytes> hardware_report(const ReportData& report_data) override;
   base::Result<OwnReport> own_report() override;
 
   // derive_key() is kUnavailable, and says "unsupported", where the kernel has no such call.

@@ -74,6 +74,11 @@ class Tee {
   // device or the host is away or stays busy, kIo if the firmware refuses, by name.
   virtual base::Result<Evidence> report(const ReportData& report_data) = 0;
 
+  // hardware_report() is the report that carries `report_data` and that guests find in their TPM:
+  // an SNP report (1184 bytes), or a TDREPORT (1024 bytes), which only its own machine can check
+  // until a quoting enclave has made a quote of it. Errors as report().
+  virtual base::Result<base::Bytes> hardware_report(const ReportData& report_data) = 0;
+
   // own_report() asks the TEE under a nonce of its own and decodes the answer. It asks once, as
   // hosts limit how often firmware may be asked: of what a report says about a running VM only the
   // TCB can change, and the committed one only rises.

@@ -106,6 +106,13 @@ base::Result<tee::Evidence> SimulatedSnpTee::report(const tee::ReportData& repor
                             {evidence::kArkGuid, mint_->ark().der()}})};
 }
 
+base::Result<base::Bytes> SimulatedSnpTee::hardware_report(const tee::ReportData& report_data) {
+  auto raw = unsigned_report(report_data);
+  TRY_ASSIGN(key, vcek_key(secret_, machine_.chip_id, raw.reported_tcb));
+  TRY(sign(raw, key));
+  return base::copy_of(base::view(raw));
+}
+
 base::Result<tee::OwnReport> SimulatedSnpTee::own_report() {
   const auto raw = unsigned_report({});
   TRY_ASSIGN(report, evidence::decode_snp_report(base::view(raw)));

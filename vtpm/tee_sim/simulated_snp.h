@@ -29,6 +29,7 @@ class SimulatedSnpTee final : public tee::Tee {
 
   // report() makes the hierarchy of the product line at the first call in a folder: seconds.
   base::Result<tee::Evidence> report(const tee::ReportData& report_data) override;
+  base::Result<base::Bytes> hardware_report(const tee::ReportData& report_data) override;
   base::Result<tee::OwnReport> own_report() override;
   base::Result<base::Secret<32>> derive_key(const tee::KeyBinding& binding) override;
 

@@ -90,8 +90,10 @@ base::Result<tee::Evidence> SimulatedTdxTee::report(const tee::ReportData& repor
   return tee::Evidence{.report = encode(quote), .certificates = {}};
 }
 
-base::Result<tee::OwnReport> SimulatedTdxTee::own_report() {
+base::Result<evidence::TdReportLayout> SimulatedTdxTee::td_report(
+    const tee::ReportData& report_data) const {
   evidence::TdReportLayout raw{};
+  raw.report_data = report_data;
   raw.tee = kTdxReportType;
   raw.cpu_svn = machine_.cpu_svn;
   TRY(vmgs::crypto::random_bytes(raw.mac));  // nobody but the CPU could check it
@@ -107,6 +109,16 @@ base::Result<tee::OwnReport> SimulatedTdxTee::own_report() {
   raw.mr_owner_config = machine_.mr_owner_config;
   raw.rtmr = machine_.rtmr;
   fill_inner_hashes(raw);
+  return raw;
+}
+
+base::Result<base::Bytes> SimulatedTdxTee::hardware_report(const tee::ReportData& report_data) {
+  TRY_ASSIGN(raw, td_report(report_data));
+  return base::copy_of(base::view(raw));
+}
+
+base::Result<tee::OwnReport> SimulatedTdxTee::own_report() {
+  TRY_ASSIGN(raw, td_report({}));
   TRY_ASSIGN(report, evidence::decode_td_report(base::view(raw)));
   auto own = tee::own_report_of(report);
   own.simulated = true;

@@ -32,6 +32,7 @@ class SimulatedTdxTee final : public tee::Tee {
                                             keybroker::crypto::Time now);
 
   base::Result<tee::Evidence> report(const tee::ReportData& report_data) override;
+  base::Result<base::Bytes> hardware_report(const tee::ReportData& report_data) override;
   base::Result<tee::OwnReport> own_report() override;
   base::Result<base::Secret<32>> derive_key(const tee::KeyBinding& binding) override;
 
@@ -47,6 +48,8 @@ class SimulatedTdxTee final : public tee::Tee {
 
   [[nodiscard]] base::Result<base::Secret<32>> derive(
       const tee::TdxKeyRequestLayout& request) const;
+  [[nodiscard]] base::Result<keybroker::evidence::TdReportLayout> td_report(
+      const tee::ReportData& report_data) const;
   base::Result<void> find_enclave();
 
   MachineFolder folder_;
