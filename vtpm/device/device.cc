@@ -117,6 +117,13 @@ base::Bytes Device::process(std::span<std::byte> command, Sender sender,
   if (const auto header = protocol::decode_command_header(command)) {
     last_command_ = header->code;
   }
+  if (options_.attendant) {
+    auto instead = options_.attendant(command);
+    note_failure(std::nullopt);
+    if (instead) {
+      return *std::move(instead);
+    }
+  }
   const auto response = engine_.process(at, command);
   if (!response) {
     note_failure(std::nullopt);

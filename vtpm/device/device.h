@@ -27,6 +27,11 @@ enum class StateBlobs { kAllowed, kRefused };
 // when it names its locality; a client on a socket of its own is.
 enum class Sender { kGuest, kClient };
 
+// Sees each command of a client or guest before the TPM does, on the thread that runs it and while
+// no other runs, and gives the response in the TPM's stead where it must not be run. It may send
+// commands of its own to the engine. Must not call the device.
+using Attendant = std::function<std::optional<base::Bytes>(base::ByteView command)>;
+
 struct Options {
   StateBlobs state_blobs = StateBlobs::kAllowed;
   // A client's command powers the TPM on where no platform has taken charge of its power. Clients
@@ -38,6 +43,7 @@ struct Options {
   // That too many wrong authorizations locked the TPM, and that it is no longer so. A power cycle
   // begins as if it were not; the guest's Startup shows.
   std::function<void(bool locked_out)> on_lockout = nullptr;
+  Attendant attendant = nullptr;
 };
 
 // Device is the TPM as a platform sees it: power, locality, one command at a time, and state that

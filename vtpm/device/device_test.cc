@@ -122,6 +122,21 @@ TEST_F(DevicePowerTest, ShutsTheTpmDownBeforeAStop) {
   EXPECT_EQ(resume_code(), tpm::kSuccess);
 }
 
+TEST_F(DevicePowerTest, AnAttendantSeesEachCommandAndAnswersWhereItMust) {
+  std::vector<std::string> seen;
+  std::optional<base::Bytes> instead;
+  device_.emplace(*engine_, Options{.attendant = [&](base::ByteView command) {
+    seen.push_back(base::to_hex(command));
+    return instead;
+  }});
+  power_on();
+  EXPECT_EQ(seen, std::vector{base::to_hex(tpm::startup_clear())});
+  EXPECT_EQ(run(tpm::read_clock()), tpm::kSuccess);
+
+  instead = *base::from_hex("80010000000a00000922");
+  EXPECT_EQ(run(tpm::startup_clear()), tpm::kRetry) << "and not TPM_RC_INITIALIZE: it did not run";
+}
+
 TEST_F(DevicePowerTest, ARetiredTpmIsNotTakenForOneThatSleeps) {
   power_on();
   ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);

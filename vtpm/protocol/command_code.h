@@ -12,8 +12,10 @@ enum class CommandCode : std::uint32_t {
   kStartup = 0x144,
   kShutdown = 0x145,
   kStirRandom = 0x146,
+  kNvRead = 0x14E,
   kGetCapability = 0x17A,
   kHash = 0x17D,
+  kNvCertify = 0x184,
 };
 
 // Tag is TPM_ST of a command or response (TPM 2.0 Part 2, 6.9): whether an authorization area

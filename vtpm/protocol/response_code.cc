@@ -17,6 +17,8 @@ const char* name(ResponseCode code) {
       return "TPM_RC_FAILURE";
     case ResponseCode::kCommandSize:
       return "TPM_RC_COMMAND_SIZE";
+    case ResponseCode::kNvUninitialized:
+      return "TPM_RC_NV_UNINITIALIZED";
     case ResponseCode::kLocality:
       return "TPM_RC_LOCALITY";
     case ResponseCode::kCanceled:
