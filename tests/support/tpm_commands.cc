@@ -165,6 +165,25 @@ base::Bytes nv_read(std::uint32_t index, std::uint16_t size, std::string_view au
   return command(kSessions, 0x14E, body);
 }
 
+base::Bytes nv_read_by_owner(std::uint32_t index, std::uint16_t size, std::uint16_t offset) {
+  base::Writer body;
+  body.u32_be(kOwner);
+  body.u32_be(index);
+  empty_password(body);
+  body.u16_be(size);
+  body.u16_be(offset);
+  return command(kSessions, 0x14E, body);
+}
+
+base::Bytes set_owner_auth(base::ByteView auth) {
+  base::Writer body;
+  body.u32_be(kOwner);
+  empty_password(body);
+  body.u16_be(static_cast<std::uint16_t>(auth.size()));
+  body.bytes(auth);
+  return command(kSessions, 0x129, body);
+}
+
 base::Bytes nv_increment(std::uint32_t index) {
   base::Writer body;
   body.u32_be(index);

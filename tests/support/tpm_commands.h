@@ -34,7 +34,12 @@ base::Bytes nv_define_counter(std::uint32_t index);
 base::Bytes nv_define_guarded(std::uint32_t index, std::uint16_t size);
 base::Bytes nv_write(std::uint32_t index, base::ByteView data);
 base::Bytes nv_read(std::uint32_t index, std::uint16_t size, std::string_view authorization = "");
+// By the owner's empty authorization, and a piece of it.
+base::Bytes nv_read_by_owner(std::uint32_t index, std::uint16_t size, std::uint16_t offset);
 base::Bytes nv_increment(std::uint32_t index);
+
+// set_owner_auth() gives the owner an authorization that has none (HierarchyChangeAuth).
+base::Bytes set_owner_auth(base::ByteView auth);
 
 // create_primary_rsa() makes a signing key in the null hierarchy; another `unique` gives other
 // primes, so that searching for them takes a while each time.

@@ -11,6 +11,7 @@
 #include "vmgs/crypto/random.h"
 #include "vmgs/format/file_id.h"
 #include "vmgs/storage/file.h"
+#include "vtpm/boot/new_vm_id.h"
 
 namespace vtpm::boot {
 
@@ -34,15 +35,6 @@ base::Bytes vm_unique_id(const VmId& id) {
   const auto guid = vmgs::format::guid_bytes(id);
   std::copy(guid.begin(), guid.end(), content.begin());
   return content;
-}
-
-// A random UUID (RFC 4122, 4.4).
-base::Result<VmId> new_vm_id() {
-  VmId id;
-  TRY(vmgs::crypto::random_bytes(id.bytes));
-  id.bytes[6] = (id.bytes[6] & std::byte{0x0f}) | std::byte{0x40};
-  id.bytes[8] = (id.bytes[8] & std::byte{0x3f}) | std::byte{0x80};
-  return id;
 }
 
 // Another process that makes the same store holds the lock of its half-made file; without a lock
@@ -101,6 +93,7 @@ void log_findings(const Volume& volume) {
 base::Result<std::unique_ptr<StateStore>> StateStore::open(StoreSettings settings,
                                                            Protector& protector) {
   std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector));
+  TRY(vmgs::crypto::random_bytes(store->boot_id_));
   TRY(store->open_container());
   return store;
 }
@@ -109,6 +102,7 @@ base::Result<std::unique_ptr<StateStore>> StateStore::create(StoreSettings setti
                                                              Protector& protector,
                                                              base::ByteView permanent_state) {
   std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector));
+  TRY(vmgs::crypto::random_bytes(store->boot_id_));
   TRY(store->make(permanent_state));
   return store;
 }
@@ -156,13 +150,13 @@ base::Result<void> StateStore::find_vm_id() {
   return {};
 }
 
-// The record of this boot: that of the last one with a new boot id. A plaintext store has none.
+// The record of this boot: that of the last one with the new boot id. A plaintext store has none.
 base::Result<std::optional<Record>> StateStore::record_of_boot() const {
   if (!volume_->encrypted()) {
     return std::optional<Record>();
   }
   TRY_ASSIGN(record, record_of(*volume_, vm_id_));
-  TRY(vmgs::crypto::random_bytes(record.boot_id));
+  record.boot_id = boot_id_;
   return std::optional<Record>(std::move(record));
 }
 
@@ -178,7 +172,7 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   const auto unique_id = vm_unique_id(vm_id_);
   Record record;
   record.vm_id = vm_id_;
-  TRY(vmgs::crypto::random_bytes(record.boot_id));
+  record.boot_id = boot_id_;
   const auto record_bytes = vmgs::format::encode_record(record);
   const auto sealed_keys = std::move(beginning.sealed_keys);
 

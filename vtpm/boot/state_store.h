@@ -44,6 +44,9 @@ class StateStore final : public engine::NvStore {
   // vm_id() is whose state this is.
   [[nodiscard]] const vmgs::format::VmId& vm_id() const { return vm_id_; }
 
+  // boot_id() was drawn when this was opened; an encrypted store carries it in RECORD.
+  [[nodiscard]] const vmgs::format::BootId& boot_id() const { return boot_id_; }
+
   // volume() is what is open; not after close().
   [[nodiscard]] const vmgs::volume::Volume& volume() const { return *volume_; }
 
@@ -76,6 +79,7 @@ class StateStore final : public engine::NvStore {
   const StoreSettings settings_;
   Protector& protector_;
   vmgs::format::VmId vm_id_;
+  vmgs::format::BootId boot_id_{};
   std::optional<vmgs::storage::Container> container_;
   std::optional<vmgs::volume::Volume> volume_;
   std::optional<state::VolumeNvStore> blobs_;

@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "vtpm/provision/esys.h"
 #include "vtpm/provision/templates.h"
-#include "vtpm/provision/tpm_life.h"
 
 namespace vtpm::provision {
 
@@ -33,12 +33,17 @@ struct Freed {
 template <typename T>
 using Owned = std::unique_ptr<T, Freed>;
 
-base::Result<PublicKey> public_key(const TPM2B_PUBLIC& area, const TPM2B_NAME& name) {
+base::Result<base::Bytes> marshalled(const TPMT_PUBLIC& area) {
   std::array<std::uint8_t, sizeof(TPMT_PUBLIC)> bytes{};
   std::size_t size = 0;
-  TRY(checked(Tss2_MU_TPMT_PUBLIC_Marshal(&area.publicArea, bytes.data(), bytes.size(), &size),
+  TRY(checked(Tss2_MU_TPMT_PUBLIC_Marshal(&area, bytes.data(), bytes.size(), &size),
               "reading a public area"));
-  return PublicKey{.area = base::copy_of(std::as_bytes(std::span(bytes).first(size))),
+  return base::copy_of(std::as_bytes(std::span(bytes).first(size)));
+}
+
+base::Result<PublicKey> public_key(const TPM2B_PUBLIC& area, const TPM2B_NAME& name) {
+  TRY_ASSIGN(bytes, marshalled(area.publicArea));
+  return PublicKey{.area = std::move(bytes),
                    .name = base::copy_of(std::as_bytes(std::span(name.name, name.size)))};
 }
 
@@ -141,6 +146,20 @@ base::Result<std::optional<PublicKey>> key_at(ESYS_CONTEXT* esys, TPM2_HANDLE ha
   TRY(read);
   TRY_ASSIGN(key, public_key(*area, *name));
   return std::optional<PublicKey>(std::move(key));
+}
+
+bool follows_template(const PublicKey& key, const KeyPlace& place) {
+  const auto wanted = place.make_template();
+  TPMT_PUBLIC area{};
+  std::size_t offset = 0;
+  if (Tss2_MU_TPMT_PUBLIC_Unmarshal(reinterpret_cast<const std::uint8_t*>(key.area.data()),
+                                    key.area.size(), &offset, &area) != TSS2_RC_SUCCESS) {
+    return false;
+  }
+  area.unique = wanted.publicArea.unique;
+  const auto template_bytes = marshalled(wanted.publicArea);
+  const auto area_bytes = marshalled(area);
+  return template_bytes && area_bytes && *template_bytes == *area_bytes;
 }
 
 base::Result<PublicKey> primary_key(ESYS_CONTEXT* esys, const KeyPlace& place) {

@@ -38,6 +38,10 @@ std::span<const KeyPlace> storage_places();      // RSA SRK, ECC SRK
 // nothing.
 base::Result<std::optional<PublicKey>> key_at(ESYS_CONTEXT* esys, TPM2_HANDLE handle);
 
+// follows_template() tells whether all of a public area but what the TPM fills in is that of the
+// key that belongs at `place`.
+bool follows_template(const PublicKey& key, const KeyPlace& place);
+
 // primary_key() makes the key of `place` for a moment, to see its public side. kDenied where the
 // guest has set the hierarchy's authorization.
 base::Result<PublicKey> primary_key(ESYS_CONTEXT* esys, const KeyPlace& place);

@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "vtpm/provision/tpm_life.h"
+#include "vtpm/provision/esys.h"
 
 namespace vtpm::provision {
 
@@ -30,6 +30,14 @@ std::string index_name(TPM2_HANDLE index) {
   std::array<char, 20> text{};
   std::snprintf(text.data(), text.size(), "NV index 0x%08x", static_cast<unsigned>(index));
   return text.data();
+}
+
+TPM2B_AUTH auth_of(const IndexPassword& password) {
+  TPM2B_AUTH auth{};
+  const auto bytes = password.bytes.expose();
+  auth.size = static_cast<UINT16>(bytes.size());
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(auth.buffer)).begin());
+  return auth;
 }
 
 // An index that is there, as tpm2-tss refers to it, with the password to use on it.
@@ -59,6 +67,14 @@ class OpenIndex {
     }
   }
 
+  // authorize() gives what its next uses are authorized with.
+  base::Result<void> authorize(const IndexPassword& password) {
+    auto auth = auth_of(password);
+    auto done = checked(Esys_TR_SetAuth(esys_, object_, &auth), "setting a password");
+    explicit_bzero(&auth, sizeof auth);
+    return done;
+  }
+
   // gone() says that tpm2-tss has forgotten it with the index itself.
   void gone() { object_ = ESYS_TR_NONE; }
 
@@ -69,12 +85,33 @@ class OpenIndex {
   ESYS_TR object_ = ESYS_TR_NONE;
 };
 
-TPM2B_AUTH auth_of(const IndexPassword& password) {
-  TPM2B_AUTH auth{};
-  const auto bytes = password.bytes.expose();
-  auth.size = static_cast<UINT16>(bytes.size());
-  std::ranges::copy(bytes, std::as_writable_bytes(std::span(auth.buffer)).begin());
-  return auth;
+// `authority` is the owner, or the index itself.
+base::Result<base::Bytes> read_all(ESYS_CONTEXT* esys, const OpenIndex& open, ESYS_TR authority) {
+  TPM2B_NV_PUBLIC* space = nullptr;
+  TRY(checked(Esys_NV_ReadPublic(esys, open.object(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                 &space, nullptr),
+              "looking at an NV index"));
+  const std::unique_ptr<TPM2B_NV_PUBLIC, Freed> space_owner(space);
+  const auto name = index_name(space->nvPublic.nvIndex);
+  if ((space->nvPublic.attributes & TPMA_NV_WRITTEN) == 0) {
+    return base::fail(base::ErrorCode::kNotFound, name + " was never written");
+  }
+  base::Bytes content;
+  while (content.size() < space->nvPublic.dataSize) {
+    const auto piece = std::min(kPieceBytes, space->nvPublic.dataSize - content.size());
+    TPM2B_MAX_NV_BUFFER* data = nullptr;
+    TRY(checked(
+        Esys_NV_Read(esys, authority, open.object(), ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                     static_cast<UINT16>(piece), static_cast<UINT16>(content.size()), &data),
+        "reading " + name));
+    const std::unique_ptr<TPM2B_MAX_NV_BUFFER, Freed> data_owner(data);
+    const auto bytes = std::as_bytes(std::span(data->buffer, data->size));
+    if (bytes.size() != piece) {
+      return base::fail(base::ErrorCode::kUnavailable, name + " gave too little");
+    }
+    content.insert(content.end(), bytes.begin(), bytes.end());
+  }
+  return content;
 }
 
 }  // namespace
@@ -112,30 +149,14 @@ base::Result<void> define_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
 
 base::Result<base::Bytes> read_index(ESYS_CONTEXT* esys, TPM2_HANDLE index) {
   TRY_ASSIGN(open, OpenIndex::find(esys, index));
-  TPM2B_NV_PUBLIC* space = nullptr;
-  TRY(checked(Esys_NV_ReadPublic(esys, open.object(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                 &space, nullptr),
-              index_name(index)));
-  const std::unique_ptr<TPM2B_NV_PUBLIC, Freed> space_owner(space);
-  if ((space->nvPublic.attributes & TPMA_NV_WRITTEN) == 0) {
-    return base::fail(base::ErrorCode::kNotFound, index_name(index) + " was never written");
-  }
-  base::Bytes content;
-  while (content.size() < space->nvPublic.dataSize) {
-    const auto piece = std::min(kPieceBytes, space->nvPublic.dataSize - content.size());
-    TPM2B_MAX_NV_BUFFER* data = nullptr;
-    TRY(checked(Esys_NV_Read(esys, ESYS_TR_RH_OWNER, open.object(), ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                             ESYS_TR_NONE, static_cast<UINT16>(piece),
-                             static_cast<UINT16>(content.size()), &data),
-                "reading " + index_name(index)));
-    const std::unique_ptr<TPM2B_MAX_NV_BUFFER, Freed> data_owner(data);
-    const auto bytes = std::as_bytes(std::span(data->buffer, data->size));
-    if (bytes.size() != piece) {
-      return base::fail(base::ErrorCode::kUnavailable, index_name(index) + " gave too little");
-    }
-    content.insert(content.end(), bytes.begin(), bytes.end());
-  }
-  return content;
+  return read_all(esys, open, ESYS_TR_RH_OWNER);
+}
+
+base::Result<base::Bytes> read_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
+                                     const IndexPassword& password) {
+  TRY_ASSIGN(open, OpenIndex::find(esys, index));
+  TRY(open.authorize(password));
+  return read_all(esys, open, open.object());
 }
 
 base::Result<void> write_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const IndexPassword& password,
@@ -148,9 +169,7 @@ base::Result<void> write_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const Inde
   base::Bytes padded = base::copy_of(content);
   padded.resize(kIndexBytes);
   TRY_ASSIGN(open, OpenIndex::find(esys, index));
-  auto auth = auth_of(password);
-  auto done = checked(Esys_TR_SetAuth(esys, open.object(), &auth), index_name(index));
-  explicit_bzero(&auth, sizeof auth);
+  auto done = open.authorize(password);
   for (std::size_t offset = 0; done && offset < padded.size(); offset += kPieceBytes) {
     TPM2B_MAX_NV_BUFFER piece{};
     piece.size = static_cast<UINT16>(std::min(kPieceBytes, padded.size() - offset));

@@ -46,6 +46,10 @@ base::Result<void> define_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
 // if there is no such index or it was never written; kDenied where the guest set that.
 base::Result<base::Bytes> read_index(ESYS_CONTEXT* esys, TPM2_HANDLE index);
 
+// The same by the index password.
+base::Result<base::Bytes> read_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
+                                     const IndexPassword& password);
+
 // write_index() writes `content` and zeros behind it, so that nothing of what was there is left.
 // kInvalidArgument for more than kIndexBytes. May be called while a guest uses the TPM.
 base::Result<void> write_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const IndexPassword& password,

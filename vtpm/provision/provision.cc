@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vtpm/provision/provision.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <span>
@@ -9,6 +10,7 @@
 
 #include "vmgs/base/log.h"
 #include "vmgs/crypto/random.h"
+#include "vmgs/format/tpm_nv_memory.h"
 #include "vtpm/provision/tpm_life.h"
 #include "vtpm/provision/twin.h"
 
@@ -67,6 +69,33 @@ base::Result<Outcome> settle(ESYS_CONTEXT* esys, const KeyPlace& place,
                 made.error().message + ")"};
 }
 
+// What is there, if all of it is and looks as it should.
+base::Result<std::optional<std::vector<Outcome>>> as_expected(ESYS_CONTEXT* esys,
+                                                              std::span<const KeyPlace> places) {
+  std::vector<Outcome> outcomes;
+  for (const auto& place : places) {
+    TRY_ASSIGN(there, key_at(esys, place.handle));
+    if (!there || !follows_template(*there, place)) {
+      return std::optional<std::vector<Outcome>>();
+    }
+    outcomes.push_back({.key = std::move(there), .reason = {}});
+  }
+  return std::optional<std::vector<Outcome>>(std::move(outcomes));
+}
+
+// A state that cannot be read is as good as one with a mark: then the start waits.
+bool is_distrusted(base::ByteView permanent_state) {
+  const auto indices = vmgs::format::decode_tpm_nv_indices(permanent_state);
+  if (!indices) {
+    return true;
+  }
+  const auto found =
+      std::ranges::find(*indices, kExtendedClaimsIndex, &vmgs::format::TpmNvIndex::index);
+  const auto mark = base::bytes_of(kDistrustMark);
+  return found != indices->end() && found->content.size() >= mark.size() &&
+         std::ranges::equal(found->content.first(mark.size()), mark);
+}
+
 base::Result<std::vector<Outcome>> settle_all(ESYS_CONTEXT* esys, std::span<const KeyPlace> places,
                                               const std::vector<base::Bytes>* expected) {
   std::vector<Outcome> outcomes;
@@ -107,7 +136,12 @@ base::Result<void> renew_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
     }
   }
   TRY(define_index(esys, index, password));
-  return content ? write_index(esys, index, password, *content) : base::Result<void>();
+  if (carries_over(index) && !content) {
+    return {};  // unwritten: that is how clients know that there is no certificate
+  }
+  // The Name of an index changes with its first write. It must not while a guest is reading the
+  // first report, in a session that authorizes what it has seen.
+  return write_index(esys, index, password, content ? *content : base::Bytes());
 }
 
 base::Result<void> renew_indices(ESYS_CONTEXT* esys, Provisioned& provisioned) {
@@ -145,6 +179,16 @@ void take(Provisioned& provisioned, std::vector<Outcome>& attestation,
 
 }  // namespace
 
+bool agrees(const Provisioned& provisioned, const TwinNames& names) {
+  const auto same = [](const std::optional<PublicKey>& key, const base::Bytes& name) {
+    return key && key->name == name;
+  };
+  return same(provisioned.rsa_ak, names.attestation[0]) &&
+         same(provisioned.ecc_ak, names.attestation[1]) &&
+         same(provisioned.rsa_ek, names.endorsement[0]) &&
+         same(provisioned.ecc_ek, names.endorsement[1]);
+}
+
 base::Result<Provisioned> provision(base::ByteView permanent_state, Past past) {
   std::optional<Twin> twin;
   if (past == Past::kUsed) {
@@ -153,18 +197,31 @@ base::Result<Provisioned> provision(base::ByteView permanent_state, Past past) {
   }
   Provisioned provisioned;
   TRY_ASSIGN(life, TpmLife::begin(permanent_state));
-  TRY(renew_indices(life->esys(), provisioned));
-  TRY(offer_storage_keys(life->esys()));
-  std::optional<TwinNames> expected;
-  if (twin) {
-    TRY_ASSIGN(names, twin->names());
-    expected = std::move(names);
+  ESYS_CONTEXT* const esys = life->esys();
+  TRY(renew_indices(esys, provisioned));
+  TRY(offer_storage_keys(esys));
+  bool settled = false;
+  if (twin && !is_distrusted(permanent_state)) {
+    TRY_ASSIGN(attestation, as_expected(esys, attestation_places()));
+    TRY_ASSIGN(endorsement, as_expected(esys, endorsement_places()));
+    if (attestation && endorsement) {
+      take(provisioned, *attestation, *endorsement);
+      provisioned.twin = std::move(twin);
+      settled = true;
+    }
   }
-  TRY_ASSIGN(attestation, settle_all(life->esys(), attestation_places(),
-                                     expected ? &expected->attestation : nullptr));
-  TRY_ASSIGN(endorsement, settle_all(life->esys(), endorsement_places(),
-                                     expected ? &expected->endorsement : nullptr));
-  take(provisioned, attestation, endorsement);
+  if (!settled) {
+    std::optional<TwinNames> expected;
+    if (twin) {
+      TRY_ASSIGN(names, twin->names());
+      expected = std::move(names);
+    }
+    TRY_ASSIGN(attestation,
+               settle_all(esys, attestation_places(), expected ? &expected->attestation : nullptr));
+    TRY_ASSIGN(endorsement,
+               settle_all(esys, endorsement_places(), expected ? &expected->endorsement : nullptr));
+    take(provisioned, attestation, endorsement);
+  }
   TRY_ASSIGN(ended, life->end());
   provisioned.permanent_state = std::move(ended);
   return provisioned;

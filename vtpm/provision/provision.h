@@ -3,12 +3,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
 #include "vtpm/provision/keys.h"
 #include "vtpm/provision/nv_indices.h"
+#include "vtpm/provision/twin.h"
 
 namespace vtpm::provision {
 
@@ -23,6 +25,7 @@ enum class Obstacle {
   kNone,
   kAkMissing,     // the AK is gone, and the guest's authorizations keep us from making it again
   kAkSquatted,    // another key is at its handle, likewise
+  kUnproven,      // whether the keys are the TPM's own could not be found out
   kIndexSquatted  // another index has the number of one of ours, and cannot be removed
 };
 
@@ -33,7 +36,8 @@ struct Provisioned {
   Obstacle obstacle = Obstacle::kNone;
   std::string reason;  // for people, where there is an obstacle
 
-  // The keys at the handles, each proven to come from this TPM's own seeds; none that is not.
+  // The keys at the handles, each proven to come from this TPM's own seeds; none that is not. Where
+  // there is a twin, it has that to say still: they are there and look as they should.
   std::optional<PublicKey> rsa_ak;
   std::optional<PublicKey> ecc_ak;
   std::optional<PublicKey> rsa_ek;
@@ -41,13 +45,23 @@ struct Provisioned {
 
   // What the indices are written with.
   std::optional<IndexPassword> index_password;
+
+  std::optional<Twin> twin;
 };
+
+// agrees() compares all the keys at the handles with what their twin says.
+bool agrees(const Provisioned& provisioned, const TwinNames& names);
+
+// What stands in the index of the extended claims of a TPM whose keys were found not to be its own
+// while its guest was running. The next start waits for the twin and makes them again.
+inline constexpr std::string_view kDistrustMark = "strongroom: keys not of this TPM";
 
 // provision() gives the TPM a life of its own before the guest's (TpmLife): keys that are missing
 // or not this TPM's are made again, the indices are defined anew under a fresh password, and the
 // content of the certificate indices is carried over. The keys of a used TPM are compared with
-// those of its twin (twin.h), whatever its guest has done to it. Storage keys are made where there
-// is nothing, and are otherwise the guest's.
+// those of its twin (twin.h), whatever its guest has done to it: here, where anything is missing or
+// odd, and else by whoever uses the keys, as a start must not wait for the twin. Storage keys are
+// made where there is nothing, and are otherwise the guest's.
 //
 // What the guest's authorizations forbid is an obstacle and no error. kDenied for a TPM that
 // sleeps, which has to be left alone. Any other error says that this TPM, at this start, cannot be

@@ -4,21 +4,16 @@
 #include <tss2/tss2_esys.h>
 
 #include <memory>
-#include <string_view>
+#include <optional>
 
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
 #include "vtpm/engine/engine.h"
 #include "vtpm/engine/memory_nv_store.h"
-#include "vtpm/provision/engine_tcti.h"
+#include "vtpm/provision/esys.h"
 
 namespace vtpm::provision {
-
-// checked() is the error of a call of tpm2-tss that did not succeed: kDenied where the TPM refuses
-// an authorization, kNotFound where a handle names nothing, else kUnavailable. The message says
-// `what` was being done and the response code.
-base::Result<void> checked(TSS2_RC code, std::string_view what);
 
 // TpmLife is one life of a TPM that no guest sees, from power-on to power-off, on a copy of its
 // permanent state: whatever happens in it, the state it was made from stays as it is until somebody
@@ -31,14 +26,12 @@ class TpmLife {
   // Engine::start().
   static base::Result<std::unique_ptr<TpmLife>> begin(base::ByteView permanent_state);
 
-  ~TpmLife();
-
   TpmLife(const TpmLife&) = delete;
   TpmLife& operator=(const TpmLife&) = delete;
 
   // esys() is the way to send it commands. No session, transient object or PCR value survives the
   // life; what is persistent does.
-  [[nodiscard]] ESYS_CONTEXT* esys() const { return esys_; }
+  [[nodiscard]] ESYS_CONTEXT* esys() const { return esys_->context(); }
 
   // end() shuts the TPM down with CLEAR, powers it off and gives its permanent state.
   base::Result<base::SecretBytes> end();
@@ -48,8 +41,7 @@ class TpmLife {
 
   engine::MemoryNvStore memory_;
   std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<EngineTcti> tcti_;
-  ESYS_CONTEXT* esys_ = nullptr;
+  std::optional<Esys> esys_;
 };
 
 }  // namespace vtpm::provision

@@ -2,6 +2,7 @@
 #include "vtpm/provision/twin.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +142,12 @@ base::Result<Twin> Twin::start(base::ByteView permanent_state) {
 Twin::Twin(Twin&& other) noexcept
     : process_(std::exchange(other.process_, -1)), answer_(std::move(other.answer_)) {}
 
+Twin& Twin::operator=(Twin&& other) noexcept {
+  std::swap(process_, other.process_);
+  std::swap(answer_, other.answer_);
+  return *this;
+}
+
 Twin::~Twin() {
   if (process_ > 0) {
     ::kill(process_, SIGKILL);
@@ -155,6 +162,12 @@ base::Result<TwinNames> Twin::names() {
   for (;;) {
     const ssize_t got = ::read(answer_.number(), piece.data(), piece.size());
     if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0 && errno == EAGAIN) {
+      // Whoever waits for the descriptor may have made it one that does not wait itself.
+      pollfd readable{.fd = answer_.number(), .events = POLLIN, .revents = 0};
+      ::poll(&readable, 1, -1);
       continue;
     }
     if (got < 0) {

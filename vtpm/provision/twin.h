@@ -32,10 +32,13 @@ class Twin {
   static base::Result<Twin> start(base::ByteView permanent_state);
 
   Twin(Twin&& other) noexcept;
-  Twin& operator=(Twin&&) = delete;
+  Twin& operator=(Twin&& other) noexcept;
 
   // Ends the process, if it still runs.
   ~Twin();
+
+  // descriptor() is readable when names() need not wait any more.
+  [[nodiscard]] int descriptor() const { return answer_.number(); }
 
   // names() waits for them. Once. kUnavailable, with what the twin said, if it has none.
   base::Result<TwinNames> names();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vtpm/provision/twin.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -33,6 +34,15 @@ TEST(TwinTest, NamesTheKeysThatTheTpmItselfMakes) {
   ASSERT_TRUE(names) << names.error().message;
   EXPECT_EQ(names->attestation, (std::vector{provisioned.rsa_ak->name, provisioned.ecc_ak->name}));
   EXPECT_EQ(names->endorsement, (std::vector{provisioned.rsa_ek->name, provisioned.ecc_ek->name}));
+}
+
+// As an event loop leaves it that waits for the descriptor.
+TEST(TwinTest, IsHeardThroughADescriptorThatDoesNotWait) {
+  const auto state = new_tpm();
+  auto twin = *Twin::start(state.expose());
+  ASSERT_EQ(::fcntl(twin.descriptor(), F_SETFL, O_NONBLOCK), 0);
+
+  EXPECT_TRUE(twin.names());
 }
 
 TEST(TwinTest, OfAnotherTpmHasOtherNames) {
