@@ -21,6 +21,8 @@ LaunchChoice choice_of(const VerifiedLaunch& launch, std::unique_ptr<vtpm::tee::
   LaunchChoice choice;
   choice.tee = std::move(tee);
   choice.vm_id = vmgs::format::VmId{launch.document.vm_id};
+  choice.launch_digest = launch.digest;
+  choice.secure_boot = launch.document.secure_boot_template_digest.has_value();
   choice.protection = launch.document.protection;
   choice.lifetime = launch.document.lifetime;
   return choice;

@@ -17,6 +17,8 @@ namespace tools::vtpm_instance {
 struct LaunchChoice {
   std::unique_ptr<vtpm::tee::Tee> tee;  // of a confidential VM
   std::optional<vmgs::format::VmId> vm_id;
+  keybroker::protocol::LaunchDigest launch_digest;  // zero without a document
+  bool secure_boot = false;                         // the document demands a template of keys
   keybroker::protocol::Protection protection = keybroker::protocol::Protection::kHost;
   keybroker::protocol::Lifetime lifetime = keybroker::protocol::Lifetime::kPersistent;
 };

@@ -17,6 +17,7 @@
 
 #include "tools/vtpm-instance/device_service.h"
 #include "tools/vtpm-instance/launch_choice.h"
+#include "tools/vtpm-instance/statement.h"
 #include "tools/vtpm-instance/tee_choice.h"
 #include "tools/vtpm-instance/tpm_state.h"
 #include "transport/net/unix_listener.h"
@@ -26,6 +27,8 @@
 #include "vmgs/base/log.h"
 #include "vtpm/device/device.h"
 #include "vtpm/engine/engine.h"
+#include "vtpm/provision/deferring_store.h"
+#include "vtpm/provision/report_service.h"
 
 namespace tools::vtpm_instance {
 
@@ -61,15 +64,19 @@ base::Result<Listening> listen_at(Endpoint endpoint) {
 class Service {
  public:
   Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state,
-          vtpm::engine::Engine& engine, Supervisor& supervisor)
+          AttestationReadiness attestation, vtpm::engine::Engine& engine,
+          vtpm::provision::ReportService& reports, Supervisor& supervisor)
       : setup_(setup),
         choice_(choice),
         state_(state),
+        attestation_(std::move(attestation)),
         supervisor_(supervisor),
+        reports_(reports),
         device_(engine, device_options()),
         commands_(device_),
         signals_(io_, SIGTERM, SIGINT),
         orders_(io_),
+        twin_(io_),
         rest_(io_) {}
 
   base::Result<void> serve(Endpoint control, Endpoint data) {
@@ -91,6 +98,7 @@ class Service {
       }
     });
     watch_orders();
+    watch_twin();
     rest_soon();
     if (setup_.incoming) {
       tell(Readiness::kProvisioning, "");
@@ -117,9 +125,14 @@ class Service {
             .on_lockout =
                 [this](bool locked_out) {
                   asio::post(io_, [this, locked_out] {
-                    tell(locked_out ? Readiness::kLockedOut : Readiness::kReady, "");
+                    if (locked_out) {
+                      tell(Readiness::kLockedOut, "");
+                    } else {
+                      tell_ready();
+                    }
                   });
-                }};
+                },
+            .attendant = [this](base::ByteView command) { return reports_.before(command); }};
   }
 
   void tell(Readiness readiness, const std::string& reason) {
@@ -133,10 +146,11 @@ class Service {
 
   // Ready, as far as the guest cannot keep its TPM from attesting.
   void tell_ready() {
-    const auto attestation = readiness_of(state_.provisioned());
-    // A guest that came from another host is as well off as it was there.
-    tell(setup_.incoming ? Readiness::kReady : attestation.readiness,
-         setup_.incoming ? "" : attestation.reason);
+    if (setup_.incoming) {
+      tell(Readiness::kReady, "");  // as well off as it was where it came from
+    } else {
+      tell(attestation_.readiness, attestation_.reason);
+    }
   }
 
   void powered_on(const base::Result<void>& done) {
@@ -199,6 +213,35 @@ class Service {
                        });
   }
 
+  // Whether the keys of a TPM that its guest has used are its own is known a moment later.
+  void watch_twin() {
+    if (reports_.twin_descriptor() < 0) {
+      return;
+    }
+    // A copy, as this closes what it watches.
+    twin_.assign(::fcntl(reports_.twin_descriptor(), F_DUPFD_CLOEXEC, 0));
+    twin_.async_wait(asio::posix::descriptor_base::wait_read,
+                     [this](boost::system::error_code error) {
+                       twin_.close();
+                       if (!error) {
+                         twin_has_spoken(reports_.settle());
+                       }
+                     });
+  }
+
+  void twin_has_spoken(vtpm::provision::Obstacle found) {
+    if (found == vtpm::provision::Obstacle::kNone) {
+      return;
+    }
+    const bool unproven = found == vtpm::provision::Obstacle::kUnproven;
+    attestation_ = {unproven ? Readiness::kReportMissing : Readiness::kAkSquatted,
+                    unproven ? "whether the TPM's keys are its own could not be found out"
+                             : "an attestation or endorsement key in the TPM is not its own"};
+    if (readiness_ == Readiness::kReady) {
+      tell_ready();
+    }
+  }
+
   // False once no more orders will come.
   bool follow(Order order) {
     if (order == Order::kNone) {
@@ -216,7 +259,9 @@ class Service {
   const InstanceSetup& setup_;
   const LaunchChoice& choice_;
   TpmState& state_;
+  AttestationReadiness attestation_;
   Supervisor& supervisor_;
+  vtpm::provision::ReportService& reports_;
 
   asio::io_context io_{1};
   vtpm::device::Device device_;
@@ -224,6 +269,7 @@ class Service {
   std::optional<ControlServer> control_;
   asio::signal_set signals_;
   asio::posix::stream_descriptor orders_;
+  asio::posix::stream_descriptor twin_;
   asio::steady_timer rest_;
 
   Readiness readiness_ = Readiness::kProvisioning;
@@ -258,9 +304,14 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
               "with that vm-configuration opens it, until the next start here");
     return (*state)->close();
   }
-  auto engine = vtpm::engine::Engine::create((*state)->nv_store());
+  vtpm::provision::DeferringStore nv_store((*state)->nv_store());
+  auto engine = vtpm::engine::Engine::create(nv_store);
   if (!engine) {
     return refuse(Readiness::kNotSetUp, std::move(engine).error());
+  }
+  auto statement = statement_of(setup, *choice, (*state)->identity());
+  if (!statement) {
+    return refuse(Readiness::kNotSetUp, std::move(statement).error());
   }
   const bool simulated = choice->tee != nullptr && kSimulatedTee;
   if (auto may_serve = supervisor.opened({.created = (*state)->created(),
@@ -272,7 +323,11 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   }
   base::Result<void> served;
   {
-    Service service(setup, *choice, **state, **engine, supervisor);
+    auto attestation = readiness_of((*state)->provisioned());
+    vtpm::provision::ReportService reports(**engine, nv_store, choice->tee.get(),
+                                           *std::move(statement),
+                                           std::move((*state)->provisioned()));
+    Service service(setup, *choice, **state, std::move(attestation), **engine, reports, supervisor);
     served = service.serve(std::move(setup.control), std::move(setup.data));
   }
   const auto closed = (*state)->close();

@@ -5,8 +5,10 @@
 #include <system_error>
 #include <utility>
 
+#include "vmgs/crypto/random.h"
 #include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
+#include "vtpm/boot/new_vm_id.h"
 #include "vtpm/boot/protector.h"
 #include "vtpm/boot/provisioning.h"
 #include "vtpm/boot/state_store.h"
@@ -42,12 +44,18 @@ class EphemeralState final : public TpmState {
   // Nothing yet: the state is still to arrive.
   EphemeralState() : provisioned_(not_arrived()) {}
 
-  EphemeralState(vtpm::engine::MemoryNvStore memory, Provisioned provisioned)
-      : memory_(std::move(memory)), provisioned_(std::move(provisioned)), made_(true) {}
+  EphemeralState(vtpm::engine::MemoryNvStore memory, Provisioned provisioned,
+                 const Identity& identity)
+      : memory_(std::move(memory)),
+        provisioned_(std::move(provisioned)),
+        identity_(identity),
+        made_(true) {}
 
   NvStore& nv_store() override { return memory_; }
 
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
+
+  [[nodiscard]] const Identity& identity() const override { return identity_; }
 
   [[nodiscard]] bool created() const override { return made_; }
 
@@ -60,6 +68,7 @@ class EphemeralState final : public TpmState {
  private:
   vtpm::engine::MemoryNvStore memory_;
   base::Result<Provisioned> provisioned_;
+  const Identity identity_{};
   const bool made_ = false;
 };
 
@@ -70,11 +79,14 @@ class StoredState final : public TpmState {
       : protector_(std::move(protector)),
         store_(std::move(store)),
         provisioned_(std::move(provisioned)),
+        identity_{store_->vm_id(), store_->boot_id()},
         made_(made) {}
 
   NvStore& nv_store() override { return *store_; }
 
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
+
+  [[nodiscard]] const Identity& identity() const override { return identity_; }
 
   [[nodiscard]] bool created() const override { return made_; }
 
@@ -86,6 +98,7 @@ class StoredState final : public TpmState {
   std::unique_ptr<Protector> protector_;
   std::unique_ptr<StateStore> store_;
   base::Result<Provisioned> provisioned_;
+  const Identity identity_;
   const bool made_;
 };
 
@@ -99,6 +112,8 @@ class IncomingState final : public TpmState {
 
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
+  [[nodiscard]] const Identity& identity() const override { return identity_; }
+
   [[nodiscard]] bool created() const override { return false; }
 
   [[nodiscard]] std::string opened_by() const override {
@@ -111,6 +126,7 @@ class IncomingState final : public TpmState {
   std::unique_ptr<Protector> protector_;
   IncomingStore store_;
   base::Result<Provisioned> provisioned_ = not_arrived();
+  const Identity identity_{};
 };
 
 std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const LaunchChoice& choice) {
@@ -134,7 +150,8 @@ base::Result<Provisioned> make_tpm() {
   return vtpm::provision::provision(permanent.expose(), vtpm::provision::Past::kNew);
 }
 
-base::Result<std::unique_ptr<TpmState>> open_ephemeral(bool incoming) {
+base::Result<std::unique_ptr<TpmState>> open_ephemeral(
+    bool incoming, const std::optional<vmgs::format::VmId>& vm_id) {
   if (incoming) {
     return std::make_unique<EphemeralState>();
   }
@@ -142,7 +159,15 @@ base::Result<std::unique_ptr<TpmState>> open_ephemeral(bool incoming) {
   vtpm::engine::MemoryNvStore memory;
   TRY(memory.store(vtpm::engine::BlobKind::kPermanent, tpm.permanent_state.expose()));
   tpm.permanent_state = {};
-  return std::make_unique<EphemeralState>(std::move(memory), std::move(tpm));
+  TpmState::Identity identity;
+  TRY(vmgs::crypto::random_bytes(identity.boot_id));
+  if (vm_id) {
+    identity.vm_id = *vm_id;
+  } else {
+    TRY_ASSIGN(drawn, vtpm::boot::new_vm_id());
+    identity.vm_id = drawn;
+  }
+  return std::make_unique<EphemeralState>(std::move(memory), std::move(tpm), identity);
 }
 
 base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
@@ -175,7 +200,7 @@ base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
 base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setup,
                                                        const LaunchChoice& choice) {
   if (choice.lifetime == Lifetime::kEphemeral) {
-    return open_ephemeral(setup.incoming);
+    return open_ephemeral(setup.incoming, choice.vm_id);
   }
   vtpm::boot::StoreSettings settings{.path = setup.store};
   settings.vm_id = choice.vm_id;
@@ -199,6 +224,7 @@ AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) 
       return {Readiness::kAkMissing, provisioned->reason};
     case Obstacle::kAkSquatted:
       return {Readiness::kAkSquatted, provisioned->reason};
+    case Obstacle::kUnproven:
     case Obstacle::kIndexSquatted:
       return {Readiness::kReportMissing, provisioned->reason};
   }

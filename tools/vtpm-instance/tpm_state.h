@@ -8,6 +8,8 @@
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/setup.h"
 #include "vmgs/base/result.h"
+#include "vmgs/format/record.h"
+#include "vmgs/format/vm_id.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/provision/provision.h"
 
@@ -29,6 +31,14 @@ class TpmState {
   // provisioned() is the TPM with what its clients look for, or why that could not be seen to. The
   // TPM works either way.
   virtual base::Result<vtpm::provision::Provisioned>& provisioned() = 0;
+
+  // identity() is whose TPM it is and which start this is, for its claims.
+  struct Identity {
+    vmgs::format::VmId vm_id;
+    vmgs::format::BootId boot_id{};
+  };
+
+  [[nodiscard]] virtual const Identity& identity() const = 0;
 
   // created() is true if the TPM was made just now.
   [[nodiscard]] virtual bool created() const = 0;
