@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "tests/bench/benchmarks.h"
 #include "tests/bench/contestant.h"
@@ -33,6 +35,35 @@ double cost_kib(pid_t pid) {
          kib_of(proc / "status", "Threads") * kStackKib;
 }
 
+// What each process costs once they are at rest: when all together have not changed for a while, or
+// will not come to rest.
+Sample costs_at_rest(const std::vector<pid_t>& pids) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kBetweenLooks{200};
+  constexpr std::chrono::seconds kQuiet{2};
+  constexpr std::chrono::seconds kPatience{20};
+  const auto begin = Clock::now();
+  auto changed = begin;
+  for (double last = 0;;) {
+    Sample costs;
+    double total = 0;
+    for (const auto pid : pids) {
+      const double cost = cost_kib(pid);
+      costs.add(cost);
+      total += cost;
+    }
+    const auto now = Clock::now();
+    if (total != last) {
+      changed = now;
+      last = total;
+    }
+    if (now - changed >= kQuiet || now - begin >= kPatience) {
+      return costs;
+    }
+    std::this_thread::sleep_for(kBetweenLooks);
+  }
+}
+
 }  // namespace
 
 base::Result<void> memory(const Setting& setting, Report& report) {
@@ -43,15 +74,16 @@ base::Result<void> memory(const Setting& setting, Report& report) {
     TRY_ASSIGN(peer, Contestant::start("swtpm", Contestant::swtpm(folder), {folder}));
     peers.push_back(std::move(peer));
   }
-  Sample swtpm;
+  std::vector<pid_t> pids;
   for (const auto& peer : peers) {
-    swtpm.add(cost_kib(peer.pid()));
+    pids.push_back(peer.pid());
   }
+  const auto swtpm = costs_at_rest(pids);
   peers.clear();
+  pids.clear();
 
   TRY_ASSIGN(host, Host::start(setting.programs, setting.folder / "host"));
   std::vector<Hypervisor> hypervisors;
-  std::vector<pid_t> pids;
   for (int i = 0; i < kVms; ++i) {
     TRY_ASSIGN(vm, host.create("vm" + std::to_string(i)));
     TRY_ASSIGN(hypervisor, Hypervisor::attach(vm.control_socket));
@@ -59,10 +91,7 @@ base::Result<void> memory(const Setting& setting, Report& report) {
     hypervisors.push_back(std::move(hypervisor));
     pids.push_back(vm.pid);
   }
-  Sample ours;
-  for (const auto pid : pids) {
-    ours.add(cost_kib(pid));
-  }
+  const auto ours = costs_at_rest(pids);
   report.title("memory of an idle VM, of " + std::to_string(kVms) +
                ": PSS, page tables, kernel stacks");
   report.sample("ours", ours, "KiB");
