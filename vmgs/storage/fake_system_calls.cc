@@ -59,6 +59,13 @@ extern "C" int fdatasync(int file) {
   return static_cast<int>(::syscall(SYS_fdatasync, file));
 }
 
+extern "C" int posix_fadvise(int file, off_t offset, off_t count, int advice) noexcept {
+  if (advice == POSIX_FADV_DONTNEED && offset == 0 && count == 0) {
+    fake_system_calls().calls.emplace_back("forget pages");
+  }
+  return static_cast<int>(::syscall(SYS_fadvise64, file, offset, count, advice));
+}
+
 extern "C" int renameat2(int from_folder, const char* from, int to_folder, const char* to,
                          unsigned int flags) noexcept {
   fake_system_calls().calls.emplace_back("rename");

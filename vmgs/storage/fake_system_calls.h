@@ -16,7 +16,8 @@ struct FakeSystemCalls {
   bool rename_lacks_noreplace = false;
   std::function<void()> after_open = {};  // runs once, when the next open has returned
 
-  // What was called, in order: "fsync file", "fsync folder", "fdatasync", "rename".
+  // What was called, in order: "fsync file", "fsync folder", "fdatasync", "rename",
+  // "forget pages".
   std::vector<std::string> calls = {};
 };
 

@@ -123,6 +123,12 @@ base::Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::filesystem
     }
     device->sector_bytes_ = static_cast<std::uint32_t>(sector_bytes);
   }
+  if (access == Access::kReadWrite) {
+    // After a failed flush the kernel keeps pages that never reached the disk and calls them clean.
+    // Whoever goes on from here has to see what the disk holds, so those are forgotten first; pages
+    // that are still dirty stay, and the next flush tells about them.
+    ::posix_fadvise(device->file_.number(), 0, 0, POSIX_FADV_DONTNEED);
+  }
   return device;
 }
 

@@ -18,9 +18,10 @@ enum class Access { kReadOnly, kReadWrite };
 // QEMU, and is advisory: who does not ask does not notice. One owner, no locking inside.
 class FileDevice final : public BlockDevice {
  public:
-  // open() opens what is there and takes the lock. kNotFound, kDenied (permission, read-only file
-  // system), kUnavailable if another process has it in use, kInvalidArgument for anything that is
-  // neither a regular file nor a block device, kIo.
+  // open() opens what is there and takes the lock. To write, it drops what the page cache keeps of
+  // the file, so that reads show what the disk holds even after another process's flush failed.
+  // kNotFound, kDenied (permission, read-only file system), kUnavailable if another process has it
+  // in use, kInvalidArgument for anything that is neither a regular file nor a block device, kIo.
   static base::Result<std::unique_ptr<FileDevice>> open(const std::filesystem::path& path,
                                                         Access access);
 

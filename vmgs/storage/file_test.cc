@@ -45,6 +45,18 @@ class FileDeviceTest : public ::testing::Test {
   const fs::path path_ = folder_ / "store.vmgs";
 };
 
+// After a failed flush the page cache shows what the disk does not hold, and later flushes succeed.
+TEST_F(FileDeviceTest, ForgetsCachedPagesBeforeAnybodyWritesAgain) {
+  make_file();
+  fake_system_calls().calls.clear();
+
+  open(Access::kReadOnly);
+  EXPECT_THAT(fake_system_calls().calls, ElementsAre());
+
+  open(Access::kReadWrite);
+  EXPECT_THAT(fake_system_calls().calls, ElementsAre("forget pages"));
+}
+
 TEST_F(FileDeviceTest, ReadsBackAfterReopeningWhatWasWritten) {
   make_file();
   {

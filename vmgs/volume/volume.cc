@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "vmgs/format/header_spacing.h"
 #include "vmgs/volume/choice.h"
 #include "vmgs/volume/headers.h"
 
@@ -93,9 +94,14 @@ base::Result<Volume> Volume::open(storage::BlockDevice& device, format::HeaderSp
   TRY_ASSIGN(order, order_headers(slots));
   TRY_ASSIGN(newest, Generation::read(device, order.newest, *slots[order.newest].header));
   std::optional<Generation> older;
+  std::optional<base::Error> older_unread;
   if (order.older) {
-    TRY_ASSIGN(read, Generation::read(device, *order.older, *slots[*order.older].header));
-    older = std::move(read);
+    auto read = Generation::read(device, *order.older, *slots[*order.older].header);
+    if (read) {
+      older = *std::move(read);
+    } else {
+      older_unread = std::move(read).error();
+    }
   }
   // Plaintext stores are always committed with two barriers, so a valid header means that all
   // behind it was durable: what is wrong there is damage, and going back would hide it.
@@ -105,6 +111,13 @@ base::Result<Volume> Volume::open(storage::BlockDevice& device, format::HeaderSp
   }
   Volume volume(device, spacing, std::move(newest), std::move(older));
   report_bad_header(slots, order, volume.findings_);
+  if (older_unread) {
+    // A bad sector there must not take the newest one away.
+    volume.findings_.push_back(
+        {"unreadable-generation", Severity::kWarning, "header slot " + std::to_string(*order.older),
+         "the generation before the newest cannot be read (" + older_unread->message +
+             "): there is nothing to fall back to. Look after the disk"});
+  }
   return volume;
 }
 
@@ -131,9 +144,19 @@ base::Result<Volume> Volume::format(storage::BlockDevice& device, format::Header
   Volume volume(device, spacing, Generation(1, plan.header, plan.table, std::nullopt),
                 std::nullopt);
   volume.key_ = std::move(key);
+  volume.base_is_durable_ = true;
   TRY(volume.carry_out(std::move(plan)));
   volume.previous_table_.reset();
   return volume;
+}
+
+base::Result<bool> Volume::is_blank(storage::BlockDevice& device) {
+  base::Bytes start(format::kHeaderAreaBytes);
+  if (device.size_bytes() < start.size()) {
+    return base::fail(base::ErrorCode::kCorrupt, "too short for a guest-state store");
+  }
+  TRY(device.read(0, start));
+  return base::is_all_zero(start);
 }
 
 base::Result<void> Volume::unlock(const KeySource& source) {
@@ -181,6 +204,7 @@ base::Result<void> Volume::recover() {
     newest_.relocate(other(newest_.slot()), header.sequence);
     rewrite_other_header_ = false;
   }
+  base_is_durable_ = true;
   return {};
 }
 
@@ -259,8 +283,12 @@ base::Result<void> Volume::rekey(DatastoreKey key, const Transaction& transactio
 }
 
 base::Result<void> Volume::close() {
+  if (broken_) {
+    return base::fail(base::Error(*broken_).context(
+        "an earlier commit failed, so the store is not closed in order: open it anew"));
+  }
   const auto info = newest_.commit_info();
-  if (info && info->one_barrier && !broken_) {
+  if (info && info->one_barrier) {
     return commit(Transaction(Sequence::kKeep, Barriers::kTwo));
   }
   return device_->flush();
@@ -270,6 +298,12 @@ base::Result<void> Volume::commit_under(const Transaction& transaction, const Da
                                         std::size_t key_slot, Barriers barriers) {
   TRY_ASSIGN(plan, plan_commit(*device_, newest_, previous_table_ ? &*previous_table_ : nullptr,
                                transaction, {key, key_slot}, barriers));
+  if (!base_is_durable_) {
+    // As in recover(): this commit may reuse blocks of the generation before the open one, so the
+    // open one must not lie in a page cache only.
+    TRY(device_->flush());
+    base_is_durable_ = true;
+  }
   return carry_out(std::move(plan));
 }
 

@@ -36,9 +36,10 @@ struct FileStatus {
 // lock; the device must outlive it.
 class Volume {
  public:
-  // open() reads both headers and the tables behind them. A plaintext store is then ready; an
-  // encrypted one is locked: its plaintext files can be read, unverified. kNotFound for a blank
-  // store, kDenied for a version-1 store, kCorrupt where no generation can be used, kIo.
+  // open() reads both headers and the tables behind them; an older generation that cannot be read
+  // is a finding. A plaintext store is then ready; an encrypted one is locked: its plaintext files
+  // can be read, unverified. kNotFound for a blank store, kDenied for a version-1 store, kCorrupt
+  // where no generation can be used, kIo.
   static base::Result<Volume> open(storage::BlockDevice& device, format::HeaderSpacing spacing);
 
   // format() makes a store that holds what `first` puts, encrypted if a key is given. The header is
@@ -49,6 +50,11 @@ class Volume {
   static base::Result<Volume> format(storage::BlockDevice& device, format::HeaderSpacing spacing,
                                      std::optional<DatastoreKey> key,
                                      const Transaction& first = Transaction(Sequence::kEdit));
+
+  // is_blank() tells whether `device` may be formatted without asking: its first two blocks are
+  // zero throughout. An open() that says kNotFound looks at the headers' own bytes only, and a file
+  // system may begin behind them. kCorrupt for a device of less than two blocks; kIo.
+  static base::Result<bool> is_blank(storage::BlockDevice& device);
 
   Volume(Volume&&) noexcept = default;
   Volume& operator=(Volume&&) noexcept = default;
@@ -90,7 +96,8 @@ class Volume {
   // commit() makes all changes of the transaction, durably, or none. When it returns an error the
   // old state is whole; after kIo from the header write on, or from a flush, what the disk holds is
   // unknown and every later commit is refused until the store is opened anew. kDenied: locked (but
-  // for on_locked_store()), structural damage, or no room; kInvalidArgument: a table's id.
+  // for on_locked_store()), structural damage, or no room; kInvalidArgument: a table's id. The
+  // first commit after an open without recover() flushes what was opened before it writes.
   base::Result<void> commit(const Transaction& transaction);
 
   // rekey() commits the transaction under a new datastore key with a new metadata key, in which
@@ -101,7 +108,8 @@ class Volume {
   base::Result<void> rekey(DatastoreKey key, const Transaction& transaction);
 
   // close() leaves a store that any reader opens: a generation committed with one barrier is
-  // committed again with two. The volume can still be used afterwards.
+  // committed again with two. The volume can still be used afterwards. As commit(); after a commit
+  // that left the disk unknown it fails too.
   base::Result<void> close();
 
  private:
@@ -120,6 +128,7 @@ class Volume {
   std::optional<format::FileTable> previous_table_;  // whose blocks are spared while there is room
   std::optional<DatastoreKey> key_;
   bool rewrite_other_header_ = false;  // recover() has a fallback to make durable
+  bool base_is_durable_ = false;       // what was opened has been flushed
   bool edited_without_key_ = false;
   std::optional<base::Error> broken_;
   std::vector<Finding> findings_;

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "vmgs/format/header.h"
 #include "vmgs/storage/memory.h"
@@ -611,33 +614,90 @@ TEST_F(DamagedVolumeTest, AnErasedEntryUnderANewHeaderIsAnEdit) {
   EXPECT_EQ(edited.recover().error().code, ErrorCode::kDenied);
 }
 
+// A device of which single operations fail, and that notes the order of the others.
+class FailingDevice final : public storage::BlockDevice {
+ public:
+  [[nodiscard]] std::uint64_t size_bytes() const override { return memory_.size_bytes(); }
+
+  base::Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
+    if (bad_block && offset == std::uint64_t{*bad_block} * 4096) {
+      return base::fail(ErrorCode::kIo, "bad sector");
+    }
+    return memory_.read(offset, out);
+  }
+
+  base::Result<void> write(std::uint64_t offset, base::ByteView bytes) override {
+    if (fail_header_writes && offset < 8192) {
+      return base::fail(ErrorCode::kIo, "write failed");
+    }
+    operations += 'w';
+    return memory_.write(offset, bytes);
+  }
+
+  base::Result<void> flush() override {
+    if (std::exchange(fail_next_flush, false)) {
+      return base::fail(ErrorCode::kIo, "flush failed");
+    }
+    operations += 'F';
+    return memory_.flush();
+  }
+
+  std::optional<std::uint32_t> bad_block;
+  bool fail_header_writes = false;
+  bool fail_next_flush = false;
+  std::string operations;
+
+ private:
+  storage::MemoryDevice memory_{kStoreBytes};
+};
+
+// What a process that died wrote may lie in the page cache only. A tool that wrote at once could
+// put its content over the generation before, and a power cut then left neither.
+TEST(VolumeTest, FirstCommitAfterOpeningFlushesBeforeItWrites) {
+  FailingDevice device;
+  { ASSERT_TRUE(Volume::format(device, HeaderSpacing::k512, key_of(1))); }
+  auto volume = opened(device, 1);
+  device.operations.clear();
+
+  ASSERT_TRUE(put(volume, FileId::kTpmNvram, content_of(10, 1)));
+  EXPECT_EQ(device.operations, "FwwwwF");
+
+  device.operations.clear();
+  ASSERT_TRUE(put(volume, FileId::kTpmNvram, content_of(10, 2)));
+  EXPECT_EQ(device.operations, "wwwwF");
+}
+
+// Once a close after a header that was not written said success.
+TEST(VolumeTest, DoesNotCloseWhatAFailedCommitLeft) {
+  FailingDevice device;
+  auto volume = *Volume::format(device, HeaderSpacing::k512, key_of(1));
+  ASSERT_TRUE(put(volume, FileId::kTpmNvram, content_of(10, 1)));
+  device.fail_header_writes = true;
+  ASSERT_FALSE(put(volume, FileId::kTpmNvram, content_of(10, 2)));
+
+  const auto closed = volume.close();
+
+  ASSERT_FALSE(closed);
+  EXPECT_EQ(closed.error().code, ErrorCode::kIo);
+}
+
+// Once a bad sector under the table of the older generation took the newest one away.
+TEST(VolumeTest, OpensTheNewestGenerationWhenTheOlderCannotBeRead) {
+  FailingDevice device;
+  auto volume = *Volume::format(device, HeaderSpacing::k512, key_of(1));
+  const auto older_table = volume.current().header().file_table_block;
+  ASSERT_TRUE(put(volume, FileId::kTpmNvram, content_of(10, 1)));
+  device.bad_block = older_table;
+
+  auto again = Volume::open(device, HeaderSpacing::k512);
+
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->findings().at(0).code, "unreadable-generation");
+  ASSERT_TRUE(again->unlock(fixed_key(key_of(1))));
+  EXPECT_EQ(read_hex(*again, FileId::kTpmNvram), base::to_hex(content_of(10, 1)));
+}
+
 TEST(VolumeTest, AFailedFlushEndsWritingUntilReopened) {
-  class FailingDevice final : public storage::BlockDevice {
-   public:
-    [[nodiscard]] std::uint64_t size_bytes() const override { return memory_.size_bytes(); }
-
-    base::Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
-      return memory_.read(offset, out);
-    }
-
-    base::Result<void> write(std::uint64_t offset, base::ByteView bytes) override {
-      return memory_.write(offset, bytes);
-    }
-
-    base::Result<void> flush() override {
-      if (fail_next_flush) {
-        fail_next_flush = false;
-        return base::fail(ErrorCode::kIo, "flush failed");
-      }
-      return memory_.flush();
-    }
-
-    bool fail_next_flush = false;
-
-   private:
-    storage::MemoryDevice memory_{kStoreBytes};
-  };
-
   FailingDevice device;
   auto volume = *Volume::format(device, HeaderSpacing::k512, key_of(1));
   ASSERT_TRUE(put(volume, FileId::kTpmNvram, content_of(10, 1)));
