@@ -251,9 +251,10 @@ TEST_F(ReportServiceTest, MarksATpmWhoseTwinDisagreesAndGivesNoReport) {
   provisioned_->rsa_ak->name.back() ^= std::byte{1};
   engine_ = *engine::Engine::create(store_);
   power_on();
+  EXPECT_EQ(ask(), kNvUninitialized) << "the first reader waits for the twin";
+  EXPECT_EQ(tee_.reported, 0);
   EXPECT_EQ(service().settle(), Obstacle::kAkSquatted);
   EXPECT_EQ(ask(), kNvUninitialized);
-  EXPECT_EQ(tee_.reported, 0);
 
   const auto state = base::to_hex(below_.stored(BlobKind::kPermanent));
   EXPECT_NE(state.find(base::to_hex(base::bytes_of(kDistrustMark))), std::string::npos)
