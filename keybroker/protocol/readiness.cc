@@ -50,8 +50,10 @@ constexpr std::array kRows = {
                  "The store or the TPM state in it does not decode or does not authenticate.",
                  "Keep the file as it is, run vmgs check on it, and bring back a backup."},
     ReadinessRow{Readiness::kStateForeign, "state-foreign", Prospect::kNeedsHelp,
-                 "The store holds TPM state in a form that is not this program's.",
-                 "Nothing was changed. Convert it, or give the VM the program that wrote it."},
+                 "The store is not one of this VM: it belongs to another VM, is kept under another "
+                 "protection, was swapped, or another program wrote it.",
+                 "The message says which, and nothing was changed. Give the VM its own store; what "
+                 "another program wrote, convert or leave to that program."},
     ReadinessRow{Readiness::kStaleState, "stale-state", Prospect::kNeedsHelp,
                  "The state is older than the one the witness has seen.",
                  "Bring back the newest copy, or authorise the restore at the broker."},

@@ -217,6 +217,31 @@ TEST_F(InstanceLifeTest, DoesNotPowerOnFromAStoreThatWasSwapped) {
   EXPECT_EQ(instance.stop(), 5) << "nor is that an orderly end";
 }
 
+TEST_F(InstanceLifeTest, AcknowledgesNoWriteIntoAFileThatNobodyFindsAgain) {
+  Instance instance(folder_.path(), stored());
+  auto hypervisor = boot(instance);
+  ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 64)), tpm::kSuccess);
+  std::filesystem::copy_file(folder_ / "vm.vmgs", folder_ / "copy");
+  std::filesystem::rename(folder_ / "copy", folder_ / "vm.vmgs");
+
+  EXPECT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(1))), tpm::kFailure);
+  EXPECT_NE(*hypervisor.init(), 0U) << "nor does it go on with the other file";
+}
+
+TEST_F(InstanceLifeTest, AMissingKeyIsNeverReplaced) {
+  ASSERT_EQ(Instance(folder_.path(), stored()).stop(), 0);
+  std::filesystem::rename(folder_ / "vm.vmgs.key", folder_ / "saved");
+
+  auto argv = stored();
+  argv.insert(argv.begin(), {VTPM_INSTANCE, "--ctrl", folder_ / "ctrl"});
+  auto process = support::Process::start(argv, {.output = folder_ / "log"});
+
+  EXPECT_EQ(process->wait(std::chrono::seconds(20)), 6);
+  EXPECT_THAT(bytes_of("log"), testing::AllOf(testing::HasSubstr("key-missing: "),
+                                              testing::Not(testing::HasSubstr("delete"))));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "vm.vmgs.key"));
+}
+
 // A small file system of its own, which can be filled up and made read-only.
 class SmallDisk {
  public:
@@ -326,9 +351,10 @@ TEST_F(InstanceDiskTest, AReadOnlyStoreIsRefusedAndTakenUpAgain) {
   disk_->remount(MS_RDONLY, nullptr);
   const auto before = bytes_of("disk/vm.vmgs");
 
-  EXPECT_EQ(status_of_start(), 5);
+  EXPECT_EQ(status_of_start(), 1);
 
-  EXPECT_THAT(bytes_of("log"), testing::HasSubstr("Read-only file system"));
+  EXPECT_THAT(bytes_of("log"), testing::AllOf(testing::HasSubstr("Read-only file system"),
+                                              testing::HasSubstr("store-failing: ")));
   EXPECT_EQ(bytes_of("disk/vm.vmgs"), before);
   disk_->remount(0, nullptr);
   Instance instance(folder_.path(), stored_on_disk());

@@ -158,7 +158,7 @@ class Service {
     if (done) {
       tell_ready();
     } else {
-      tell(readiness_of(done.error(), setup_, choice_), done.error().message);
+      tell(readiness_of(done.error(), choice_), done.error().message);
     }
   }
 
@@ -295,7 +295,7 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   }
   auto state = TpmState::open(setup, *choice);
   if (!state) {
-    const auto readiness = readiness_of(state.error(), setup, *choice);
+    const auto readiness = readiness_of(state.error(), *choice);
     return refuse(readiness, std::move(state).error());
   }
   if (setup.export_for_openhcl) {

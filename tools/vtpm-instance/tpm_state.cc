@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpm-instance/tpm_state.h"
 
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "vmgs/crypto/random.h"
@@ -187,8 +185,14 @@ base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
   auto made = StateStore::create(settings, *protector, tpm.permanent_state.expose());
   if (!made) {
     // Of a store that is there, why it does not open says more than that none can be made.
-    const bool is_there = made.error().code == ErrorCode::kDenied;
-    return base::fail(is_there ? std::move(opened).error() : std::move(made).error());
+    if (made.error().code == ErrorCode::kDenied) {
+      return base::fail(std::move(opened).error());
+    }
+    // Nothing of this VM is missing: there is no folder to make it in.
+    if (made.error().code == ErrorCode::kNotFound) {
+      made.error().code = ErrorCode::kInvalidArgument;
+    }
+    return base::fail(std::move(made).error());
   }
   tpm.permanent_state = {};
   return std::make_unique<StoredState>(std::move(protector), *std::move(made), std::move(tpm),
@@ -231,17 +235,11 @@ AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) 
   return {};
 }
 
-Readiness readiness_of(const base::Error& error, const InstanceSetup& setup,
-                       const LaunchChoice& choice) {
+Readiness readiness_of(const base::Error& error, const LaunchChoice& choice) {
   const bool hardware = choice.protection == Protection::kHardware;
-  std::error_code ignored;
   switch (error.code) {
     case ErrorCode::kNotFound:
-      return choice.protection == Protection::kHost &&
-                     std::filesystem::exists(setup.store, ignored) &&
-                     !std::filesystem::exists(setup.key_file, ignored)
-                 ? Readiness::kKeyMissing
-                 : Readiness::kStateMissing;
+      return Readiness::kStateMissing;
     case ErrorCode::kCorrupt:
       return Readiness::kStateDamaged;
     case ErrorCode::kAuthentication:

@@ -60,7 +60,6 @@ struct AttestationReadiness {
 AttestationReadiness readiness_of(const base::Result<vtpm::provision::Provisioned>& provisioned);
 
 // readiness_of() names, for operators, why open() failed or the TPM does not start.
-keybroker::protocol::Readiness readiness_of(const base::Error& error, const InstanceSetup& setup,
-                                            const LaunchChoice& choice);
+keybroker::protocol::Readiness readiness_of(const base::Error& error, const LaunchChoice& choice);
 
 }  // namespace tools::vtpm_instance

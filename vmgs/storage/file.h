@@ -47,8 +47,8 @@ class FileDevice final : public BlockDevice {
 
   // still_named() succeeds if the path still leads to the file that is open. kDenied if it was
   // removed or another one put in its place: what is written here would then be lost to whoever
-  // opens the path next. Too dear for each commit; call it before a guest gets to the TPM (INIT)
-  // and at close. It cannot see a replacement of the contents.
+  // opens the path next. Two system calls, little beside a flush: call it after each commit that
+  // somebody relies on. It cannot see a replacement of the contents.
   [[nodiscard]] base::Result<void> still_named() const;
 
   // publish_as() is publish() from the name it was created under, which it then forgets. The lock

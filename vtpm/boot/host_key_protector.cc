@@ -34,8 +34,11 @@ class HostKeyProtector final : public Protector {
   }
 
   base::Result<void> unlock(Volume& volume) override {
-    TRY_ASSIGN(key, sealing::read_host_key(key_file_, kind_));
-    auto unlocked = volume.unlock(vmgs::volume::fixed_key(std::move(key)));
+    auto key = sealing::read_host_key(key_file_, kind_);
+    if (!key) {
+      return base::fail(about_key(std::move(key).error()));
+    }
+    auto unlocked = volume.unlock(vmgs::volume::fixed_key(*std::move(key)));
     if (!unlocked) {
       return base::fail(std::move(unlocked).error().context("the key " + key_file_.string()));
     }
@@ -48,10 +51,11 @@ class HostKeyProtector final : public Protector {
     // A key whose store a crash prevented has opened nothing yet.
     auto key = sealing::read_host_key(key_file_, kind_);
     if (!key && key.error().code == base::ErrorCode::kNotFound) {
-      key = sealing::make_host_key(key_file_);
+      TRY_ASSIGN(made, make_key());
+      return Beginning{.key = std::move(made)};
     }
     if (!key) {
-      return base::fail(std::move(key).error());
+      return base::fail(about_key(std::move(key).error()));
     }
     return Beginning{.key = *std::move(key)};
   }
@@ -61,6 +65,29 @@ class HostKeyProtector final : public Protector {
   }
 
  private:
+  [[nodiscard]] base::Result<vmgs::volume::DatastoreKey> make_key() const {
+    auto made = sealing::make_host_key(key_file_);
+    if (!made && made.error().code == base::ErrorCode::kDenied) {
+      made.error().code =
+          base::ErrorCode::kIo;  // the system forbids it; nobody's key is in the way
+    }
+    return made;
+  }
+
+  // A store whose key is missing, open to others or no key is not a store that is missing or
+  // somebody else's: only what the system has against reading it is another matter.
+  [[nodiscard]] static base::Error about_key(base::Error error) {
+    switch (error.code) {
+      case base::ErrorCode::kNotFound:
+      case base::ErrorCode::kDenied:
+      case base::ErrorCode::kInvalidArgument:
+        error.code = base::ErrorCode::kAuthentication;
+        return std::move(error).context("the host's key for this store");
+      default:
+        return error;
+    }
+  }
+
   const std::filesystem::path key_file_;
   const sealing::KeyFileKind kind_;
 };

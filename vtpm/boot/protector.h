@@ -32,8 +32,9 @@ class Protector {
   [[nodiscard]] virtual base::Result<void> expect_fits(
       const vmgs::volume::Volume& volume) const = 0;
 
-  // unlock() opens a store that fits. kNotFound if there is no key, kAuthentication if it does not
-  // open the store; the errors of Volume::unlock() and of the TEE.
+  // unlock() opens a store that fits. kAuthentication if the key is not there, is not fit to be one
+  // or does not open the store, and never kNotFound, which would say that there is no store; the
+  // errors of Volume::unlock() and of the TEE.
   virtual base::Result<void> unlock(vmgs::volume::Volume& volume) = 0;
 
   // rotate() gives an unlocked store a new key where the mode has it so, and commits `transaction`

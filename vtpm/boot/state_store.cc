@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "vmgs/base/log.h"
 #include "vmgs/crypto/random.h"
 #include "vmgs/format/file_id.h"
+#include "vmgs/format/tpm_state.h"
 #include "vmgs/storage/file.h"
 #include "vtpm/boot/new_vm_id.h"
 
@@ -37,6 +39,14 @@ base::Bytes vm_unique_id(const VmId& id) {
   return content;
 }
 
+// What the system forbids says nothing about whose store it is.
+base::Error refused_by_system(base::Error error) {
+  if (error.code == ErrorCode::kDenied) {
+    error.code = ErrorCode::kIo;
+  }
+  return error;
+}
+
 // Another process that makes the same store holds the lock of its half-made file; without a lock
 // it is what a crash left.
 base::Result<void> remove_leftover(const std::filesystem::path& path) {
@@ -44,7 +54,7 @@ base::Result<void> remove_leftover(const std::filesystem::path& path) {
   if (!leftover) {
     return leftover.error().code == ErrorCode::kNotFound
                ? base::Result<void>()
-               : base::Result<void>(base::fail(leftover.error()));
+               : base::Result<void>(base::fail(refused_by_system(leftover.error())));
   }
   ::unlink(path.c_str());
   return {};
@@ -68,14 +78,45 @@ base::Result<Record> record_of(const Volume& volume, const VmId& vm_id) {
   return *decoded;
 }
 
+base::Result<Container> open_locked(const StoreSettings& settings) {
+  auto container = vmgs::storage::open_container(
+      settings.path, {.access = Access::kReadWrite, .spacing = settings.spacing});
+  if (!container) {
+    return base::fail(refused_by_system(std::move(container).error()));
+  }
+  return container;
+}
+
+tl::unexpected<base::Error> no_tpm_state() {
+  return base::fail(ErrorCode::kNotFound,
+                    "the store opens but holds no TPM state: it is never made anew, since every "
+                    "secret sealed to the old TPM would be lost. Put the right store back, or "
+                    "delete this one to begin a new VM");
+}
+
+// A store with nothing in it that says whose it is. What its TPM is, is said before that.
+base::Error without_vm_id(Volume& volume) {
+  if (!volume.contains(FileId::kTpmNvram)) {
+    return no_tpm_state().value();
+  }
+  const auto content = volume.read(FileId::kTpmNvram);
+  if (!content) {
+    return content.error();
+  }
+  const auto state = vmgs::format::decode_tpm_state(content->expose());
+  if (!state) {
+    return base::Error(state.error()).context(describe(FileId::kTpmNvram));
+  }
+  return {ErrorCode::kCorrupt, "the store holds the TPM of VM " + to_string(state->vm_id) +
+                                   ", but no VM_UNIQUE_ID (7), which every store of ours has: "
+                                   "bring back an unaltered copy of it"};
+}
+
 base::Result<void> expect_tpm_state(Volume& volume, const VmId& vm_id) {
   TRY_ASSIGN(permanent,
              state::VolumeNvStore(volume, vm_id, std::nullopt).load(BlobKind::kPermanent));
   if (!permanent) {
-    return base::fail(ErrorCode::kNotFound,
-                      "the store opens but holds no TPM state: it is never made anew, since every "
-                      "secret sealed to the old TPM would be lost. Put the right store back, or "
-                      "delete this one to begin a new VM");
+    return no_tpm_state();
   }
   return {};
 }
@@ -108,9 +149,7 @@ base::Result<std::unique_ptr<StateStore>> StateStore::create(StoreSettings setti
 }
 
 base::Result<void> StateStore::open_container() {
-  TRY_ASSIGN(container,
-             vmgs::storage::open_container(
-                 settings_.path, {.access = Access::kReadWrite, .spacing = settings_.spacing}));
+  TRY_ASSIGN(container, open_locked(settings_));
   TRY_ASSIGN(volume, Volume::open(*container.device, container.spacing));
   TRY(protector_.expect_fits(volume));
   TRY(protector_.unlock(volume));
@@ -141,6 +180,9 @@ base::Result<void> StateStore::find_vm_id() {
     vm_id_ = *settings_.vm_id;
     return {};
   }
+  if (!volume_->contains(FileId::kVmUniqueId)) {
+    return base::fail(without_vm_id(*volume_));
+  }
   TRY_ASSIGN(content, volume_->read(FileId::kVmUniqueId));
   constexpr std::size_t kGuidBytes = 16;
   if (content.size() < kGuidBytes) {
@@ -167,6 +209,12 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
     TRY_ASSIGN(drawn, new_vm_id());
     vm_id_ = drawn;
   }
+  // No key is drawn, and no file made for it, where there is no place for a store.
+  std::optional<Container> blank;
+  if (std::error_code ignored; std::filesystem::exists(settings_.path, ignored)) {
+    TRY_ASSIGN(found, blank_container());
+    blank = std::move(found);
+  }
   TRY_ASSIGN(beginning, protector_.make());
   const auto nvram = state::encode_first_state(vm_id_, permanent_state);
   const auto unique_id = vm_unique_id(vm_id_);
@@ -185,23 +233,25 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   if (sealed_keys) {
     first.put(FileId::kSealedKeys, *sealed_keys, vmgs::volume::Protection::kPlaintext);
   }
-  TRY(std::filesystem::exists(settings_.path) ? make_in_place(std::move(beginning), first)
-                                              : make_new_file(std::move(beginning), first));
+  TRY(blank ? make_in_place(*std::move(blank), std::move(beginning), first)
+            : make_new_file(std::move(beginning), first));
   blobs_.emplace(*volume_, vm_id_, std::nullopt, settings_.barriers);
   return {};
 }
 
 // A block device, or a file laid out beforehand: only a blank one is taken.
-base::Result<void> StateStore::make_in_place(Protector::Beginning beginning,
-                                             const Transaction& first) {
-  TRY_ASSIGN(container,
-             vmgs::storage::open_container(
-                 settings_.path, {.access = Access::kReadWrite, .spacing = settings_.spacing}));
+base::Result<Container> StateStore::blank_container() const {
+  TRY_ASSIGN(container, open_locked(settings_));
   const auto there = Volume::open(*container.device, container.spacing);
   if (there || there.error().code != ErrorCode::kNotFound) {
     return base::fail(ErrorCode::kDenied,
                       settings_.path.string() + " holds something already; nothing was changed");
   }
+  return container;
+}
+
+base::Result<void> StateStore::make_in_place(Container container, Protector::Beginning beginning,
+                                             const Transaction& first) {
   TRY_ASSIGN(volume,
              Volume::format(*container.device, container.spacing, std::move(beginning.key), first));
   container_ = std::move(container);
@@ -214,18 +264,20 @@ base::Result<void> StateStore::make_new_file(Protector::Beginning beginning,
   auto temporary = settings_.path;
   temporary += ".creating";
   TRY(remove_leftover(temporary));
-  TRY_ASSIGN(container, vmgs::storage::create_container(
-                            temporary, {.kind = settings_.new_kind,
-                                        .store_bytes = settings_.new_store_bytes}));
+  auto container = vmgs::storage::create_container(
+      temporary, {.kind = settings_.new_kind, .store_bytes = settings_.new_store_bytes});
+  if (!container) {
+    return base::fail(refused_by_system(std::move(container).error()));
+  }
   auto volume =
-      Volume::format(*container.device, container.spacing, std::move(beginning.key), first);
-  auto published = volume ? container.file->publish_as(settings_.path)
+      Volume::format(*container->device, container->spacing, std::move(beginning.key), first);
+  auto published = volume ? container->file->publish_as(settings_.path)
                           : base::Result<void>(base::fail(volume.error()));
   if (!published) {
     ::unlink(temporary.c_str());
     return published;
   }
-  container_ = std::move(container);
+  container_ = *std::move(container);
   volume_ = *std::move(volume);
   return {};
 }
@@ -247,6 +299,9 @@ void StateStore::let_go() {
 }
 
 base::Result<std::optional<base::SecretBytes>> StateStore::load(BlobKind kind) {
+  if (container_ && kind == BlobKind::kPermanent) {
+    TRY(container_->file->still_named());
+  }
   if (failed_ && !closed_ && kind == BlobKind::kPermanent) {
     // What the disk holds is unknown since a commit failed: look at it as after a crash.
     let_go();
@@ -254,22 +309,24 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load(BlobKind kind) {
     failed_ = false;
   }
   TRY(expect_open());
-  if (kind == BlobKind::kPermanent) {
-    TRY(container_->file->still_named());
-  }
   return blobs_->load(kind);
+}
+
+// What was committed to a file that nobody finds any more was not stored.
+base::Result<void> StateStore::found_again(base::Result<void> committed) const {
+  return committed ? container_->file->still_named() : std::move(committed);
 }
 
 base::Result<void> StateStore::store(BlobKind kind, base::ByteView blob) {
   TRY(expect_open());
-  auto stored = blobs_->store(kind, blob);
+  auto stored = found_again(blobs_->store(kind, blob));
   failed_ = failed_ || !stored;
   return stored;
 }
 
 base::Result<void> StateStore::remove(BlobKind kind) {
   TRY(expect_open());
-  auto removed = blobs_->remove(kind);
+  auto removed = found_again(blobs_->remove(kind));
   failed_ = failed_ || !removed;
   return removed;
 }

@@ -26,9 +26,10 @@ class StateStore final : public engine::NvStore {
   // recovery, and a new root key where the mode has it so. The TPM state is read once, so a store
   // without one, or with somebody else's, is refused here. `protector` outlives the store.
   //
-  // kNotFound if there is no file, or a blank one; kUnavailable if another process has it; kDenied
-  // where protection, VM or machine are not those it was made for, and for a state edited without
-  // the key; kAuthentication for a wrong key; kCorrupt; kIo. Nothing is ever made new here, and
+  // kNotFound if there is no file, a blank one, or no TPM in it; kUnavailable if another process
+  // has it; kDenied where protection, VM or machine are not those it was made for, and for a state
+  // edited without the key; kAuthentication for a key that is wrong or missing; kCorrupt; kIo, also
+  // for a file that the system does not let us write. Nothing is ever made new here, and
   // nothing is written before the state has been chosen and read.
   static base::Result<std::unique_ptr<StateStore>> open(StoreSettings settings,
                                                         Protector& protector);
@@ -36,7 +37,7 @@ class StateStore final : public engine::NvStore {
   // create() makes the store of a new VM around the permanent state of its TPM, and opens it. It
   // gets its name, or on a block device its header, only when all of it is durable, so a crash
   // leaves nothing or a whole store; what a crashed attempt left is removed. kDenied if there is a
-  // store already.
+  // store already, and then no key was drawn for another.
   static base::Result<std::unique_ptr<StateStore>> create(StoreSettings settings,
                                                           Protector& protector,
                                                           base::ByteView permanent_state);
@@ -53,6 +54,9 @@ class StateStore final : public engine::NvStore {
   // load() of the permanent state happens at each power-on. It makes sure that the path still leads
   // to the file that is open, and opens the store anew if a commit or flush has failed since.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
+
+  // kDenied also where the path no longer leads to the file that is open: what was written there is
+  // lost to whoever opens the path next, and must not count as stored.
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 
@@ -69,11 +73,14 @@ class StateStore final : public engine::NvStore {
   base::Result<void> find_vm_id();
   base::Result<std::optional<vmgs::format::Record>> record_of_boot() const;
   base::Result<void> make(base::ByteView permanent_state);
-  base::Result<void> make_in_place(Protector::Beginning beginning,
+  base::Result<vmgs::storage::Container> blank_container() const;
+  base::Result<void> make_in_place(vmgs::storage::Container container,
+                                   Protector::Beginning beginning,
                                    const vmgs::volume::Transaction& first);
   base::Result<void> make_new_file(Protector::Beginning beginning,
                                    const vmgs::volume::Transaction& first);
   base::Result<void> expect_open() const;
+  base::Result<void> found_again(base::Result<void> committed) const;
   void let_go();
 
   const StoreSettings settings_;

@@ -18,6 +18,7 @@
 #include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
 #include "vtpm/sealing/openhcl_key.h"
+#include "vtpm/state/volume_nv_store.h"
 
 namespace vtpm::boot {
 namespace {
@@ -231,6 +232,36 @@ TEST_F(StateStoreTest, NamesTheTpmOfAnotherMakerAndLeavesItAlone) {
   EXPECT_NE(store.error().message.find("OpenHCL"), std::string::npos) << store.error().message;
 }
 
+TEST_F(StateStoreTest, NamesWhatIsInAStoreThatDoesNotSayWhoseItIs) {
+  const auto make = [&](const std::string& name, base::ByteView nvram) {
+    auto kept = none();
+    kept.settings.path = folder_ / name;
+    auto container = *vmgs::storage::create_container(kept.settings.path, {});
+    vmgs::volume::Transaction first;
+    if (!nvram.empty()) {
+      first.put(FileId::kTpmNvram, nvram);
+    }
+    EXPECT_TRUE(
+        vmgs::volume::Volume::format(*container.device, container.spacing, std::nullopt, first));
+    return kept;
+  };
+  base::Bytes image(32768);
+  image[0] = std::byte{1};
+  const auto ours = state::encode_first_state(vm(1), permanent_.expose());
+
+  const auto nothing = open(make("nothing", {}));
+  ASSERT_EQ(error_code(nothing), ErrorCode::kNotFound);
+  EXPECT_NE(nothing.error().message.find("no TPM state"), std::string::npos)
+      << nothing.error().message;
+  const auto foreign = open(make("foreign", image));
+  ASSERT_EQ(error_code(foreign), ErrorCode::kDenied);
+  EXPECT_NE(foreign.error().message.find("OpenHCL"), std::string::npos) << foreign.error().message;
+  EXPECT_EQ(error_code(open(make("noise", base::bytes_of("noise")))), ErrorCode::kCorrupt);
+  const auto without_id = open(make("without-id", ours.expose()));
+  ASSERT_EQ(error_code(without_id), ErrorCode::kCorrupt);
+  EXPECT_NE(without_id.error().message.find("VM_UNIQUE_ID"), std::string::npos);
+}
+
 TEST_F(StateStoreTest, ProtectionIsNeverTakenDownNorPutOn) {
   ASSERT_TRUE(create(none()));
   EXPECT_EQ(error_code(open(host())), ErrorCode::kDenied);
@@ -250,10 +281,43 @@ TEST_F(StateStoreTest, ProtectionIsNeverTakenDownNorPutOn) {
 TEST_F(StateStoreTest, TheWrongKeyFileOpensNothing) {
   ASSERT_TRUE(create(host()));
   const auto other = host("other.key");
-  EXPECT_EQ(error_code(open(other)), ErrorCode::kNotFound);
+  EXPECT_EQ(error_code(open(other)), ErrorCode::kAuthentication) << "the store is there";
   ASSERT_TRUE(sealing::make_host_key(folder_ / "other.key"));
 
   EXPECT_EQ(error_code(open(other)), ErrorCode::kAuthentication);
+}
+
+TEST_F(StateStoreTest, AStoreWhoseKeyIsGoneIsThereAndGetsNoOtherKey) {
+  const auto kept = host();
+  ASSERT_TRUE(create(kept));
+  std::filesystem::rename(folder_ / "vm.vmgs.key", folder_ / "saved");
+
+  const auto store = open(kept);
+
+  ASSERT_EQ(error_code(store), ErrorCode::kAuthentication);
+  EXPECT_NE(store.error().message.find("vm.vmgs.key"), std::string::npos) << store.error().message;
+  EXPECT_EQ(error_code(create(kept)), ErrorCode::kDenied);
+  EXPECT_EQ(file_names(), (std::vector<std::string>{"saved", "vm.vmgs"}));
+  std::filesystem::rename(folder_ / "saved", folder_ / "vm.vmgs.key");
+  EXPECT_EQ(loaded(**open(kept)), permanent_hex());
+}
+
+TEST_F(StateStoreTest, AKeyFileThatIsOpenToOthersOrNoKeyDoesNotMakeTheStoreForeign) {
+  const auto kept = host();
+  ASSERT_TRUE(create(kept));
+  const auto key = folder_ / "vm.vmgs.key";
+
+  std::filesystem::permissions(key, std::filesystem::perms(0644));
+  EXPECT_EQ(error_code(open(kept)), ErrorCode::kAuthentication);
+  std::filesystem::permissions(key, std::filesystem::perms(0600));
+  std::ofstream(key) << "no key";
+  EXPECT_EQ(error_code(open(kept)), ErrorCode::kAuthentication);
+}
+
+TEST_F(StateStoreTest, AFolderThatIsNotThereIsNoPlaceForAStore) {
+  auto kept = none();
+  kept.settings.path = folder_ / "none" / "vm.vmgs";
+  EXPECT_EQ(error_code(create(kept)), ErrorCode::kNotFound);
 }
 
 TEST_F(StateStoreTest, AnInUseStoreIsRefused) {
@@ -387,6 +451,22 @@ TEST_F(StateStoreTest, AFileSwappedUnderneathIsNoticedAtPowerOnAndAtClose) {
 
   EXPECT_EQ(error_code(store->load(BlobKind::kPermanent)), ErrorCode::kDenied);
   EXPECT_EQ(error_code(store->close()), ErrorCode::kDenied);
+}
+
+TEST_F(StateStoreTest, NothingCountsAsStoredInAFileThatLostItsName) {
+  const auto kept = host();
+  const auto store = *create(kept);
+  ASSERT_TRUE(store->store(BlobKind::kVolatile, base::bytes_of("running")));
+  std::filesystem::rename(kept.settings.path, folder_ / "away");
+  EXPECT_EQ(error_code(store->store(BlobKind::kPermanent, base::bytes_of("lost"))),
+            ErrorCode::kDenied);
+  std::filesystem::copy_file(folder_ / "away", kept.settings.path);
+
+  EXPECT_EQ(error_code(store->store(BlobKind::kPermanent, base::bytes_of("lost"))),
+            ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->remove(BlobKind::kVolatile)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->load(BlobKind::kPermanent)), ErrorCode::kDenied)
+      << "and the other file is not taken for it";
 }
 
 TEST_F(StateStoreTest, NothingIsWrittenBeforeTheStateWasRead) {
