@@ -242,6 +242,27 @@ TEST_F(InstanceLifeTest, AMissingKeyIsNeverReplaced) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "vm.vmgs.key"));
 }
 
+TEST_F(InstanceLifeTest, MakesNothingWhereItsSocketsOrItsStoreHaveNoPlace) {
+  const auto nowhere = folder_ / "none" / "x";
+  const auto log_of = [&](const std::filesystem::path& store, const std::filesystem::path& control,
+                          const std::filesystem::path& data) {
+    auto process = support::Process::start(
+        {VTPM_INSTANCE, "--create", "--vmgs", store, "--ctrl", control, "--data", data},
+        {.output = folder_ / "log"});
+    EXPECT_GT(process->wait(std::chrono::seconds(20)), 0);
+    return bytes_of("log");
+  };
+
+  EXPECT_THAT(log_of(folder_ / "vm.vmgs", nowhere, folder_ / "data"),
+              testing::HasSubstr("not-set-up: "));
+  EXPECT_THAT(log_of(folder_ / "vm.vmgs", folder_ / "ctrl", nowhere),
+              testing::HasSubstr("not-set-up: "));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "vm.vmgs"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "vm.vmgs.key"));
+  EXPECT_THAT(log_of(nowhere, folder_ / "ctrl", folder_ / "data"),
+              testing::HasSubstr("not-set-up: "));
+}
+
 // A small file system of its own, which can be filled up and made read-only.
 class SmallDisk {
  public:

@@ -60,6 +60,13 @@ base::Result<Listening> listen_at(Endpoint endpoint) {
   return listening;
 }
 
+// Whether there will be a socket, before a store is made for whoever connects to it.
+base::Result<void> expect_bindable(const Endpoint& endpoint) {
+  return endpoint.listening.is_open() || endpoint.path.empty()
+             ? base::Result<void>()
+             : transport::net::UnixListener::expect_bindable(endpoint.path);
+}
+
 // Service is the time in which a hypervisor is served. All of it runs on the thread of serve().
 class Service {
  public:
@@ -292,6 +299,13 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     const bool other_launch = choice.error().code == base::ErrorCode::kAuthentication;
     return refuse(other_launch ? Readiness::kSealedElsewhere : Readiness::kNotSetUp,
                   std::move(choice).error());
+  }
+  if (!setup.export_for_openhcl) {
+    for (const auto* endpoint : {&setup.control, &setup.data}) {
+      if (auto bindable = expect_bindable(*endpoint); !bindable) {
+        return refuse(Readiness::kNotSetUp, std::move(bindable).error());
+      }
+    }
   }
   auto state = TpmState::open(setup, *choice);
   if (!state) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/net/unix_listener.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -89,6 +90,15 @@ base::Result<UnixListener> UnixListener::bind(const std::filesystem::path& path)
   TRY(clear_path(path, address));
   TRY_ASSIGN(socket, listen_at(path, address));
   return UnixListener(std::move(socket), path);
+}
+
+base::Result<void> UnixListener::expect_bindable(const std::filesystem::path& path) {
+  TRY_ASSIGN(address, address_of(path));
+  TRY(clear_path(path, address));
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  return ::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) == 0
+             ? base::Result<void>()
+             : refused_by_system(path);
 }
 
 base::Result<UnixListener> UnixListener::replace(const std::filesystem::path& path,

@@ -20,6 +20,10 @@ class UnixListener {
   // is no socket; kInvalidArgument for a path that is too long for a socket; else kIo.
   static base::Result<UnixListener> bind(const std::filesystem::path& path);
 
+  // expect_bindable() says now what bind() would refuse, as far as that can be known; it takes away
+  // a socket that a dead process left, and makes nothing.
+  static base::Result<void> expect_bindable(const std::filesystem::path& path);
+
   // replace() makes the socket in place of one that is there, whoever listens on that: it is for a
   // folder that belongs to one service. Members of `group`, if there is one, may connect as well.
   // Errors as bind(), but kUnavailable.

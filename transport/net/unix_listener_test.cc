@@ -39,6 +39,21 @@ TEST(UnixListenerTest, ListensForItsOwnerOnlyAndCleansUp) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST(UnixListenerTest, KnowsBeforehandWhatCannotBeBound) {
+  const TempFolder folder;
+  const auto path = folder / "socket";
+
+  EXPECT_TRUE(UnixListener::expect_bindable(path));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_EQ(error_code(UnixListener::expect_bindable(folder / "none" / "socket")), ErrorCode::kIo);
+  EXPECT_EQ(error_code(UnixListener::expect_bindable(folder / std::string(200, 's'))),
+            ErrorCode::kInvalidArgument);
+  std::ofstream(folder / "file") << "no socket";
+  EXPECT_EQ(error_code(UnixListener::expect_bindable(folder / "file")), ErrorCode::kDenied);
+  const auto listener = UnixListener::bind(path);
+  EXPECT_EQ(error_code(UnixListener::expect_bindable(path)), ErrorCode::kUnavailable);
+}
+
 TEST(UnixListenerTest, RemovesThePathThoughItsSocketWasGivenAway) {
   const TempFolder folder;
   const auto path = folder / "socket";
