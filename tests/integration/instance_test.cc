@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -261,6 +262,21 @@ TEST_F(InstanceLifeTest, MakesNothingWhereItsSocketsOrItsStoreHaveNoPlace) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "vm.vmgs.key"));
   EXPECT_THAT(log_of(nowhere, folder_ / "ctrl", folder_ / "data"),
               testing::HasSubstr("not-set-up: "));
+}
+
+TEST_F(InstanceLifeTest, IsReadyAgainAfterAnInitThoughTheShutdownBeforeItFailed) {
+  Instance instance(folder_.path(), stored());
+  auto hypervisor = boot(instance);
+  // The log may grow that far; the store is written beyond.
+  const rlimit little{4096, RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(instance.process().pid(), RLIMIT_FSIZE, &little, nullptr), 0);
+
+  // The TPM cannot store its Shutdown, and finds all it needs to be powered on again.
+  ASSERT_EQ(*hypervisor.init(), 0U) << instance.log();
+  ASSERT_TRUE(hypervisor.control(Control::kGetTpmEstablished, {}, 8));
+
+  EXPECT_THAT(instance.log(), testing::HasSubstr("the TPM is in failure mode"));
+  EXPECT_THAT(instance.log(), testing::Not(testing::HasSubstr("failure-mode")));
 }
 
 // A small file system of its own, which can be filled up and made read-only.

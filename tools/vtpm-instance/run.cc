@@ -125,13 +125,19 @@ class Service {
             // The device tells this on the thread that ran the command.
             .on_failure =
                 [this](const base::Error& error) {
-                  asio::post(io_, [this, message = error.message] {
-                    tell(Readiness::kFailureMode, message);
+                  asio::post(io_, [this, cycle = device_.power_cycle(), message = error.message] {
+                    if (cycle == device_.power_cycle()) {
+                      tell(Readiness::kFailureMode, message);
+                    }
                   });
                 },
             .on_lockout =
                 [this](bool locked_out) {
-                  asio::post(io_, [this, locked_out] {
+                  asio::post(io_, [this, cycle = device_.power_cycle(), locked_out] {
+                    // What a TPM says that has been powered off since, or has failed, is over.
+                    if (cycle != device_.power_cycle() || readiness_ == Readiness::kFailureMode) {
+                      return;
+                    }
                     if (locked_out) {
                       tell(Readiness::kLockedOut, "");
                     } else {

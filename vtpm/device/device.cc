@@ -51,6 +51,7 @@ base::Result<void> Device::init() {
 }
 
 base::Result<void> Device::power_on() {
+  ++power_cycle_;
   TRY(engine_.start(engine::Origin::kExisting));
   failure_noted_ = false;
   locked_out_ = false;

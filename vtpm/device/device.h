@@ -72,6 +72,10 @@ class Device {
 
   [[nodiscard]] bool powered() const { return powered_; }
 
+  // power_cycle() counts the attempts to power the TPM on. What is told from another thread's point
+  // of view may be of a cycle that is over; asked while it is told, this is its cycle.
+  [[nodiscard]] std::uint64_t power_cycle() const { return power_cycle_; }
+
   // process() runs one command and gives its response: TPM_RC_FAILURE when off or if there is no
   // other response. It runs at the device's locality, or at `locality` where the command came with
   // one, which a guest may only do to repeat the device's. TPM_RC_LOCALITY if it may not, or if
@@ -136,6 +140,7 @@ class Device {
   const Options options_;
 
   std::atomic<bool> powered_ = false;
+  std::atomic<std::uint64_t> power_cycle_ = 0;
   std::atomic<protocol::Locality> locality_{};
 
   std::timed_mutex busy_;  // guards the engine and what follows

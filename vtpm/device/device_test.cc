@@ -282,6 +282,22 @@ TEST_F(DevicePowerTest, MakesNoTpmWhereStateIsMissing) {
   EXPECT_FALSE(device_->powered());
 }
 
+TEST_F(DevicePowerTest, NumbersItsPowerCycles) {
+  std::vector<std::uint64_t> told;
+  device_.emplace(*engine_, Options{.on_failure = [&](const base::Error&) {
+    told.push_back(device_->power_cycle());
+  }});
+  power_on();
+  const auto first = device_->power_cycle();
+  store_.store_error = base::Error{ErrorCode::kIo, "no space left"};
+  const auto init = device_->init();  // its Shutdown fails, in the cycle that it ends
+
+  EXPECT_THAT(told, testing::ElementsAre(first));
+  EXPECT_EQ(device_->power_cycle(), first + 1);
+  device_->stop();
+  EXPECT_EQ(device_->power_cycle(), first + 1) << "off, it is still that one";
+}
+
 TEST_F(DevicePowerTest, TellsTheOperatorOnceWhyTheTpmFailed) {
   std::vector<std::string> reasons;
   device_.emplace(*engine_, Options{.on_failure = [&](const base::Error& error) {
