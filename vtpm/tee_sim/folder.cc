@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vtpm/tee_sim/folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 
 #include "vmgs/crypto/random.h"
 #include "vmgs/storage/private_file.h"
@@ -16,6 +19,23 @@ namespace {
 
 constexpr std::size_t kMostBytes = 64 * 1024;
 constexpr std::size_t kSecretBytes = 32;
+
+// The name of the secret's file.
+constexpr const char* kSecretFile = "secret";
+
+// One half of a machine is not a new machine: it was sealed for, and the other half is lost.
+tl::unexpected<base::Error> half_a_machine(const std::filesystem::path& folder, const char* there,
+                                           const char* missing) {
+  return base::fail(base::ErrorCode::kCorrupt,
+                    folder.string() + " has " + there + ", but no " + missing +
+                        ": bring it back. With another one nothing that this machine sealed opens "
+                        "again; to give that up, remove the folder");
+}
+
+bool is_there(const std::filesystem::path& file) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(file, ignored));
+}
 
 base::SecretBytes copy_of(base::ByteView bytes) {
   base::SecretBytes copy(bytes.size());
@@ -51,15 +71,26 @@ base::Result<base::SecretBytes> MachineFolder::get_or_make(
   return read();
 }
 
+base::Result<base::Descriptor> MachineFolder::lock() const {
+  base::Descriptor folder(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.is_open() || ::flock(folder.number(), LOCK_EX) != 0) {
+    return base::fail(vmgs::storage::system_error(errno, "cannot lock " + path_.string()));
+  }
+  return folder;
+}
+
 base::Result<base::Secret<32>> MachineFolder::secret() const {
-  TRY_ASSIGN(bytes, get_or_make("secret", []() -> base::Result<base::SecretBytes> {
+  TRY_ASSIGN(bytes, get_or_make(kSecretFile, [&]() -> base::Result<base::SecretBytes> {
+               if (is_there(path_ / kMachineFile)) {
+                 return half_a_machine(path_, kMachineFile, "secret");
+               }
                base::SecretBytes fresh(kSecretBytes);
                TRY(vmgs::crypto::random_bytes(fresh.fill()));
                return fresh;
              }));
   if (bytes.size() != kSecretBytes) {
     return base::fail(base::ErrorCode::kCorrupt,
-                      (path_ / "secret").string() + " has " + std::to_string(bytes.size()) +
+                      (path_ / kSecretFile).string() + " has " + std::to_string(bytes.size()) +
                           " bytes, expected 32; with another secret nothing that this machine "
                           "sealed opens again");
   }
@@ -68,8 +99,14 @@ base::Result<base::Secret<32>> MachineFolder::secret() const {
 
 base::Result<Machine> MachineFolder::machine(
     const std::function<base::Result<Machine>()>& new_machine) const {
+  // Nobody sees one file without the other while both are being made.
+  TRY_ASSIGN(alone, lock());
   TRY_ASSIGN(text, get_or_make(kMachineFile, [&]() -> base::Result<base::SecretBytes> {
+               if (is_there(path_ / kSecretFile)) {
+                 return half_a_machine(path_, kSecretFile, kMachineFile);
+               }
                TRY_ASSIGN(fresh, new_machine());
+               TRY(secret());
                return copy_of(base::bytes_of(to_json(fresh)));
              }));
   const auto bytes = text.expose();

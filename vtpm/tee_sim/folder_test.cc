@@ -40,8 +40,8 @@ class MachineFolderTest : public ::testing::Test {
 };
 
 TEST_F(MachineFolderTest, KeepsItsSecretAndItsMachine) {
-  const auto secret = folder().secret();
   const auto machine = folder().machine(new_snp);
+  const auto secret = folder().secret();
 
   ASSERT_TRUE(secret && machine);
   EXPECT_TRUE(folder().secret()->equals_in_constant_time(*secret));
@@ -50,11 +50,30 @@ TEST_F(MachineFolderTest, KeepsItsSecretAndItsMachine) {
 }
 
 TEST_F(MachineFolderTest, IsClosedToOthers) {
-  ASSERT_TRUE(folder().secret() && folder().machine(new_snp));
+  ASSERT_TRUE(folder().machine(new_snp) && folder().secret());
 
   EXPECT_EQ(mode_of(temp_ / "machine"), 0700U);
   EXPECT_EQ(mode_of(temp_ / "machine" / "secret"), 0600U);
   EXPECT_EQ(mode_of(temp_ / "machine" / kMachineFile), 0600U);
+}
+
+TEST_F(MachineFolderTest, HalfAMachineIsNeverMadeWhole) {
+  const auto machine = folder().machine(new_snp);
+  ASSERT_TRUE(machine);
+  for (const char* lost : {"secret", kMachineFile}) {
+    std::filesystem::rename(temp_ / "machine" / lost, temp_ / "kept");
+
+    const auto secret = folder().secret();
+    const auto found = folder().machine(new_snp);
+    ASSERT_TRUE(!secret || !found) << lost;
+    const auto& error = secret ? found.error() : secret.error();
+    EXPECT_EQ(error.code, base::ErrorCode::kCorrupt);
+    EXPECT_THAT(error.message, HasSubstr(std::string("no ") + lost));
+    EXPECT_FALSE(std::filesystem::exists(temp_ / "machine" / lost));
+
+    std::filesystem::rename(temp_ / "kept", temp_ / "machine" / lost);
+    EXPECT_EQ(*folder().machine(new_snp), *machine);
+  }
 }
 
 TEST_F(MachineFolderTest, TwoMachinesHaveTwoSecrets) {
@@ -96,7 +115,7 @@ TEST_F(MachineFolderTest, AnEditedMachineIsTheMachine) {
 }
 
 TEST_F(MachineFolderTest, NamesTheFileThatIsWrong) {
-  ASSERT_TRUE(folder().secret() && folder().machine(new_snp));
+  ASSERT_TRUE(folder().machine(new_snp) && folder().secret());
   std::ofstream(temp_ / "machine" / kMachineFile) << "{}";
   std::ofstream(temp_ / "machine" / "secret") << "short";
 
