@@ -25,8 +25,10 @@ class Nobody final : public Supervisor {
  public:
   base::Result<void> opened(const Opened& opened) override {
     base::log(base::LogLevel::kInfo,
-              std::string(opened.created ? "a new TPM was made" : "the TPM's state is open") +
-                  "; opened by " + opened.opened_by +
+              (opened.awaited ? "the TPM's state is still to arrive"
+                              : std::string(opened.created ? "a new TPM was made"
+                                                           : "the TPM's state is open") +
+                                    "; opened by " + opened.opened_by) +
                   (opened.simulated_tee ? " (SIMULATED: nothing real protects this VM)" : ""));
     return {};
   }

@@ -131,6 +131,10 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
   setup.barriers = typed.durability == "strict" ? vmgs::volume::Barriers::kTwo
                                                 : vmgs::volume::Barriers::kOneWhereSafe;
   setup.home = typed.home == "paravisor" ? Home::kParavisor : Home::kHost;
+  if (setup.incoming && setup.home == Home::kParavisor) {
+    return usage(
+        "in a paravisor no TPM state arrives through the hypervisor; leave --incoming out");
+  }
   if (!typed.export_openhcl_key.empty()) {
     if (typed.create || typed.incoming || setup.home == Home::kParavisor) {
       return usage(

@@ -51,7 +51,7 @@ TEST(InstanceOptionsTest, DefaultToAnOrdinaryPersistentVm) {
 TEST(InstanceOptionsTest, ReachTheSetup) {
   const auto line =
       read({"--vmgs", "v", "--ctrl", "c", "--data", "d", "--create", "--incoming", "--key", "k",
-            "--protection", "none", "--durability", "strict", "--home", "paravisor"});
+            "--protection", "none", "--durability", "strict"});
 
   ASSERT_TRUE(line) << line.error().message;
   const auto& setup = line->setup;
@@ -61,7 +61,8 @@ TEST(InstanceOptionsTest, ReachTheSetup) {
   EXPECT_EQ(setup.key_file, "k");
   EXPECT_EQ(setup.protection, Protection::kNone);
   EXPECT_EQ(setup.barriers, vmgs::volume::Barriers::kTwo);
-  EXPECT_EQ(setup.home, Home::kParavisor);
+  EXPECT_EQ(read({"--vmgs", "v", "--ctrl", "c", "--home", "paravisor"})->setup.home,
+            Home::kParavisor);
 }
 
 TEST(InstanceOptionsTest, GiveAnEphemeralTpmNoStore) {
@@ -134,6 +135,7 @@ TEST(InstanceOptionsTest, RefuseWordsThatMeanNothing) {
       {"--ctrl", "c", "--vmgs", "v", "--lifetime", "short"},
       {"--ctrl", "c", "--vmgs", "v", "--home", "sweet"},
       {"--ctrl", "c", "--vmgs", "v", "--durability", "none"},
+      {"--ctrl", "c", "--vmgs", "v", "--incoming", "--home", "paravisor"},
       {"--ctrl", "c", "--vmgs", "v", "--bogus"},
       {"--ctrl", "c", "--vmgs", "v", "more"},
   };

@@ -336,7 +336,8 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   const bool simulated = choice->tee != nullptr && kSimulatedTee;
   if (auto may_serve = supervisor.opened({.created = (*state)->created(),
                                           .opened_by = (*state)->opened_by(),
-                                          .simulated_tee = simulated});
+                                          .simulated_tee = simulated,
+                                          .awaited = setup.incoming});
       !may_serve) {
     TRY((*state)->close());
     return may_serve;

@@ -14,6 +14,7 @@ struct Opened {
   bool created = false;        // the store, or the first TPM of an ephemeral VM, was made just now
   std::string opened_by;       // what opened the store, for people
   bool simulated_tee = false;  // nothing real protects this VM
+  bool awaited = false;        // nothing is open: the state is still to arrive
 };
 
 // What whoever started the instance wants of it now.
