@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <fstream>
@@ -206,6 +207,44 @@ TEST_F(VmgsToolTest, CreatesOnABlankBlockDeviceAlone) {
     EXPECT_EQ(vmgs({"read", device, "45"}).out, "abc");
     fs::remove(file("disk"));
   }
+}
+
+// A file system begins behind the 168 bytes of a header and was once taken for nothing.
+TEST_F(VmgsToolTest, LeavesABlockDeviceAloneThatHoldsAFileSystem) {
+  std::string disk(1 << 20, '\0');
+  disk.replace(1024 + 56, 2, "\x53\xef");  // where ext4 has its magic number
+  const support::LoopDevice loop(make_file("disk", disk), 512);
+  if (!loop.exists()) {
+    GTEST_SKIP() << "no loop device can be made here: it needs root";
+  }
+
+  EXPECT_EQ(vmgs({"create", loop.path().string()}).status, 5);
+
+  EXPECT_TRUE(content(file("disk")) == disk);
+}
+
+// Once that the file was closed to the user was a finding about the store.
+TEST_F(VmgsToolTest, DoesNotCheckWhatItMayNotOpen) {
+  const auto store = file("store");
+  ASSERT_EQ(create_small(store), 0);
+  fs::permissions(folder_.path(), fs::perms::owner_all | fs::perms::others_exec);
+  std::vector<std::string> command{VMGS_TOOL, "check", store};
+  if (::geteuid() == 0) {
+    const std::vector<std::string> as_nobody{"/usr/bin/setpriv", "--reuid=65534", "--clear-groups"};
+    auto can_run = as_nobody;
+    can_run.insert(can_run.end(), {"/usr/bin/test", "-x", VMGS_TOOL});
+    if (support::run_command(can_run).status != 0) {
+      GTEST_SKIP() << "the program lies where nobody but root can run it";
+    }
+    command.insert(command.begin(), as_nobody.begin(), as_nobody.end());
+  } else {
+    fs::permissions(store, fs::perms::none);
+  }
+
+  const auto check = support::run_command(command);
+
+  EXPECT_EQ(check.status, 5) << check.out << check.err;
+  EXPECT_THAT(check.err, HasSubstr("Permission denied"));
 }
 
 TEST_F(VmgsToolTest, ReadsIntoANewFileForItsOwnerAlone) {

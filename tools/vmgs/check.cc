@@ -15,9 +15,11 @@ namespace {
 namespace repair = ::vmgs::repair;
 namespace volume = ::vmgs::volume;
 
-// What is wrong with the packaging is a finding too; a file that is missing or in use is not.
+// What is wrong with the packaging is a finding too; a file that is missing, in use or closed to
+// this user is not, so it is opened for that alone first.
 base::Result<repair::Examination> examine(const StoreArguments& store,
                                           const volume::DatastoreKey* key) {
+  TRY(::vmgs::storage::FileDevice::open(store.path, ::vmgs::storage::Access::kReadOnly));
   const auto container = open_container(store, ::vmgs::storage::Access::kReadOnly);
   if (container) {
     return repair::examine_container(*container, key);

@@ -72,8 +72,8 @@ base::Result<storage::Container> create_on_device(const CreateArguments& argumen
                       arguments.store.path + " is a block device: --size and --raw are for files");
   }
   TRY_ASSIGN(container, open_container(arguments.store, storage::Access::kReadWrite));
-  const auto found = volume::Volume::open(*container.device, container.spacing);
-  if (found || found.error().code != base::ErrorCode::kNotFound) {
+  TRY_ASSIGN(is_blank, volume::Volume::is_blank(*container.device));
+  if (!is_blank) {
     return base::fail(base::ErrorCode::kDenied,
                       arguments.store.path +
                           " is not blank: if what is on it may be lost, zero its first 8192 bytes");

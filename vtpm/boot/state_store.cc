@@ -242,8 +242,8 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
 // A block device, or a file laid out beforehand: only a blank one is taken.
 base::Result<Container> StateStore::blank_container() const {
   TRY_ASSIGN(container, open_locked(settings_));
-  const auto there = Volume::open(*container.device, container.spacing);
-  if (there || there.error().code != ErrorCode::kNotFound) {
+  TRY_ASSIGN(is_blank, Volume::is_blank(*container.device));
+  if (!is_blank) {
     return base::fail(ErrorCode::kDenied,
                       settings_.path.string() + " holds something already; nothing was changed");
   }
