@@ -4,9 +4,9 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fstream>
-#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -94,8 +94,17 @@ class FileReader {
 
 void read_file(const Schema& schema, const fs::path& file, Loaded& loaded) {
   std::ifstream in(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in.is_open() || in.bad()) {
+  std::string text;
+  std::error_code error;
+  if (fs::is_directory(file, error)) {
+    errno = EISDIR;
+    in.setstate(std::ios::failbit);
+  }
+  for (std::array<char, 4096> piece{}; in;) {
+    in.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<std::size_t>(in.gcount()));
+  }
+  if (!in.eof()) {
     loaded.faults.push_back(
         {file, 0, 0, "cannot be read: " + std::generic_category().message(errno)});
     return;

@@ -55,6 +55,18 @@ class SchemaTest : public ::testing::Test {
   bool flag_ = false;
 };
 
+TEST_F(SchemaTest, SaysWhichFileIsAFolder) {
+  const auto loaded = load(schema_, folder_ / "conf.d", true);
+  ASSERT_EQ(loaded.faults.size(), 1U);
+  EXPECT_EQ(to_string(loaded.faults[0]),
+            (folder_ / "conf.d").string() + ": cannot be read: Is a directory");
+
+  fs::create_directory(folder_ / "conf.d/1.toml");
+  write("main.toml", "");
+  ASSERT_EQ(load_all().faults.size(), 1U);
+  EXPECT_EQ(load_all().faults[0].file, folder_ / "conf.d/1.toml");
+}
+
 TEST_F(SchemaTest, ReadsEveryKindOfValue) {
   write("main.toml", R"([a]
 text = "x"
