@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -33,6 +34,38 @@ base::Result<void> make_folder(const fs::path& path, mode_t mode) {
   }
   if (chmod(path.c_str(), mode) != 0) {
     return fail_io("set the mode of", path, errno);
+  }
+  return {};
+}
+
+// In a folder that was there before, nobody else may put things in the place of ours.
+base::Result<void> expect_ours(const fs::path& path, mode_t forbidden) {
+  struct stat found {};
+
+  if (stat(path.c_str(), &found) != 0) {
+    return fail_io("look at the folder", path, errno);
+  }
+  if (found.st_uid != geteuid() && found.st_uid != 0) {
+    return base::fail(ErrorCode::kDenied, "the folder " + path.string() + " belongs to user " +
+                                              std::to_string(found.st_uid) +
+                                              "; give it to the user that vtpmd runs as");
+  }
+  if ((found.st_mode & forbidden) != 0) {
+    return base::fail(ErrorCode::kDenied, "others may write in the folder " + path.string() +
+                                              "; take that from them: chmod go-w");
+  }
+  return {};
+}
+
+// Names of sockets are shorter than other paths.
+base::Result<void> expect_short(const fs::path& runtime, const fs::path& socket) {
+  constexpr auto kMaxSocketName = sizeof(sockaddr_un::sun_path) - 1;
+  const auto length = socket.native().size();
+  if (length > kMaxSocketName) {
+    return base::fail(ErrorCode::kInvalidArgument, "the runtime folder " + runtime.string() +
+                                                       " has a name that is " +
+                                                       std::to_string(length - kMaxSocketName) +
+                                                       " bytes too long for the sockets in it");
   }
   return {};
 }
@@ -71,10 +104,15 @@ fs::path StateFolder::vm(const VmId& id) const { return state_ / "vms" / to_stri
 fs::path StateFolder::sockets(const VmId& id) const { return runtime_ / "vms" / to_string(id); }
 
 base::Result<StateFolder::Lock> StateFolder::lock() const {
+  TRY(expect_short(runtime_, control_socket(VmId{})));
   TRY(make_folder(state_, kStateMode));
+  TRY(expect_ours(state_, S_IWGRP | S_IWOTH));
   TRY(make_folder(runtime_, kRuntimeMode));
+  TRY(expect_ours(runtime_, S_IWOTH));
   TRY(make_folder(state_ / "vms", kStateMode));
+  TRY(expect_ours(state_ / "vms", S_IWGRP | S_IWOTH));
   TRY(make_folder(runtime_ / "vms", kRuntimeMode));
+  TRY(expect_ours(runtime_ / "vms", S_IWOTH));
   // Two names, for somebody may have both folders in one place.
   TRY_ASSIGN(state, claim(state_, "lock"));
   TRY_ASSIGN(runtime, claim(runtime_, "runtime.lock"));

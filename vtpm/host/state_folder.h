@@ -32,8 +32,10 @@ class StateFolder {
   };
 
   // lock() makes both folders and claims them for this process. The state is for its owner only;
-  // through the runtime folder others reach the sockets that let them in. kUnavailable if another
-  // vtpmd has one of them; kIo.
+  // through the runtime folder others reach the sockets that let them in. kInvalidArgument, before
+  // anything is made, if the runtime folder's name is too long for sockets; kDenied if a folder is
+  // there and is somebody else's, or others may write there; kUnavailable if another vtpmd has one
+  // of them; kIo.
   [[nodiscard]] base::Result<Lock> lock() const;
 
   [[nodiscard]] std::filesystem::path registry() const { return state_ / "registry.db"; }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -57,6 +58,56 @@ TEST_F(StateFolderTest, ClosesTheStateToOthersAndLetsThemPassToSockets) {
        path = path.parent_path()) {
     EXPECT_EQ(permissions(path), 0711U) << path;
   }
+}
+
+TEST_F(StateFolderTest, TakesNoFolderThatOthersMayWriteIn) {
+  ASSERT_TRUE(folder_.lock());
+  for (const auto* path : {"state", "state/vms", "run", "run/vms"}) {
+    const auto before = fs::status(temp_ / path).permissions();
+    fs::permissions(temp_ / path, fs::perms::all);
+
+    const auto refused = folder_.lock();
+
+    ASSERT_FALSE(refused) << path;
+    EXPECT_EQ(refused.error().code, ErrorCode::kDenied);
+    EXPECT_NE(refused.error().message.find((temp_ / path).string()), std::string::npos);
+    fs::permissions(temp_ / path, before);
+  }
+  // The administrator may have made them, and lets others look.
+  fs::permissions(temp_ / "state", fs::perms(0755));
+  fs::permissions(temp_ / "run", fs::perms(0755));
+  EXPECT_TRUE(folder_.lock());
+  fs::permissions(temp_ / "state", fs::perms(0770));
+  EXPECT_FALSE(folder_.lock());
+}
+
+TEST_F(StateFolderTest, TakesNoFolderOfAnotherUser) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "only root can give a folder away";
+  }
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_EQ(chown((temp_ / "state").c_str(), 65534, 65534), 0);
+
+  const auto refused = folder_.lock();
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kDenied);
+  EXPECT_NE(refused.error().message.find("belongs to user 65534"), std::string::npos);
+}
+
+TEST_F(StateFolderTest, MakesNothingWhereSocketNamesWouldBeTooLong) {
+  // "/vms/", an id, "/tpm.sock.ctrl": 55 bytes; a socket's name has 107.
+  const auto runtime = [&](std::size_t length) {
+    return temp_ / std::string(length - temp_.path().native().size() - 1, 'r');
+  };
+
+  const auto refused = StateFolder(temp_ / "state", runtime(53)).lock();
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("1 bytes too long"), std::string::npos);
+  EXPECT_TRUE(fs::is_empty(temp_.path()));
+  EXPECT_TRUE(StateFolder(temp_ / "state", runtime(52)).lock());
 }
 
 TEST_F(StateFolderTest, PutsEachVmIntoFoldersOfItsOwn) {
