@@ -139,6 +139,7 @@ asio::awaitable<void> Connection::serve() {
   bool more = true;
   while (more && !finishing_) {
     phase_ = Phase::kIdle;
+    idle_since_ = Clock::now();
     more = co_await serve_request();
   }
   error_code ignored;

@@ -6,6 +6,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <chrono>
 #include <memory>
 
 #include "transport/rpc/call.h"
@@ -38,6 +39,11 @@ class Connection {
 
   [[nodiscard]] Phase phase() const { return phase_; }
 
+  // When it was accepted or had its last answer.
+  [[nodiscard]] std::chrono::steady_clock::time_point idle_since() const { return idle_since_; }
+
+  [[nodiscard]] bool is_finishing() const { return finishing_; }
+
   // The slot that serve() is spawned with.
   [[nodiscard]] asio::cancellation_slot slot() { return cancelled_.slot(); }
 
@@ -66,6 +72,7 @@ class Connection {
   boost::beast::flat_buffer received_;
   asio::cancellation_signal cancelled_;
   Phase phase_ = Phase::kIdle;
+  std::chrono::steady_clock::time_point idle_since_ = std::chrono::steady_clock::now();
   bool finishing_ = false;
   bool cut_off_ = false;
   // Whether a part of a message was written and the rest was not.

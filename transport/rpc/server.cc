@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <exception>
 #include <list>
 
@@ -23,6 +25,9 @@ using Clock = std::chrono::steady_clock;
 // How long to wait after accept() failed for want of something (descriptors, memory).
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
+// How often to look for an idle connection while somebody waits for its place.
+constexpr std::chrono::milliseconds kRoomPause{50};
+
 // How long a cancelled call has to notice.
 constexpr std::chrono::seconds kCancelLimit{5};
 
@@ -38,7 +43,10 @@ struct Server::State {
 
   // The coroutines own the state by value, for they outlive the server.
   static asio::awaitable<void> accept_all(std::shared_ptr<State> state);
+  static asio::awaitable<void> make_room(std::shared_ptr<State> state);
   static void welcome(const std::shared_ptr<State>& state, Socket socket);
+
+  [[nodiscard]] bool is_full() const { return connections.size() >= options.max_connections; }
 
   Acceptor acceptor;
   PeerPolicy policy;
@@ -53,8 +61,8 @@ struct Server::State {
 asio::awaitable<void> Server::State::accept_all(std::shared_ptr<State> state) {
   asio::steady_timer pause(state->acceptor.get_executor());
   while (!state->stopping) {
-    if (state->connections.size() >= state->options.max_connections) {
-      co_await state->connection_ended.async_wait(as_values);
+    if (state->is_full()) {
+      co_await make_room(state);
       continue;
     }
     auto [error, socket] = co_await state->acceptor.async_accept(as_values);
@@ -66,6 +74,34 @@ asio::awaitable<void> Server::State::accept_all(std::shared_ptr<State> state) {
       co_await pause.async_wait(as_values);
     }
   }
+}
+
+// make_room() waits until a connection has ended. One that is idle is made to end as soon as
+// somebody waits for its place.
+asio::awaitable<void> Server::State::make_room(std::shared_ptr<State> state) {
+  using namespace asio::experimental::awaitable_operators;
+  co_await (state->acceptor.async_wait(Acceptor::wait_read, as_values) ||
+            state->connection_ended.async_wait(as_values));
+  if (state->stopping || !state->is_full()) {
+    co_return;
+  }
+  const auto& all = state->connections;
+  const bool one_ends =
+      std::any_of(all.begin(), all.end(), [](const auto& each) { return each->is_finishing(); });
+  std::shared_ptr<Connection> silent;
+  for (const auto& each : all) {
+    if (each->phase() == Connection::Phase::kIdle &&
+        (!silent || each->idle_since() < silent->idle_since())) {
+      silent = each;
+    }
+  }
+  if (silent && !one_ends) {
+    base::log(base::LogLevel::kDebug, "too many callers: the most silent one was closed");
+    silent->finish();
+  }
+  // One that is in a call now may be idle soon.
+  asio::steady_timer pause(state->acceptor.get_executor(), kRoomPause);
+  co_await (state->connection_ended.async_wait(as_values) || pause.async_wait(as_values));
 }
 
 void Server::State::welcome(const std::shared_ptr<State>& state, Socket socket) {

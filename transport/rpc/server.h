@@ -14,7 +14,8 @@ namespace transport::rpc {
 struct ServerOptions {
   std::size_t max_request_bytes = std::size_t{1} << 20;
   std::uint32_t max_header_bytes = 16 * 1024;
-  // Further callers wait in the listening socket's queue.
+  // One more takes the place of the caller that has been idle for longest. While none is idle it
+  // waits in the listening socket's queue.
   std::size_t max_connections = 512;
   // From the end of one request to the end of the next one's header.
   std::chrono::milliseconds idle_limit{60'000};

@@ -416,17 +416,40 @@ TEST_F(ServerTest, ServesOthersBesideManyIdleConnections) {
   }
 }
 
-TEST_F(ServerTest, LetsCallersWaitWhenItHasEnoughConnections) {
+TEST_F(ServerTest, ClosesTheMostSilentCallerForAnother) {
   start({.max_connections = 2});
+  const auto request = post("Add", "{}", "");
   const int first = connect();
   const int second = connect();
-  auto third = std::async(std::launch::async, [this] { return call("Add", pair(1, 1)); });
-  EXPECT_EQ(third.wait_for(milliseconds(50)), std::future_status::timeout);
+  for (const int raw : {second, first}) {
+    send(raw, request.data(), request.size(), MSG_NOSIGNAL);
+    EXPECT_EQ(read_some(raw).substr(0, 12), "HTTP/1.1 200");
+  }
 
+  EXPECT_TRUE(call("Add", pair(1, 1)));
+
+  EXPECT_EQ(read_all(second), "");
+  send(first, request.data(), request.size(), MSG_NOSIGNAL);
+  EXPECT_EQ(read_some(first).substr(0, 12), "HTTP/1.1 200");
   close(first);
-
-  EXPECT_TRUE(third.get());
   close(second);
+}
+
+TEST_F(ServerTest, LetsCallersWaitWhileAllItsConnectionsAreInCalls) {
+  start({.max_connections = 1});
+  const int first = connect();
+  const auto held = post("Hold", "{}", "");
+  send(first, held.data(), held.size(), MSG_NOSIGNAL);
+  world_.holding.get_future().get();
+  auto second = std::async(std::launch::async, [this] { return call("Add", pair(1, 1)); });
+  EXPECT_EQ(second.wait_for(milliseconds(150)), std::future_status::timeout);
+
+  // Its connection stays, so that its place is free only because it is idle.
+  asio::post(io_, [this] { world_.released.cancel(); });
+
+  EXPECT_EQ(read_some(first).substr(0, 12), "HTTP/1.1 200");
+  EXPECT_TRUE(second.get());
+  close(first);
 }
 
 TEST_F(ServerTest, EndsACallAtTheCallersDeadline) {
