@@ -154,6 +154,10 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
   const VmId id{spec.document.vm_id};
   if (const auto named = find(spec.name)) {
     const auto& existing = **named;
+    if (existing.record.deleting) {
+      return base::fail(ErrorCode::kUnavailable,
+                        quoted_name(existing) + " " + existing.reason + "; delete it again");
+    }
     if (spec.id_is_given && existing.id() != id) {
       return base::fail(ErrorCode::kDenied, quoted_name(existing) + " exists already: vm_id is '" +
                                                 to_string(existing.id()) + "', and '" +
@@ -243,6 +247,8 @@ base::Result<void> Host::launch(Vm& vm) {
   vm.reason.clear();
   vm.said_why = false;
   vm.last_pid = 0;
+  vm.forked = false;
+  vm.ended_how.clear();
   auto launched = instances_.launch(vm.id(), std::move(**lease), setup_of(vm, folder_));
   if (!launched) {
     start_failed(vm, Readiness::kNotSetUp, launched.error().message);
@@ -276,6 +282,8 @@ void Host::detach(Vm& vm) {
   vm.readiness = Readiness::kDetached;
   vm.reason.clear();
   vm.pid = holder ? holder->pid : 0;
+  // An instance that is cut off from its vtpmd and has no guest ends.
+  vm.guest = true;
   instances_.watch_holder(vm.id(), holder ? std::optional(*std::move(holder)) : std::nullopt);
   instances_.watch_sockets(vm.id());
   changed_(vm.id());
@@ -371,6 +379,7 @@ void Host::forked(const VmId& id, int pid) {
   if (found && ((*found)->phase == Phase::kStarting || (*found)->phase == Phase::kStopping)) {
     (*found)->pid = pid;
     (*found)->last_pid = pid;
+    (*found)->forked = true;
     changed_(id);
   }
 }
@@ -390,6 +399,7 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
     return;
   }
   auto& target = **found;
+  target.forked = true;
   target.opened_by = opened.opened_by();
   target.simulated_tee = opened.simulated_tee();
   if (target.pid == 0) {
@@ -435,6 +445,7 @@ void Host::said(const VmId& id, const instance::State& state) {
     warn(target, "its instance says " + readiness.error().message);
     return;
   }
+  target.forked = true;
   target.guest = state.guest();
   target.said_why = state.is_last();
   if (target.phase != Phase::kStopping || target.said_why) {
@@ -451,7 +462,7 @@ void Host::instance_ended(const VmId& id) {
   }
   auto& target = **found;
   const bool was_starting = target.phase == Phase::kStarting;
-  if (was_starting && !target.said_why && target.last_pid == 0 &&
+  if (was_starting && !target.said_why && !target.forked &&
       target.lost_launches < kMaxLostLaunches) {
     // The parent died before it forked, and took the request with it.
     ++target.lost_launches;
@@ -461,7 +472,11 @@ void Host::instance_ended(const VmId& id) {
     return;
   }
   const auto readiness = target.said_why ? target.readiness : Readiness::kCrashed;
-  const auto reason = target.said_why ? target.reason : "the instance died";
+  auto reason = target.reason;
+  if (!target.said_why) {
+    reason = target.forked ? "the instance died" : "the warmed parent died before it forked one";
+    reason += target.ended_how.empty() ? "" : ": " + target.ended_how;
+  }
   if (was_starting) {
     start_failed(target, readiness, reason);
     return;
@@ -482,6 +497,8 @@ void Host::process_ended(int pid, const std::string& how) {
       each.reason += ": " + how;
       warn(each, each.reason);
       changed_(id);
+    } else {
+      each.ended_how = how;
     }
     return;
   }

@@ -53,6 +53,8 @@ struct Vm {
 
   // Of the instance that runs or has just ended.
   int last_pid = 0;
+  bool forked = false;
+  std::string ended_how;  // if its process was seen to end before its link was
   bool said_why = false;
   int lost_launches = 0;
 
@@ -68,7 +70,8 @@ struct Vm {
 // processes are behind Instances. One thread.
 //
 // A guest never meets a TPM that was reset under it: an instance serves one life of its VM's
-// hypervisor, and a new instance only ever takes a connection that was made after the old one died.
+// hypervisor, and its connections end with it. A new instance only ever takes connections over
+// which no TPM has answered yet; one that came while the old instance was ending waits for the new.
 class Host {
  public:
   // Together is run inside the transaction that makes a change durable; its error undoes it.
@@ -95,7 +98,7 @@ class Host {
 
   // create() registers a VM. One that is there with the same parameters is given back as it is:
   // `second` is false. kDenied, naming what differs, if it has others, or if the id is another
-  // VM's.
+  // VM's. kUnavailable while a removal of the VM that has the name is not finished.
   base::Result<std::pair<const Vm*, bool>> create(const VmSpec& spec, std::int64_t now,
                                                   const Together& together);
 

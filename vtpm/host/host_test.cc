@@ -11,6 +11,7 @@
 #include <set>
 
 #include "tests/support/temp_folder.h"
+#include "vtpm/host/database.h"
 #include "vtpm/host/vm_view.h"
 
 namespace vtpm::host {
@@ -407,6 +408,29 @@ TEST_F(HostTest, CallsAnInstanceThatDiesWhileItStartsCrashed) {
   EXPECT_EQ(instances_.refused[vm.id()], 1);
 }
 
+// The word of the parent may come before the end of the link.
+TEST_F(HostTest, CallsItCrashedAsWellWhenTheProcessIsSeenToEndFirst) {
+  const auto& vm = create_vm("a");
+  ASSERT_TRUE(host_->start(vm.id()));
+  host_->forked(vm.id(), 100);
+
+  host_->process_ended(100, "killed by signal 11");
+  end(vm);
+
+  EXPECT_EQ(instances_.setups.size(), 1U) << "it was forked, so nothing was lost";
+  EXPECT_EQ(vm.phase, Phase::kStopped);
+  EXPECT_EQ(vm.readiness, Readiness::kCrashed);
+  EXPECT_EQ(vm.reason, "the instance died: killed by signal 11");
+
+  // The next launch knows nothing of that.
+  ASSERT_TRUE(host_->start(vm.id()));
+  end(vm);
+  EXPECT_EQ(instances_.setups.size(), 3U);
+  host_->forked(vm.id(), 101);
+  end(vm);
+  EXPECT_EQ(vm.reason, "the instance died");
+}
+
 TEST_F(HostTest, StartsADeadInstanceAgainForTheNextConnectionOnly) {
   const auto& vm = create_vm("a");
   serve(vm);
@@ -417,7 +441,7 @@ TEST_F(HostTest, StartsADeadInstanceAgainForTheNextConnectionOnly) {
   EXPECT_EQ(vm.phase, Phase::kStopped);
   EXPECT_EQ(vm.readiness, Readiness::kCrashed);
   EXPECT_FALSE(vm.guest);
-  // Not yet: only somebody who connects after the death gets the TPM that was reset.
+  // Not yet: only somebody to whom no TPM has answered gets the one that was reset.
   EXPECT_EQ(instances_.setups.size(), 1U);
   EXPECT_EQ(instances_.refused[vm.id()], 0);
   host_->connection_waits(vm.id());
@@ -601,6 +625,25 @@ TEST_F(HostTest, FinishesARemovalThatWasInterrupted) {
   EXPECT_TRUE(registry_->all()->empty());
 }
 
+TEST_F(HostTest, CreatesNoVmWhoseRemovalIsNotFinished) {
+  const auto id = create_vm("a").id();
+  auto other = *Database::open(folder_.registry());
+  ASSERT_TRUE(
+      other.execute("CREATE TRIGGER kept BEFORE DELETE ON vm "
+                    "BEGIN SELECT RAISE(ABORT, 'kept'); END"));
+  ASSERT_FALSE(host_->remove(id, nothing));
+
+  const auto refused = create(request("a"));
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(refused.error().message.find("is being deleted: "), std::string::npos);
+  EXPECT_NE(refused.error().message.find("; delete it again"), std::string::npos);
+  ASSERT_TRUE(other.execute("DROP TRIGGER kept"));
+  EXPECT_TRUE(host_->remove(id, nothing));
+  EXPECT_TRUE(create(request("a")));
+}
+
 TEST_F(HostTest, TakesUpItsVmsWhenItIsOpenedAgain) {
   const auto id = create_vm("a").id();
   instances_.open.clear();
@@ -649,6 +692,7 @@ TEST_F(DetachedTest, IsRecognisedWithItsProcess) {
   EXPECT_EQ(vm_->phase, Phase::kDetached);
   EXPECT_EQ(vm_->readiness, Readiness::kDetached);
   EXPECT_EQ(vm_->pid, getpid());
+  EXPECT_TRUE(vm_->guest);
   ASSERT_EQ(instances_.holders.size(), 1U);
   EXPECT_TRUE(instances_.holders[0]);
 }
@@ -666,6 +710,7 @@ TEST_F(DetachedTest, GivesWayToTheNextConnectionWhenItEnds) {
   host_->holder_ended(vm_->id());
 
   EXPECT_EQ(vm_->phase, Phase::kStopped);
+  EXPECT_FALSE(vm_->guest);
   host_->connection_waits(vm_->id());
   EXPECT_EQ(instances_.setups.size(), 1U);
 }
