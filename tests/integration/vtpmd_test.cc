@@ -122,6 +122,18 @@ TEST_F(VtpmdCallsTest, RefusesWhatMakesNoSense) {
   EXPECT_TRUE(vtpmd_.ctl_json({"list"}).at("vms").as_array().empty());
 }
 
+TEST_F(VtpmdCallsTest, LogsNoNameThatIsNoVms) {
+  for (const auto* method : {"StartVm", "StopVm", "DeleteVm"}) {
+    const auto body =
+        support::run_command({"/usr/bin/curl", "--silent", "--unix-socket", vtpmd_.socket(),
+                              "--json", R"({"vm":"a forged line"})",
+                              std::string("http://vtpmd/strongroom.host.v1.VmService/") + method});
+    EXPECT_THAT(body.out, HasSubstr(R"("code":"not_found")"));
+  }
+
+  EXPECT_THAT(vtpmd_.log(), testing::Not(HasSubstr("forged")));
+}
+
 TEST_F(VtpmdCallsTest, StartsAndStopsTwiceAndDeletesOnce) {
   (void)vtpmd_.create("a", {"--leave-stopped"});
   EXPECT_EQ(vtpmd_.ctl({"start", "a"}).status, 0);

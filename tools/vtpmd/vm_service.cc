@@ -52,8 +52,9 @@ Call call_of(const char* method, const Request& request) {
   return {request.idempotency_key(), method, base::copy_of(base::bytes_of(bytes))};
 }
 
-void note_caller(const Call& call, const std::string& vm, const CallContext& context) {
-  base::log(base::LogLevel::kInfo, call.method + " of '" + vm + "' asked for by user " +
+// Only names that were checked come into the log.
+void note_caller(const Call& call, const std::string& name, const CallContext& context) {
+  base::log(base::LogLevel::kInfo, call.method + " of '" + name + "' asked for by user " +
                                        std::to_string(context.peer.uid) + ", process " +
                                        std::to_string(context.peer.pid));
 }
@@ -192,9 +193,9 @@ VmService::Answer<api::StartVmResponse> VmService::start(api::StartVmRequest req
   if (answered) {
     co_return *std::move(answered);
   }
-  note_caller(call, request.vm(), context);
   auto found = host_.find(request.vm());
   CO_TRY_ASSIGN(vm, std::move(found));
+  note_caller(call, vm->record.name, context);
   CO_TRY(host_.start(vm->id()));
   api::StartVmResponse response;
   *response.mutable_vm() = view_of(host_, *vm);
@@ -210,9 +211,9 @@ VmService::Answer<api::StopVmResponse> VmService::stop(api::StopVmRequest reques
   if (answered) {
     co_return *std::move(answered);
   }
-  note_caller(call, request.vm(), context);
   auto found = host_.find(request.vm());
   CO_TRY_ASSIGN(vm, std::move(found));
+  note_caller(call, vm->record.name, context);
   const auto id = vm->id();
   CO_TRY(host_.stop(id, request.force()));
   const auto ended = co_await transport::rpc::within(kStopLimit, wait_for_end(id));
@@ -248,9 +249,9 @@ VmService::Answer<api::DeleteVmResponse> VmService::remove(api::DeleteVmRequest 
   if (answered) {
     co_return *std::move(answered);
   }
-  note_caller(call, request.vm(), context);
   auto found = host_.find(request.vm());
   CO_TRY_ASSIGN(vm, std::move(found));
+  note_caller(call, vm->record.name, context);
   api::DeleteVmResponse response;
   response.set_vm_id(to_string(vm->id()));
   const auto keep_answer = [&](const Vm&) { return remember(call, response); };
