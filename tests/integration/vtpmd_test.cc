@@ -417,6 +417,24 @@ TEST_F(VtpmdLossTest, EndsInOrderAndLeavesGuestsTheirTpms) {
   EXPECT_EQ(vtpmd_.readiness("idle"), "stopped");
 }
 
+// As a terminal does at Ctrl-C: the signal goes to vtpmd's process group.
+TEST_F(VtpmdLossTest, LeavesGuestsTheirTpmsWhenItsWholeGroupIsInterrupted) {
+  vtpmd_.kill();
+  auto command = vtpmd_.command_line();
+  command.insert(command.begin(), "/usr/bin/setsid");
+  auto leader = support::Process::start(command, {.output = folder_ / "log"});
+  ASSERT_TRUE(leader);
+  ASSERT_TRUE(support::wait_for_socket(vtpmd_.socket(), *leader, std::chrono::seconds(20)));
+  (void)vtpmd_.create("a");
+  auto hypervisor = boot("a");
+  define_and_write(hypervisor, 1);
+
+  ASSERT_EQ(::kill(-leader->pid(), SIGINT), 0);
+
+  EXPECT_EQ(leader->wait(std::chrono::seconds(30)), 0) << vtpmd_.log();
+  EXPECT_EQ(nv(hypervisor), data_of(1));
+}
+
 // State that is not as it should be.
 
 TEST_F(VtpmdStateTest, MissesAStoreThatIsGoneAndNeverMakesAnother) {

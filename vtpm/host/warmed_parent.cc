@@ -193,7 +193,10 @@ base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& prog
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  // A session of its own: what a terminal sends to all that vtpmd started must not reach instances,
+  // which outlive vtpmd for their guests.
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 
   std::string path = program.string();
   std::string verb = "--warmed-parent";

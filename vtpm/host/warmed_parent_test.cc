@@ -271,6 +271,17 @@ echo "$1$extra" >&3
   EXPECT_EQ(std::string(said.data(), static_cast<std::size_t>(got)), "--warmed-parent\n");
 }
 
+// A terminal's interrupt goes to a process group.
+TEST(StartWarmedParentTest, StartsAProcessThatSignalsForVtpmdsGroupDoNotReach) {
+  const auto started = start_warmed_parent("/bin/false");
+  ASSERT_TRUE(started);
+
+  // It is not reaped yet, so it still has its group.
+  EXPECT_EQ(getpgid(started->pid), started->pid);
+  EXPECT_EQ(getsid(started->pid), started->pid);
+  waitpid(started->pid, nullptr, 0);
+}
+
 TEST(StartWarmedParentTest, SaysThatTheProgramIsNotThere) {
   const auto started = start_warmed_parent("/nonexistent/vtpm-instance");
 
