@@ -232,6 +232,16 @@ TEST(VtpmdStartTest, SaysThatItsInstanceProgramIsNotThere) {
   EXPECT_THAT(ran.err, HasSubstr("nothing"));
 }
 
+TEST(VtpmdStartTest, SaysThatItsInstanceProgramDoesNotWork) {
+  TempFolder folder;
+
+  const auto ran = support::run_command({VTPMD, "--state", folder / "state", "--runtime",
+                                         folder / "run", "--instance", "/bin/false"});
+
+  EXPECT_EQ(ran.status, 8);
+  EXPECT_THAT(ran.err, HasSubstr("/bin/false: the warmed parent ended with status 1"));
+}
+
 // The life of a VM.
 
 TEST_F(VtpmdLifeTest, StartsAnInstanceForAHypervisorThatConnects) {

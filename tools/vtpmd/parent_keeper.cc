@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpmd/parent_keeper.h"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -21,8 +22,13 @@ namespace asio = boost::asio;
 namespace instance = strongroom::instance::v1;
 using transport::rpc::as_values;
 
-// A parent that dies at once, on a host without memory for one, is not started in a tight loop.
+// A parent that dies at once, on a host without memory for one, is not started in a tight loop: the
+// pause doubles while none becomes warm.
 constexpr std::chrono::seconds kRestartPause{1};
+constexpr std::chrono::seconds kLongestPause{60};
+
+// How long the first one may take to become warm.
+constexpr std::chrono::seconds kWarmLimit{30};
 
 std::string how(const instance::Ended& ended) {
   return ended.signal() != 0 ? "killed by signal " + std::to_string(ended.signal())
@@ -38,26 +44,47 @@ struct ParentKeeper::Running {
   vtpm::host::WarmedParent parent;
   asio::posix::stream_descriptor link;
   vtpm::host::FrameReader reports;
+  bool is_warm = false;
 };
 
 ParentKeeper::ParentKeeper(asio::io_context& io, std::filesystem::path program, Events events)
-    : io_(io), program_(std::move(program)), events_(std::move(events)) {}
+    : io_(io), program_(std::move(program)), events_(std::move(events)), pause_(kRestartPause) {}
 
 ParentKeeper::~ParentKeeper() = default;
 
 base::Result<void> ParentKeeper::start() {
   TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
-  running_ = std::make_shared<Running>(io_, std::move(started));
-  asio::co_spawn(io_, follow(running_), asio::detached);
+  if (auto warm = vtpm::host::await_warm(started, kWarmLimit); !warm) {
+    return base::fail(std::move(warm).error().context(program_.string()));
+  }
+  keep(std::move(started), true);
   return {};
+}
+
+// Requests may be sent to it at once: they wait in the link until it is warm.
+base::Result<void> ParentKeeper::start_cold() {
+  TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
+  keep(std::move(started), false);
+  return {};
+}
+
+void ParentKeeper::keep(vtpm::host::WarmedParent started, bool is_warm) {
+  running_ = std::make_shared<Running>(io_, std::move(started));
+  running_->is_warm = is_warm;
+  asio::co_spawn(io_, follow(running_), asio::detached);
 }
 
 base::Result<void> ParentKeeper::request_fork(std::uint64_t serial, const std::string& process_name,
                                               const vtpm::host::ChildEnds& ends) {
   if (!running_) {
-    TRY(start());
+    TRY(start_cold());
   }
-  return vtpm::host::request_fork(running_->link.native_handle(), serial, process_name, ends);
+  auto sent = vtpm::host::request_fork(running_->link.native_handle(), serial, process_name, ends);
+  if (!sent) {
+    return base::fail(std::move(sent).error().context("the warmed parent, " + program_.string() +
+                                                      ", is dead or hangs; vtpmd's log has more"));
+  }
+  return {};
 }
 
 asio::awaitable<void> ParentKeeper::follow(std::shared_ptr<Running> parent) {
@@ -73,9 +100,10 @@ asio::awaitable<void> ParentKeeper::follow(std::shared_ptr<Running> parent) {
       break;
     }
   }
-  base::log(base::LogLevel::kWarning, "the warmed parent, process " +
-                                          std::to_string(parent->parent.pid) +
-                                          ", has died; its instances go on");
+  base::log(base::LogLevel::kWarning,
+            "the warmed parent, process " + std::to_string(parent->parent.pid) + ", has died" +
+                (parent->is_warm ? "; its instances go on" : " before it could fork"));
+  pause_ = parent->is_warm ? kRestartPause : std::min(2 * pause_, kLongestPause);
   if (running_ == parent) {
     running_.reset();
     co_await start_again();
@@ -86,12 +114,12 @@ asio::awaitable<void> ParentKeeper::follow(std::shared_ptr<Running> parent) {
 asio::awaitable<void> ParentKeeper::start_again() {
   asio::steady_timer pause(io_);
   for (;;) {
-    pause.expires_after(kRestartPause);
+    pause.expires_after(pause_);
     co_await pause.async_wait(as_values);
     if (running_) {
       co_return;
     }
-    const auto started = start();
+    const auto started = start_cold();
     if (started) {
       co_return;
     }
@@ -107,6 +135,9 @@ void ParentKeeper::handle(Running& parent) {
       return;
     }
     switch (report.message_case()) {
+      case instance::FromParent::kWarm:
+        parent.is_warm = true;
+        break;
       case instance::FromParent::kForked:
         events_.forked(report.forked().serial(), report.forked().pid());
         break;

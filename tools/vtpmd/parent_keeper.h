@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -27,7 +28,8 @@ class ParentKeeper {
   ParentKeeper(boost::asio::io_context& io, std::filesystem::path program, Events events);
   ~ParentKeeper();
 
-  // start() starts the first one. The errors of start_warmed_parent().
+  // start() starts the first one and waits until it is warm, so that a program which cannot work is
+  // noticed now. The errors of start_warmed_parent() and await_warm().
   base::Result<void> start();
 
   // request_fork() has it fork, after starting one if there is none now.
@@ -37,6 +39,8 @@ class ParentKeeper {
  private:
   struct Running;
 
+  base::Result<void> start_cold();
+  void keep(vtpm::host::WarmedParent started, bool is_warm);
   boost::asio::awaitable<void> follow(std::shared_ptr<Running> parent);
   boost::asio::awaitable<void> start_again();
   void handle(Running& parent);
@@ -45,6 +49,7 @@ class ParentKeeper {
   std::filesystem::path program_;
   Events events_;
   std::shared_ptr<Running> running_;
+  std::chrono::seconds pause_;  // before the next one is started
 };
 
 }  // namespace tools::vtpmd

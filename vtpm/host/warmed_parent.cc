@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <system_error>
@@ -80,6 +81,12 @@ base::Result<Parent> Parent::create(base::Descriptor link) {
 }
 
 base::Result<std::optional<ChildEnds>> Parent::run() {
+  instance::FromParent warm;
+  warm.mutable_warm();
+  if (!send_frame(link_.number(), warm)) {
+    // vtpmd has ended meanwhile.
+    return std::optional<ChildEnds>();
+  }
   for (;;) {
     std::array<pollfd, 2> events{{{link_.number(), POLLIN, 0}, {deaths_.number(), POLLIN, 0}}};
     if (poll(events.data(), events.size(), -1) < 0 && errno != EINTR) {
@@ -213,6 +220,42 @@ base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& prog
     return fail_io("cannot start " + path, error);
   }
   return WarmedParent{pid, std::move(ours)};
+}
+
+base::Result<void> await_warm(const WarmedParent& parent, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  FrameReader reports;
+  instance::FromParent report;
+  bool in_time = true;
+  for (bool open = true; open && in_time;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd event{parent.link.number(), POLLIN, 0};
+    const int ready = left.count() > 0 ? poll(&event, 1, static_cast<int>(left.count())) : 0;
+    if (ready < 0 && errno == EINTR) {
+      continue;
+    }
+    in_time = ready > 0;
+    if (!in_time) {
+      break;
+    }
+    const auto received = reports.receive(parent.link.number());
+    const auto complete = reports.next(report);
+    if (complete && *complete && report.has_warm()) {
+      return {};
+    }
+    open = received && *received && complete && !*complete;
+  }
+  // One that ends by itself keeps its own status.
+  kill(parent.pid, SIGKILL);
+  int status = 0;
+  waitpid(parent.pid, &status, 0);
+  std::string how = "is not warm in time";
+  if (in_time) {
+    how = WIFSIGNALED(status) ? "was killed by signal " + std::to_string(WTERMSIG(status))
+                              : "ended with status " + std::to_string(WEXITSTATUS(status));
+  }
+  return base::fail(ErrorCode::kUnavailable, "the warmed parent " + how);
 }
 
 base::Result<void> request_fork(int link, std::uint64_t serial, const std::string& process_name,

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -29,10 +30,10 @@ struct ChildEnds {
   base::Descriptor lease;    // held, signed, for as long as the instance lives
 };
 
-// run_warmed_parent() forks on request until vtpmd closes the link, and then returns nothing. In
-// each child it returns what the child begins with, and nothing of the parent's is left there. The
-// process must have one thread. kInvalidArgument if it has more; kCorrupt if the link brings
-// something else than requests; kIo.
+// run_warmed_parent() says that it is warm and forks on request until vtpmd closes the link, and
+// then returns nothing. In each child it returns what the child begins with, and nothing of the
+// parent's is left there. The process must have one thread. kInvalidArgument if it has more;
+// kCorrupt if the link brings something else than requests; kIo.
 base::Result<std::optional<ChildEnds>> run_warmed_parent(base::Descriptor link);
 
 // WarmedParent is that process as vtpmd has it.
@@ -44,6 +45,11 @@ struct WarmedParent {
 // start_warmed_parent() starts `program`, which inherits its standard streams and nothing else.
 // kNotFound if it cannot be executed; kIo.
 base::Result<WarmedParent> start_warmed_parent(const std::filesystem::path& program);
+
+// await_warm() waits until a parent that was just started says that it is warm. kUnavailable, with
+// how it ended, if it ends before, or says something else, or takes longer than `limit`: it is then
+// killed and reaped.
+base::Result<void> await_warm(const WarmedParent& parent, std::chrono::milliseconds limit);
 
 // request_fork() asks for an instance over the link to the parent, and there the answer comes.
 // kUnavailable if the parent is gone.

@@ -83,6 +83,7 @@ class WarmedParentTest : public ::testing::Test {
       _exit(0);
     }
     parent_.link = std::move(pair[0]);
+    EXPECT_TRUE(next_report().has_warm());
   }
 
   ~WarmedParentTest() override {
@@ -269,6 +270,54 @@ echo "$1$extra" >&3
   waitpid(started->pid, nullptr, 0);
 
   EXPECT_EQ(std::string(said.data(), static_cast<std::size_t>(got)), "--warmed-parent\n");
+}
+
+// A shell script in the parent's place: its link is descriptor 3.
+class AwaitWarmTest : public ::testing::Test {
+ protected:
+  base::Result<void> await(const std::string& script, std::chrono::milliseconds limit) {
+    const auto program = folder_ / "parent";
+    FILE* file = fopen(program.c_str(), "w");
+    fputs(("#!/bin/sh\n" + script + "\n").c_str(), file);
+    fclose(file);
+    chmod(program.c_str(), 0755);
+    const auto started = start_warmed_parent(program);
+    EXPECT_TRUE(started);
+    auto warm = await_warm(*started, limit);
+    // Whoever failed is gone.
+    EXPECT_EQ(waitpid(started->pid, nullptr, WNOHANG), warm ? 0 : -1);
+    if (warm) {
+      kill(started->pid, SIGKILL);
+      waitpid(started->pid, nullptr, 0);
+    }
+    return warm;
+  }
+
+  tests::support::TempFolder folder_;
+};
+
+constexpr std::chrono::milliseconds kLong{20'000};
+
+TEST_F(AwaitWarmTest, EndsWhenTheParentSaysSo) {
+  // One frame of two bytes: field 4, an empty message.
+  EXPECT_TRUE(await(R"(printf '\0\0\0\002\042\0' >&3; exec sleep 1000)", kLong));
+}
+
+TEST_F(AwaitWarmTest, SaysHowAParentEndedThatDidNotBecomeWarm) {
+  const auto ended = await("exit 3", kLong);
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(ended.error().message.find("ended with status 3"), std::string::npos);
+  const auto killed = await("kill -SEGV $$", kLong);
+  ASSERT_FALSE(killed);
+  EXPECT_NE(killed.error().message.find("signal 11"), std::string::npos);
+}
+
+TEST_F(AwaitWarmTest, GivesUpOnOneThatSaysSomethingElseOrNothing) {
+  EXPECT_FALSE(await("echo hello there >&3; exec sleep 1000", kLong));
+  const auto silent = await("exec sleep 1000", std::chrono::milliseconds(50));
+  ASSERT_FALSE(silent);
+  EXPECT_NE(silent.error().message.find("not warm in time"), std::string::npos);
 }
 
 // A terminal's interrupt goes to a process group.
