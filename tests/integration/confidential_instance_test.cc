@@ -70,11 +70,31 @@ class ConfidentialInstanceTest : public testing::TestWithParam<TeeFamily> {
 
   // Changes what the machine says it is.
   void edit_machine(const std::string& member, const std::string& value) const {
+    auto machine = read_machine();
+    ASSERT_TRUE(machine.contains(member)) << machine;
+    machine[member] = value;
+    write_machine(machine);
+  }
+
+  void set_tcb(unsigned char version) const {
+    auto machine = read_machine();
+    if (GetParam() == TeeFamily::kSevSnp) {
+      for (const char* which : {"current", "committed", "reported"}) {
+        machine.at("tcb").at(which).as_object()["microcode"] = version;
+      }
+    } else {
+      auto svn = std::string(machine.at("tee_tcb_svn").as_string());
+      machine["tee_tcb_svn"] = base::to_hex(base::Bytes{std::byte{version}}) + svn.substr(2);
+    }
+    write_machine(machine);
+  }
+
+  boost::json::object read_machine() const {
     std::ifstream file(folder_ / "machine" / "machine.json");
-    auto machine = boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {}));
-    file.close();
-    ASSERT_TRUE(machine.as_object().contains(member)) << machine;
-    machine.as_object()[member] = value;
+    return boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {})).as_object();
+  }
+
+  void write_machine(const boost::json::object& machine) const {
     std::ofstream(folder_ / "machine" / "machine.json") << boost::json::serialize(machine);
   }
 
@@ -112,6 +132,26 @@ TEST_P(ConfidentialInstanceTest, AnotherImageOpensNothingAndIsToldWhatWould) {
   EXPECT_THAT(log(), testing::AllOf(testing::HasSubstr("sealed-elsewhere"),
                                     testing::HasSubstr("launch measurement: stored "),
                                     testing::HasSubstr("start the VM with the image")));
+}
+
+TEST_P(ConfidentialInstanceTest, AFirmwareUpdateCanBeTakenBackUntilTheOperatorSaysItIsOver) {
+  EXPECT_EQ(start(document(1)).stop(), 0) << "this makes the machine";
+  std::filesystem::remove(folder_ / "vm.vmgs");
+  set_tcb(20);
+  EXPECT_EQ(start(document(1)).stop(), 0) << log();
+
+  set_tcb(21);
+  EXPECT_EQ(start(document(1)).stop(), 0) << log();
+  set_tcb(20);
+  EXPECT_EQ(start(document(1)).stop(), 0) << "it is taken back: " << log();
+
+  set_tcb(21);
+  auto over = launched(document(1));
+  over.insert(over.end(), {"--tcb-grace", "over"});
+  EXPECT_EQ(Instance(folder_.path(), VTPM_INSTANCE_SIM, over).stop(), 0) << log();
+  set_tcb(20);
+  EXPECT_EQ(status(launched(document(1))), 5) << "and now it is not";
+  EXPECT_THAT(log(), testing::HasSubstr("TCB is older"));
 }
 
 TEST_P(ConfidentialInstanceTest, TheHostCannotTakeTheProtectionDown) {

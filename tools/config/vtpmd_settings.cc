@@ -27,6 +27,9 @@ Schema vtpmd_schema(VtpmdSettings& settings) {
   schema.path("instances", "program", settings.instance_program,
               "What runs one VM's TPM: vtpm-instance, or vtpm-instance-sim with a simulated TEE; "
               "default: vtpm-instance beside vtpmd");
+  schema.word("instances", "tcb_grace", settings.tcb_grace, {"running", "over"},
+              "Whether this host's firmware may still be taken back: until over, stores of "
+              "confidential VMs open under the TCB of before as well");
   schema.word("log", "level", settings.log_level, {"debug", "info", "warning", "error"},
               "The least that is logged");
   return schema;

@@ -25,6 +25,10 @@ struct VtpmdSettings {
   // Empty: vtpm-instance beside vtpmd, or in the bin folder beside vtpmd's.
   std::filesystem::path instance_program;
 
+  // `over` once this host's firmware will not be taken back to what it was: from their next start
+  // on, stores are sealed to the present TCB alone.
+  std::string tcb_grace = "running";
+
   std::string log_level = "info";
 
   [[nodiscard]] std::filesystem::path service_socket() const {

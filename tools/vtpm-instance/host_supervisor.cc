@@ -46,6 +46,8 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
   setup.may_create = told.may_create();
   setup.barriers = told.strict_durability() ? vmgs::volume::Barriers::kTwo
                                             : vmgs::volume::Barriers::kOneWhereSafe;
+  setup.tcb_grace =
+      told.tcb_grace_over() ? vtpm::sealing::TcbGrace::kOver : vtpm::sealing::TcbGrace::kRunning;
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
   return setup;

@@ -27,6 +27,7 @@ struct Typed {
   std::string protection;
   std::string lifetime;
   std::string durability = "one-barrier";
+  std::string tcb_grace = "running";
   std::string home = "host";
   std::string export_openhcl_key;
   bool create = false;
@@ -55,6 +56,11 @@ void declare(CLI::App& app, Typed& typed) {
          "one-barrier (default), or strict: other readers open the store after a crash, too")
       ->check(CLI::IsMember({"one-barrier", "strict"}))
       ->type_name("D");
+  app.add_option("--tcb-grace", typed.tcb_grace,
+                 "running (default): the machine may be taken back to its TCB of before, and still "
+                 "opens the store; or over")
+      ->check(CLI::IsMember({"running", "over"}))
+      ->type_name("G");
   app.add_option("--export-openhcl-key", typed.export_openhcl_key,
                  "Serve nobody: put a HW_KEY_PROTECTOR for this vm-configuration (JSON) into the "
                  "store")
@@ -130,6 +136,8 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
                                                       : vtpm::sealing::KeyFileKind::kFile;
   setup.barriers = typed.durability == "strict" ? vmgs::volume::Barriers::kTwo
                                                 : vmgs::volume::Barriers::kOneWhereSafe;
+  setup.tcb_grace = typed.tcb_grace == "over" ? vtpm::sealing::TcbGrace::kOver
+                                              : vtpm::sealing::TcbGrace::kRunning;
   setup.home = typed.home == "paravisor" ? Home::kParavisor : Home::kHost;
   if (setup.incoming && setup.home == Home::kParavisor) {
     return usage(

@@ -43,6 +43,7 @@ TEST(InstanceOptionsTest, DefaultToAnOrdinaryPersistentVm) {
   EXPECT_EQ(setup.lifetime, Lifetime::kPersistent);
   EXPECT_EQ(setup.home, Home::kHost);
   EXPECT_EQ(setup.barriers, vmgs::volume::Barriers::kOneWhereSafe);
+  EXPECT_EQ(setup.tcb_grace, vtpm::sealing::TcbGrace::kRunning);
   EXPECT_FALSE(setup.may_create);
   EXPECT_FALSE(setup.incoming);
   EXPECT_TRUE(setup.launch_document.empty());
@@ -51,7 +52,7 @@ TEST(InstanceOptionsTest, DefaultToAnOrdinaryPersistentVm) {
 TEST(InstanceOptionsTest, ReachTheSetup) {
   const auto line =
       read({"--vmgs", "v", "--ctrl", "c", "--data", "d", "--create", "--incoming", "--key", "k",
-            "--protection", "none", "--durability", "strict"});
+            "--protection", "none", "--durability", "strict", "--tcb-grace", "over"});
 
   ASSERT_TRUE(line) << line.error().message;
   const auto& setup = line->setup;
@@ -61,6 +62,7 @@ TEST(InstanceOptionsTest, ReachTheSetup) {
   EXPECT_EQ(setup.key_file, "k");
   EXPECT_EQ(setup.protection, Protection::kNone);
   EXPECT_EQ(setup.barriers, vmgs::volume::Barriers::kTwo);
+  EXPECT_EQ(setup.tcb_grace, vtpm::sealing::TcbGrace::kOver);
   EXPECT_EQ(read({"--vmgs", "v", "--ctrl", "c", "--home", "paravisor"})->setup.home,
             Home::kParavisor);
 }
@@ -135,6 +137,7 @@ TEST(InstanceOptionsTest, RefuseWordsThatMeanNothing) {
       {"--ctrl", "c", "--vmgs", "v", "--lifetime", "short"},
       {"--ctrl", "c", "--vmgs", "v", "--home", "sweet"},
       {"--ctrl", "c", "--vmgs", "v", "--durability", "none"},
+      {"--ctrl", "c", "--vmgs", "v", "--tcb-grace", "later"},
       {"--ctrl", "c", "--vmgs", "v", "--incoming", "--home", "paravisor"},
       {"--ctrl", "c", "--vmgs", "v", "--bogus"},
       {"--ctrl", "c", "--vmgs", "v", "more"},

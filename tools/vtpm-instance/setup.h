@@ -10,6 +10,7 @@
 #include "vmgs/base/descriptor.h"
 #include "vmgs/volume/transaction.h"
 #include "vtpm/sealing/host_key.h"
+#include "vtpm/sealing/sealed_keys.h"
 
 namespace tools::vtpm_instance {
 
@@ -43,6 +44,11 @@ struct InstanceSetup {
 
   // How often a commit waits for the disk: two for stores that other readers open after a crash.
   vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe;
+
+  // Whether the machine may still be taken back to the TCB that it had, for protection hardware:
+  // until its operator says that it is over, the key of a store is sealed to the one before as
+  // well.
+  vtpm::sealing::TcbGrace tcb_grace = vtpm::sealing::TcbGrace::kRunning;
 
   // Nobody is served: the store of a confidential VM gets a HW_KEY_PROTECTOR for OpenHCL, with this
   // as its vm-configuration, and that is all. The next start in service takes it away again.

@@ -134,8 +134,8 @@ std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const Launch
     case Protection::kHost:
       return vtpm::boot::host_key_protector(setup.key_file, setup.key_file_kind);
     case Protection::kHardware:
-      return vtpm::boot::sealed_keys_protector(
-          *choice.tee, *choice.vm_id, vtpm::sealing::TcbGrace::kOver, setup.export_for_openhcl);
+      return vtpm::boot::sealed_keys_protector(*choice.tee, *choice.vm_id, setup.tcb_grace,
+                                               setup.export_for_openhcl);
     case Protection::kBroker:
       break;  // choose_launch() has refused it
   }

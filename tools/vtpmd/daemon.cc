@@ -80,11 +80,12 @@ class Daemon {
 
  private:
   Daemon(StateFolder folder, StateFolder::Lock lock, Registry registry,
-         std::filesystem::path instance_program, std::optional<gid_t> hypervisor_group)
+         const config::VtpmdSettings& settings, std::optional<gid_t> hypervisor_group)
       : lock_(std::move(lock)),
         registry_(std::move(registry)),
         changes_(io_.get_executor()),
-        instances_(io_, folder, std::move(instance_program), hypervisor_group),
+        instances_(io_, folder, settings.instance_program, hypervisor_group,
+                   settings.tcb_grace == "over"),
         signals_(io_, SIGTERM, SIGINT, SIGHUP) {
     signals_.add(SIGCHLD);
   }
@@ -114,8 +115,8 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::VtpmdSettings&
   const StateFolder folder(settings.state_folder, settings.runtime_folder);
   TRY_ASSIGN(lock, folder.lock());
   TRY_ASSIGN(registry, Registry::open(folder.registry()));
-  std::unique_ptr<Daemon> daemon(new Daemon(folder, std::move(lock), std::move(registry),
-                                            settings.instance_program, hypervisor_group));
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(folder, std::move(lock), std::move(registry), settings, hypervisor_group));
   TRY(daemon->instances_.start());
   auto& changes = daemon->changes_;
   TRY_ASSIGN(host, Host::open(folder, daemon->registry_, daemon->instances_,

@@ -88,10 +88,11 @@ struct RunningInstances::Watch {
 
 RunningInstances::RunningInstances(asio::io_context& io, vtpm::host::StateFolder folder,
                                    std::filesystem::path program,
-                                   std::optional<gid_t> hypervisor_group)
+                                   std::optional<gid_t> hypervisor_group, bool tcb_grace_over)
     : io_(io),
       folder_(std::move(folder)),
       hypervisor_group_(hypervisor_group),
+      tcb_grace_over_(tcb_grace_over),
       parent_(
           io, std::move(program),
           {.forked =
@@ -200,6 +201,7 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   asio::co_spawn(io_, follow(id, entry.link), asio::detached);
   instance::ToInstance message;
   *message.mutable_setup() = setup;
+  message.mutable_setup()->set_tcb_grace_over(tcb_grace_over_);
   auto sent = send(id, message);
   if (!sent) {
     // Without its link it ends by itself.

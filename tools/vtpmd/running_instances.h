@@ -19,9 +19,11 @@ namespace tools::vtpmd {
 // RunningInstances is vtpm::host::Instances with real sockets and processes. One thread.
 class RunningInstances final : public vtpm::host::Instances {
  public:
-  // Members of `hypervisor_group`, if there is one, may connect to TPM sockets.
+  // Members of `hypervisor_group`, if there is one, may connect to TPM sockets. `tcb_grace_over` is
+  // what each Setup says of this host.
   RunningInstances(boost::asio::io_context& io, vtpm::host::StateFolder folder,
-                   std::filesystem::path program, std::optional<gid_t> hypervisor_group);
+                   std::filesystem::path program, std::optional<gid_t> hypervisor_group,
+                   bool tcb_grace_over);
   ~RunningInstances() override;
 
   // start() starts the warmed parent.
@@ -68,6 +70,7 @@ class RunningInstances final : public vtpm::host::Instances {
   boost::asio::io_context& io_;
   vtpm::host::StateFolder folder_;
   std::optional<gid_t> hypervisor_group_;
+  const bool tcb_grace_over_;
   ParentKeeper parent_;
   vtpm::host::Host* host_ = nullptr;
   std::map<VmId, Entry> entries_;
