@@ -25,11 +25,11 @@ check readpublic tpm2 nvreadpublic 0x1500001
 same readpublic-size "$(sed -n 's/^ *size: *//p' out)" 1500
 check by-owner-only tpm2 nvdefine -Q -C o -s 8 -a 'ownerread|ownerwrite' 0x1500002
 refuse read-by-index 12f tpm2 nvread -Q 0x1500002
-check platform tpm2 nvdefine -Q -C p -s 8 -a 'ppread|ppwrite|platformcreate|no_da' 0x1400001
+check platform tpm2 nvdefine -Q -C p -s 8 -a 'ppread|ppwrite|platformcreate|no_da' 0x1400010
 printf 12345678 >eight
-check platform-write tpm2 nvwrite -Q -C p -i eight 0x1400001
-refuse platform-read-by-owner 149 tpm2 nvread -Q -C o 0x1400001
-refuse platform-undefine-by-owner 149 tpm2 nvundefine -Q -C o 0x1400001
+check platform-write tpm2 nvwrite -Q -C p -i eight 0x1400010
+refuse platform-read-by-owner 149 tpm2 nvread -Q -C o 0x1400010
+refuse platform-undefine-by-owner 149 tpm2 nvundefine -Q -C o 0x1400010
 
 # --- auth values ----------------------------------------------------------------------------------
 check password-define tpm2 nvdefine -Q -C o -s 8 -a 'authread|authwrite' -p secret 0x1500003
@@ -96,11 +96,11 @@ refuse policy-without 149 tpm2 nvread -Q -C o 0x1500040
 check policydelete tpm2 startauthsession -Q -S trial.session
 check policydelete-code tpm2 policycommandcode -Q -S trial.session -L delete.policy TPM2_CC_NV_UndefineSpaceSpecial
 tpm2 flushcontext -Q trial.session
-check special-define tpm2 nvdefine -Q -C p -s 8 -a 'ppread|ppwrite|platformcreate|policydelete|policywrite' -L delete.policy 0x1400002
-differ special-undefine tpm2 nvundefine -Q -C p 0x1400002
+check special-define tpm2 nvdefine -Q -C p -s 8 -a 'ppread|ppwrite|platformcreate|policydelete|policywrite' -L delete.policy 0x1400012
+differ special-undefine tpm2 nvundefine -Q -C p 0x1400012
 check special-session tpm2 startauthsession -Q --policy-session -S delete.session
 check special-policy tpm2 policycommandcode -Q -S delete.session TPM2_CC_NV_UndefineSpaceSpecial
-check special-undefine-by-policy tpm2 nvundefine -Q -S delete.session 0x1400002
+check special-undefine-by-policy tpm2 nvundefine -Q -S delete.session 0x1400012
 tpm2 flushcontext -Q delete.session 2>>err
 
 # --- locks ----------------------------------------------------------------------------------------
@@ -130,6 +130,7 @@ refuse write-locked-for-good 148 tpm2 nvwrite -Q -C o -i eight 0x1500051
 # Kept in memory until a shutdown; TPM 2.0 Part 1 has it survive a restart, and no reset.
 check orderly-define tpm2 nvdefine -Q -C o -s 8 -a 'orderly|ownerread|ownerwrite' 0x1500060
 check orderly-write tpm2 nvwrite -Q -C o -i eight 0x1500060
+tpm2 shutdown || fail orderly-sleep
 power_off TERM
 power_on
 check orderly-read tpm2 nvread -Q -C o -o read 0x1500060
