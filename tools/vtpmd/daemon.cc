@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpmd/daemon.h"
 
-#include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 #include <string>
 
 #include "tools/vtpmd/changes.h"
+#include "tools/vtpmd/group.h"
 #include "tools/vtpmd/log.h"
 #include "tools/vtpmd/running_instances.h"
 #include "tools/vtpmd/vm_service.h"
@@ -53,12 +53,8 @@ base::Result<std::optional<gid_t>> group_of(const std::string& name) {
   if (name.empty()) {
     return std::optional<gid_t>();
   }
-  const auto* group = getgrnam(name.c_str());
-  if (group == nullptr) {
-    return base::fail(ErrorCode::kNotFound,
-                      "there is no group '" + name + "'; make it, or change the configuration");
-  }
-  return std::optional(group->gr_gid);
+  TRY_ASSIGN(id, group_id(name));
+  return std::optional(id);
 }
 
 // Each VM has a handful of descriptors open here, and the usual limit is meant for programs that
