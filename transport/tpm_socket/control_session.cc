@@ -12,6 +12,9 @@ namespace transport::tpm_socket {
 
 namespace {
 
+// One that a request uses, and another that shows that there were too many.
+constexpr std::size_t kMaxHeldDescriptors = 2;
+
 constexpr std::uint32_t kInitDeleteVolatile = 1;
 constexpr std::uint32_t kStateEncrypted = 2;
 
@@ -63,8 +66,15 @@ std::optional<StateBlob> state_blob_of(std::uint32_t type) {
 }  // namespace
 
 void ControlSession::take(base::ByteView bytes, std::vector<base::Descriptor> descriptors) {
+  const bool is_data_only =
+      following_ && following_->received + buffer_.size() + bytes.size() <= following_->length;
   buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  // Data may go on for long: kept, they could become all that a process may have.
+  if (is_data_only) {
+    return;
+  }
   std::move(descriptors.begin(), descriptors.end(), std::back_inserter(descriptors_));
+  descriptors_.resize(std::min(descriptors_.size(), kMaxHeldDescriptors));
 }
 
 bool ControlSession::waits_for_rest() const {

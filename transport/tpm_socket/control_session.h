@@ -18,14 +18,15 @@
 namespace transport::tpm_socket {
 
 // ControlSession is one control client without its socket: bytes in, answers out. Requests may
-// arrive in any pieces. It never holds more than one request, and of data that follows one no more
-// than a state blob.
+// arrive in any pieces. It never holds more than one request, of data that follows one no more than
+// a state blob, and two descriptors.
 class ControlSession {
  public:
   // `handler` must outlive the session.
   explicit ControlSession(ControlHandler& handler) : handler_(handler) {}
 
-  // take() adds what was received, and the descriptors that came with it.
+  // take() adds what was received, and the descriptors that came with it. Those that come with data
+  // that follows a request are closed.
   void take(base::ByteView bytes, std::vector<base::Descriptor> descriptors);
 
   // next_answer() carries out the next request that is there as a whole and gives its answer, which

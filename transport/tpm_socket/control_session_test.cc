@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -253,6 +254,41 @@ TEST_F(ControlSessionTest, ClosesDescriptorsThatItDoesNotUse) {
   EXPECT_THAT(answers("0000000e", std::move(unasked)), ElementsAre("00000000"));
   EXPECT_FALSE(is_open(third));
   EXPECT_FALSE(session_->owns_data_channel());
+}
+
+TEST_F(ControlSessionTest, ClosesDescriptorsThatComeWithData) {
+  EXPECT_THAT(answers("0000000d0000000000000001ffffffff"), IsEmpty());
+  for (int i = 0; i < 20; ++i) {
+    std::vector<base::Descriptor> descriptors;
+    descriptors.push_back(some_descriptor());
+    const int number = descriptors[0].number();
+    EXPECT_THAT(answers("00", std::move(descriptors)), IsEmpty());
+    EXPECT_FALSE(is_open(number)) << i;
+  }
+}
+
+TEST_F(ControlSessionTest, KeepsADescriptorThatComesWithTheEndOfDataAndTheNextRequest) {
+  EXPECT_THAT(answers("0000000700000002aa"), IsEmpty());
+  std::vector<base::Descriptor> descriptors;
+  descriptors.push_back(some_descriptor());
+
+  EXPECT_THAT(answers("bb00000010", std::move(descriptors)), ElementsAre("00000000", "00000000"));
+  EXPECT_TRUE(handler_.channel.is_open());
+}
+
+TEST_F(ControlSessionTest, KeepsFewDescriptorsWhileARequestComesInPieces) {
+  std::vector<int> numbers;
+  for (const char* piece : {"00", "00", "00"}) {
+    std::vector<base::Descriptor> descriptors;
+    for (int i = 0; i < 4; ++i) {
+      descriptors.push_back(some_descriptor());
+      numbers.push_back(descriptors.back().number());
+    }
+    EXPECT_THAT(answers(piece, std::move(descriptors)), IsEmpty());
+  }
+
+  EXPECT_LE(std::count_if(numbers.begin(), numbers.end(), is_open), 2);
+  EXPECT_THAT(answers("10"), ElementsAre("00000003")) << "there was more than one";
 }
 
 TEST_F(ControlSessionTest, RefusesADataChannelWithoutADescriptor) {

@@ -21,6 +21,9 @@ namespace transport::tpm_socket {
 
 namespace {
 
+// How long to wait after the system had no descriptor or memory for another client.
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
 bool is_connected_stream(int socket) {
   int type = 0;
   socklen_t size = sizeof type;
@@ -143,6 +146,9 @@ void DataServer::close(Connection& connection) {
 void DataServer::accept_client() {
   base::Descriptor client(::accept4(listener_.number(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!client.is_open()) {
+    base::log(base::LogLevel::kWarning,
+              "no data client can be accepted: " + std::generic_category().message(errno));
+    no_client_until_ = Clock::now() + kAcceptPause;
     return;
   }
   const auto is_client = [](const Connection& connection) {
@@ -164,9 +170,9 @@ void DataServer::accept_client() {
 }
 
 int DataServer::patience_milliseconds() const {
-  auto next = Clock::time_point::max();
+  auto next = no_client_until_.value_or(Clock::time_point::max());
   if (!rests_) {
-    next = last_command_ + limits_.until_rest;
+    next = std::min(next, last_command_ + limits_.until_rest);
   }
   for (const auto& connection : connections_) {
     if (!connection.part.empty()) {
@@ -190,9 +196,12 @@ void DataServer::rest_if_due() {
 void DataServer::serve() {
   std::vector<pollfd> polled;
   for (;;) {
+    if (no_client_until_ && *no_client_until_ <= Clock::now()) {
+      no_client_until_.reset();
+    }
     polled.clear();
     polled.push_back({wake_.number(), POLLIN, 0});
-    polled.push_back({listener_.number(), POLLIN, 0});  // -1 is passed over
+    polled.push_back({no_client_until_ ? -1 : listener_.number(), POLLIN, 0});  // -1: passed over
     for (const auto& connection : connections_) {
       polled.push_back({connection.socket.number(), POLLIN, 0});
     }

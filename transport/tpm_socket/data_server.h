@@ -92,7 +92,8 @@ class DataServer {
 
   void rest_if_due();
 
-  // How long poll() may wait: until a half command is overdue or rest is due, or for good (-1).
+  // How long poll() may wait: until a half command is overdue, rest is due or a client may be
+  // accepted again, or for good (-1).
   [[nodiscard]] int patience_milliseconds() const;
 
   void wake();
@@ -107,6 +108,7 @@ class DataServer {
   base::Bytes buffer_;
   Clock::time_point last_command_ = Clock::now();
   bool rests_ = false;
+  std::optional<Clock::time_point> no_client_until_;  // the system had no room for one
 
   std::mutex orders_;  // guards what follows
   bool stop_ = false;

@@ -4,9 +4,15 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <condition_variable>
+#include <cstdio>
+#include <ctime>
 #include <string>
 
 #include "tests/support/error_code.h"
@@ -80,6 +86,31 @@ class EchoHandler final : public CommandHandler {
   std::size_t rests_ = 0;
   std::size_t at_least_ = 10;
 };
+
+// For as long as it lives this process gets no new descriptor.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const base::Descriptor lowest(::dup(STDERR_FILENO));
+    const rlimit none{static_cast<rlim_t>(lowest.number()), before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+
+  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+std::chrono::nanoseconds used_processor_time() {
+  timespec used{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
 
 class DataServerTest : public testing::Test {
  protected:
@@ -215,6 +246,35 @@ TEST_F(DataServerTest, HandsAnOversizedCommandOverAndGoesOn) {
   EXPECT_EQ(run(client, "8001000010010000017b"),
             "800100000010"
             "8001000010010000017b");
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, WaitsForADescriptorWhereTheSystemHasNone) {
+  base::Descriptor waiting(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  auto hypervisor = pass_channel();
+  const auto command = *base::from_hex(kCommand);
+  hypervisor.run(command);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", (folder_ / "data").c_str());
+
+  // A sanitizer and a failed expectation need descriptors, so what is seen is judged afterwards.
+  std::optional<NoMoreDescriptors> none(std::in_place);
+  const int connected =
+      ::connect(waiting.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  // This thread sleeps: what time is used is the server's.
+  const auto before = used_processor_time();
+  pollfd look{waiting.number(), POLLIN, 0};
+  const int answered = ::poll(&look, 1, 500);
+  const auto used = used_processor_time() - before;
+  const auto response = hypervisor.run(command);
+  none.reset();
+
+  EXPECT_EQ(connected, 0);
+  EXPECT_EQ(answered, 0);
+  EXPECT_LT(used.count(), 100'000'000) << "nanoseconds";
+  EXPECT_EQ(base::to_hex(response), "800100000012" + kCommand);
+  TpmClient client(SocketClient(std::move(waiting)));
   EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
 }
 
