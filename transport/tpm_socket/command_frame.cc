@@ -33,7 +33,7 @@ std::optional<CommandFrame> frame_of(base::ByteView bytes, std::size_t begin, st
   if (bytes.size() < begin + size) {
     return std::nullopt;
   }
-  return CommandFrame{begin, begin + size, begin + size, locality};
+  return CommandFrame{begin, begin + size, begin + size, true, locality};
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ std::optional<CommandFrame> frame_command(base::ByteView bytes) {
 CommandFrame frame_rest(base::ByteView bytes) {
   const auto locality = prefix_locality(bytes);
   const std::size_t begin = locality ? kPrefixBytes : 0;
-  return {begin, std::min(bytes.size(), begin + kMaxCommandBytes), bytes.size(), locality};
+  return {begin, std::min(bytes.size(), begin + kMaxCommandBytes), bytes.size(), false, locality};
 }
 
 }  // namespace transport::tpm_socket

@@ -21,6 +21,7 @@ struct CommandFrame {
   std::size_t begin;
   std::size_t end;
   std::size_t used;  // bytes that are done with once the command has run
+  bool has_end;      // false: it ends nobody knows where, and all there is was taken
   std::optional<std::uint8_t> locality;
 };
 

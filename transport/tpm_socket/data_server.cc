@@ -16,6 +16,7 @@
 
 #include "vmgs/base/layout.h"
 #include "vmgs/base/log.h"
+#include "vmgs/base/secret.h"
 
 namespace transport::tpm_socket {
 
@@ -23,6 +24,9 @@ namespace {
 
 // How long to wait after the system had no descriptor or memory for another client.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+// Of kMaxFrameBytes each: far more than a command was ever meant to have.
+constexpr int kMaxPiecesOfRest = 64;
 
 bool is_connected_stream(int socket) {
   int type = 0;
@@ -37,6 +41,16 @@ bool is_connected_stream(int socket) {
 bool has_hung_up(int socket) {
   pollfd look{socket, POLLRDHUP, 0};
   return ::poll(&look, 1, 0) > 0;
+}
+
+// drop_rest() reads away what more there is of a command whose end nobody knows.
+void drop_rest(int socket) {
+  auto rest = base::Secret<kMaxFrameBytes>::zero();
+  for (int i = 0; i < kMaxPiecesOfRest; ++i) {
+    if (::recv(socket, rest.fill().data(), rest.fill().size(), MSG_DONTWAIT) <= 0) {
+      return;
+    }
+  }
 }
 
 ssize_t send_all(int socket, std::span<iovec> pieces) {
@@ -269,8 +283,7 @@ bool DataServer::run_overdue(Connection& connection) {
     return true;
   }
   base::Bytes bytes = std::exchange(connection.part, {});
-  // The answer is an error. A hypervisor keeps its channel, whatever its guest may have written.
-  return run_one(connection, bytes, frame_rest(bytes)) && connection.road == DataRoad::kPassed;
+  return run_one(connection, bytes, frame_rest(bytes));
 }
 
 bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
@@ -279,6 +292,10 @@ bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
                                frame.locality);
   last_command_ = Clock::now();
   rests_ = false;
+  if (!frame.has_end) {
+    // Before it has the response nobody sends the next command, so this is still that one.
+    drop_rest(connection.socket.number());
+  }
   // A client reads a response in one go, so it leaves in one write.
   base::U32Be size(static_cast<std::uint32_t>(response.size()));
   base::U32Be end(0);
@@ -286,7 +303,9 @@ bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
                                   iovec{response.data(), response.size()}, iovec{&end, sizeof end}};
   const auto pieces = frame.locality ? std::span(wrapped) : std::span(wrapped).subspan(1, 1);
   const std::size_t whole = response.size() + (frame.locality ? sizeof size + sizeof end : 0);
-  return send_all(connection.socket.number(), pieces) == static_cast<ssize_t>(whole);
+  const bool sent = send_all(connection.socket.number(), pieces) == static_cast<ssize_t>(whole);
+  // A hypervisor keeps its channel, whatever its guest may have written.
+  return sent && (frame.has_end || connection.road == DataRoad::kPassed);
 }
 
 }  // namespace transport::tpm_socket

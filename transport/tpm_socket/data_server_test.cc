@@ -249,6 +249,43 @@ TEST_F(DataServerTest, HandsAnOversizedCommandOverAndGoesOn) {
   EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
 }
 
+// No hypervisor sends the next command before it has the response to this one.
+TEST_F(DataServerTest, AnswersAnOversizedCommandOfAHypervisorOnce) {
+  auto client = pass_channel();
+  base::Bytes oversized(9000);
+  oversized[4] = std::byte{9000 >> 8};
+  oversized[5] = std::byte{9000 & 0xff};
+
+  EXPECT_EQ(client.run(oversized).size(), 6U + kMaxCommandBytes);
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  EXPECT_EQ(handler_.ran().size(), 2U);
+}
+
+TEST_F(DataServerTest, RunsNothingOutOfTheMiddleOfAnOversizedCommand) {
+  base::Bytes oversized(kMaxFrameBytes);
+  oversized[2] = std::byte{0xff};
+  const auto hidden = *base::from_hex(kCommand);
+  oversized.insert(oversized.end(), hidden.begin(), hidden.end());
+  auto hypervisor = pass_channel();
+  EXPECT_EQ(hypervisor.run(oversized).size(), 6U + kMaxCommandBytes);
+  auto other = connect();
+  EXPECT_EQ(other.run(oversized).size(), 6U + kMaxCommandBytes);
+  auto client = connect();
+  EXPECT_EQ(run(client, "80010000000a00000181"), "80010000001080010000000a00000181");
+
+  EXPECT_EQ(handler_.ran().size(), 3U);
+}
+
+TEST_F(DataServerTest, ClosesAClientThatSentAnOversizedCommand) {
+  auto client = connect();
+  base::Bytes oversized(9000);
+  oversized[2] = std::byte{0xff};
+
+  EXPECT_EQ(client.run(oversized).size(), 6U + kMaxCommandBytes);
+  EXPECT_TRUE(client.closed_by_peer());
+  EXPECT_EQ(handler_.ran().size(), 1U);
+}
+
 TEST_F(DataServerTest, WaitsForADescriptorWhereTheSystemHasNone) {
   base::Descriptor waiting(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   auto hypervisor = pass_channel();
