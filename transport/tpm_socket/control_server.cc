@@ -2,7 +2,6 @@
 #include "transport/tpm_socket/control_server.h"
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
@@ -19,6 +18,7 @@
 #include "transport/net/receive.h"
 #include "transport/tpm_socket/control_session.h"
 #include "vmgs/base/log.h"
+#include "vmgs/base/secret.h"
 
 namespace transport::tpm_socket {
 
@@ -112,15 +112,15 @@ void expect_nothing(Client& client) { client.deadline.cancel(); }
 
 // receive_piece() gives the session what is there. False once the client has gone.
 bool receive_piece(Client& client) {
-  std::array<std::byte, kPieceBytes> buffer;
-  auto received = net::receive(client.socket.native_handle(), buffer);
+  auto buffer = base::Secret<kPieceBytes>::zero();
+  auto received = net::receive(client.socket.native_handle(), buffer.fill());
   if (!received) {
     return received.error().code == base::ErrorCode::kUnavailable;
   }
   if (received->bytes == 0) {
     return false;
   }
-  client.session.take(base::ByteView(buffer).first(received->bytes),
+  client.session.take(base::ByteView(buffer.expose()).first(received->bytes),
                       std::move(received->descriptors));
   client.last_heard = Clock::now();
   return true;

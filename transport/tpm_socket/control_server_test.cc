@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/memory_scan.h"
 #include "tests/support/socket_client.h"
 #include "tests/support/temp_folder.h"
 #include "transport/net/unix_listener.h"
@@ -237,6 +238,24 @@ TEST_F(ControlServerTest, ClosesAClientThatDoesNotReadItsAnswer) {
   ASSERT_TRUE(half.closed_by_peer());
 
   EXPECT_LT(client.receive(16 + 500'000).size(), 16U + 500'000U);
+}
+
+TEST_F(ControlServerTest, LeavesNoCopyOfAStateBlobBehind) {
+  const auto secret = *base::from_hex("f00dbeef5eedc0de1badcafe0ddba11dab1ec0dafacade57");
+  auto client = connect();
+  {
+    // It is refused for its type, so nobody has a right to a copy.
+    auto request = base::SecretBytes::taking(*base::from_hex("0000000d000000000000000900000019ff"));
+    base::SecretBytes blob(secret.size());
+    tests::support::write_complement(secret, blob.fill());
+    EXPECT_GT(tests::support::copies_in_memory(secret), 0U) << "a copy would be found";
+    client.send(request.expose());
+    client.send(blob.expose());
+  }
+  EXPECT_EQ(base::to_hex(client.receive(4)), "00000003");
+  EXPECT_EQ(client.exchange(kStop, 4), kSuccess);
+
+  EXPECT_EQ(tests::support::copies_in_memory(secret), 0U);
 }
 
 TEST_F(ControlServerTest, EndsAfterItAnsweredAShutdown) {

@@ -67,8 +67,12 @@ std::optional<StateBlob> state_blob_of(std::uint32_t type) {
 
 void ControlSession::take(base::ByteView bytes, std::vector<base::Descriptor> descriptors) {
   const bool is_data_only =
-      following_ && following_->received + buffer_.size() + bytes.size() <= following_->length;
-  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+      following_ && following_->received + unused().size() + bytes.size() <= following_->length;
+  base::SecretBytes joined(unused().size() + bytes.size());
+  const auto behind = std::copy(unused().begin(), unused().end(), joined.fill().begin());
+  std::copy(bytes.begin(), bytes.end(), behind);
+  buffer_ = std::move(joined);
+  used_ = 0;
   // Data may go on for long: kept, they could become all that a process may have.
   if (is_data_only) {
     return;
@@ -77,25 +81,32 @@ void ControlSession::take(base::ByteView bytes, std::vector<base::Descriptor> de
   descriptors_.resize(std::min(descriptors_.size(), kMaxHeldDescriptors));
 }
 
+void ControlSession::use_up(std::size_t bytes) {
+  used_ += bytes;
+  if (unused().empty()) {
+    buffer_ = base::SecretBytes();
+    used_ = 0;
+  }
+}
+
 bool ControlSession::waits_for_rest() const {
-  return following_.has_value() || (!buffer_.empty() && !may_be_padding_);
+  return following_.has_value() || (!unused().empty() && !may_be_padding_);
 }
 
 std::optional<base::SecretBytes> ControlSession::next_answer() {
   if (following_) {
     return receive_following();
   }
-  const auto padding = skip_late_padding(buffer_, padding_owed_);
-  may_be_padding_ = !padding && buffer_.size() <= padding_owed_;
+  const auto padding = skip_late_padding(unused(), padding_owed_);
+  may_be_padding_ = !padding && unused().size() <= padding_owed_;
   if (!padding) {
     return std::nullopt;
   }
-  const auto decoded = decode_control_request(base::ByteView(buffer_).subspan(*padding));
+  const auto decoded = decode_control_request(unused().subspan(*padding));
   if (!decoded) {
     return std::nullopt;
   }
-  buffer_.erase(buffer_.begin(),
-                buffer_.begin() + static_cast<std::ptrdiff_t>(*padding + decoded->used));
+  use_up(*padding + decoded->used);
   padding_owed_ = decoded->padding_owed;
   auto outcome = carry_out(decoded->request);
   descriptors_.clear();
@@ -107,8 +118,8 @@ std::optional<base::SecretBytes> ControlSession::next_answer() {
 }
 
 std::optional<base::SecretBytes> ControlSession::receive_following() {
-  const std::size_t count = std::min(buffer_.size(), following_->length - following_->received);
-  const auto piece = base::ByteView(buffer_).first(count);
+  const std::size_t count = std::min(unused().size(), following_->length - following_->received);
+  const auto piece = unused().first(count);
   if (auto* hashing = std::get_if<Hashing>(&following_->data); hashing && hashing->so_far) {
     hashing->so_far = handler_.hash_data(piece);
   } else if (auto* keeping = std::get_if<Keeping>(&following_->data)) {
@@ -116,7 +127,7 @@ std::optional<base::SecretBytes> ControlSession::receive_following() {
               keeping->blob.fill().subspan(following_->received).begin());
   }
   following_->received += count;
-  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(count));
+  use_up(count);
   if (following_->received < following_->length) {
     return std::nullopt;
   }

@@ -76,10 +76,17 @@ class ControlSession {
 
   // receive_following() takes what is there of it, and gives the answer once it is whole.
   std::optional<base::SecretBytes> receive_following();
+
+  // What was taken and not yet used; and use_up() wipes what is no longer needed.
+  [[nodiscard]] base::ByteView unused() const { return buffer_.expose().subspan(used_); }
+
+  void use_up(std::size_t bytes);
+
   base::SecretBytes finish(Following following);
 
   ControlHandler& handler_;
-  base::Bytes buffer_;
+  base::SecretBytes buffer_;  // a piece of a TPM's state may be in it
+  std::size_t used_ = 0;
   std::vector<base::Descriptor> descriptors_;
   std::size_t padding_owed_ = 0;
   bool may_be_padding_ = false;

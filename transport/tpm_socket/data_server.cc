@@ -33,9 +33,12 @@ bool is_connected_stream(int socket) {
   socklen_t size = sizeof type;
   int listening = 0;
   socklen_t listening_size = sizeof listening;
+  sockaddr_storage peer{};
+  socklen_t peer_size = sizeof peer;
   return ::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
          ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size) == 0 &&
-         listening == 0;
+         listening == 0 &&
+         ::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0;
 }
 
 bool has_hung_up(int socket) {
@@ -87,11 +90,7 @@ base::Result<std::unique_ptr<DataServer>> DataServer::start(CommandHandler& hand
 
 DataServer::DataServer(CommandHandler& handler, base::Descriptor listener, base::Descriptor wake,
                        DataLimits limits)
-    : handler_(handler),
-      listener_(std::move(listener)),
-      wake_(std::move(wake)),
-      limits_(limits),
-      buffer_(kMaxFrameBytes) {}
+    : handler_(handler), listener_(std::move(listener)), wake_(std::move(wake)), limits_(limits) {}
 
 DataServer::~DataServer() {
   {
@@ -189,7 +188,7 @@ int DataServer::patience_milliseconds() const {
     next = std::min(next, last_command_ + limits_.until_rest);
   }
   for (const auto& connection : connections_) {
-    if (!connection.part.empty()) {
+    if (connection.part.size() > 0) {
       next = std::min(next, connection.last_heard + limits_.silence);
     }
   }
@@ -245,8 +244,10 @@ void DataServer::serve() {
 }
 
 bool DataServer::read_from(Connection& connection) {
+  // Commands and responses may hold secrets, so no copy of them stays.
+  auto buffer = base::Secret<kMaxFrameBytes>::zero();
   const ssize_t count =
-      ::recv(connection.socket.number(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+      ::recv(connection.socket.number(), buffer.fill().data(), buffer.fill().size(), MSG_DONTWAIT);
   if (count < 0) {
     return errno == EINTR || errno == EAGAIN;
   }
@@ -254,20 +255,22 @@ bool DataServer::read_from(Connection& connection) {
     return false;
   }
   connection.last_heard = Clock::now();
-  const auto received = std::span(buffer_).first(static_cast<std::size_t>(count));
-  if (connection.part.empty()) {
+  const auto received = std::span<std::byte>(buffer.fill()).first(static_cast<std::size_t>(count));
+  if (connection.part.size() == 0) {
     return run_commands(connection, received);
   }
-  base::Bytes bytes = std::exchange(connection.part, {});
-  bytes.insert(bytes.end(), received.begin(), received.end());
-  return run_commands(connection, bytes);
+  const auto part = std::exchange(connection.part, {});
+  base::SecretBytes bytes(part.size() + received.size());
+  const auto behind = std::copy(part.expose().begin(), part.expose().end(), bytes.fill().begin());
+  std::copy(received.begin(), received.end(), behind);
+  return run_commands(connection, bytes.fill());
 }
 
 bool DataServer::run_commands(Connection& connection, std::span<std::byte> bytes) {
   while (!bytes.empty()) {
     const auto frame = frame_command(bytes);
     if (!frame) {
-      connection.part.assign(bytes.begin(), bytes.end());
+      connection.part = base::SecretBytes::taking(base::copy_of(bytes));
       return true;
     }
     if (!run_one(connection, bytes, *frame)) {
@@ -279,17 +282,17 @@ bool DataServer::run_commands(Connection& connection, std::span<std::byte> bytes
 }
 
 bool DataServer::run_overdue(Connection& connection) {
-  if (connection.part.empty() || Clock::now() - connection.last_heard < limits_.silence) {
+  if (connection.part.size() == 0 || Clock::now() - connection.last_heard < limits_.silence) {
     return true;
   }
-  base::Bytes bytes = std::exchange(connection.part, {});
-  return run_one(connection, bytes, frame_rest(bytes));
+  auto bytes = std::exchange(connection.part, {});
+  return run_one(connection, bytes.fill(), frame_rest(bytes.expose()));
 }
 
 bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
                          const CommandFrame& frame) {
-  auto response = handler_.run(bytes.subspan(frame.begin, frame.end - frame.begin), connection.road,
-                               frame.locality);
+  auto response = base::SecretBytes::taking(handler_.run(
+      bytes.subspan(frame.begin, frame.end - frame.begin), connection.road, frame.locality));
   last_command_ = Clock::now();
   rests_ = false;
   if (!frame.has_end) {
@@ -300,7 +303,8 @@ bool DataServer::run_one(Connection& connection, std::span<std::byte> bytes,
   base::U32Be size(static_cast<std::uint32_t>(response.size()));
   base::U32Be end(0);
   std::array<iovec, 3> wrapped = {iovec{&size, sizeof size},
-                                  iovec{response.data(), response.size()}, iovec{&end, sizeof end}};
+                                  iovec{response.fill().data(), response.size()},
+                                  iovec{&end, sizeof end}};
   const auto pieces = frame.locality ? std::span(wrapped) : std::span(wrapped).subspan(1, 1);
   const std::size_t whole = response.size() + (frame.locality ? sizeof size + sizeof end : 0);
   const bool sent = send_all(connection.socket.number(), pieces) == static_cast<ssize_t>(whole);

@@ -15,6 +15,7 @@
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
 #include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
 
 namespace transport::tpm_socket {
 
@@ -72,7 +73,7 @@ class DataServer {
   struct Connection {
     base::Descriptor socket;  // not open: of no use any more
     DataRoad road;
-    base::Bytes part;  // of a command, until the rest of it comes
+    base::SecretBytes part;  // of a command, until the rest of it comes
     Clock::time_point last_heard = Clock::now();
   };
 
@@ -105,7 +106,6 @@ class DataServer {
 
   // Of the serving thread.
   std::vector<Connection> connections_;
-  base::Bytes buffer_;
   Clock::time_point last_command_ = Clock::now();
   bool rests_ = false;
   std::optional<Clock::time_point> no_client_until_;  // the system had no room for one

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "tests/support/error_code.h"
+#include "tests/support/memory_scan.h"
 #include "tests/support/socket_client.h"
 #include "tests/support/temp_folder.h"
 #include "transport/net/unix_listener.h"
@@ -353,6 +354,29 @@ TEST_F(DataServerTest, IsNotKeptBusyByManyIdleClients) {
   EXPECT_TRUE(idle.front().closed_by_peer()) << "the most silent one gave way";
 }
 
+TEST_F(DataServerTest, LeavesNoCopyOfACommandOrItsResponseBehind) {
+  const auto secret = *base::from_hex("f00dbeef5eedc0de1badcafe0ddba11dab1ec0dafacade58");
+  auto client = pass_channel();
+  {
+    // Far enough back in the command that the next one does not lie over it.
+    base::SecretBytes command(1024);
+    command.fill()[0] = std::byte{0x80};
+    command.fill()[4] = std::byte{1024 >> 8};
+    tests::support::write_complement(secret, command.fill().subspan(900, secret.size()));
+    EXPECT_GT(tests::support::copies_in_memory(secret), 0U) << "a copy would be found";
+    base::SecretBytes response(6 + command.size());
+    for (const std::size_t piece : {0U, 1000U}) {
+      client.send(command.expose().first(piece));
+      client.send(command.expose().subspan(piece));
+      ASSERT_EQ(::recv(client.number(), response.fill().data(), response.size(), MSG_WAITALL),
+                static_cast<ssize_t>(response.size()));
+    }
+  }
+  EXPECT_EQ(run(client, kCommand), "800100000012" + kCommand);
+
+  EXPECT_EQ(tests::support::copies_in_memory(secret), 0U);
+}
+
 TEST_F(DataServerTest, DropsAClientThatDoesNotReadItsResponses) {
   handler_.answer_at_least(4096);
   auto greedy = connect();
@@ -396,6 +420,9 @@ TEST_F(DataServerTest, RefusesWhatIsNoConnectedStreamSocket) {
 
   auto listener = net::UnixListener::bind(folder_ / "other");
   EXPECT_EQ(error_code(server_->adopt(listener->release())), ErrorCode::kInvalidArgument);
+
+  base::Descriptor unconnected(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(error_code(server_->adopt(std::move(unconnected))), ErrorCode::kInvalidArgument);
 }
 
 TEST_F(DataServerTest, ClosesEveryChannelAtItsEnd) {
