@@ -24,7 +24,7 @@ namespace vmgs::repair {
 //   zero-metadata-key no-commit-info edited          the sealed table
 //   one-barrier orphan-key attributes-differ
 //   fell-back edited-without-key auth-failure        what opens and what does not
-//   unreadable-file
+//   unreadable-file unreadable-generation
 //   bad-content wrong-size foreign-tpm-state         what files hold
 //   unknown-bits reprovisioned vhd-slack             anything else
 
