@@ -118,7 +118,11 @@ base::Result<void> read_events(base::Reader& in, base::ByteView bytes, EventLog&
     if (log.events.size() == kMaxEvents) {
       return corrupt("has more than 65536 events");
     }
+    const auto begin = in.offset();
     TRY_ASSIGN(event, read(in));
+    if (is_filling(bytes.subspan(begin, in.offset() - begin))) {
+      return corrupt("has filling between its events");
+    }
     event.number = log.events.size() + 1;
     log.events.push_back(std::move(event));
   }
@@ -153,6 +157,9 @@ base::Result<EventLog> read_log(base::ByteView bytes) {
     event.data = base::copy_of(old.data);
     return event;
   }));
+  if (log.events.empty()) {
+    return corrupt("holds nothing but filling");
+  }
   return log;
 }
 

@@ -109,6 +109,21 @@ TEST(EventLogTest, TakesOnlyOneFillingBehindIt) {
 }
 
 // E6.
+TEST(EventLogTest, RefusesAnAreaThatIsAllFilling) {
+  for (const auto fill : {std::byte{0}, std::byte{0xFF}}) {
+    EXPECT_FALSE(decode_event_log(base::Bytes(82, fill)));
+  }
+}
+
+// In the SHA-1 form an event may be nothing but zeros, and then nobody can tell it from filling.
+TEST(EventLogTest, RefusesFillingBetweenEvents) {
+  base::Bytes bytes(64, std::byte{0});
+  bytes[0] = std::byte{1};
+  ASSERT_TRUE(decode_event_log(bytes));
+  bytes.resize(66, std::byte{0xFF});
+  EXPECT_FALSE(decode_event_log(bytes));
+}
+
 TEST(EventLogTest, RefusesOtherDigests) {
   auto log = valid_log();
   log.events[1].digests.pop_back();
