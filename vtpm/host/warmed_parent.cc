@@ -126,19 +126,22 @@ base::Result<std::optional<ChildEnds>> Parent::answer(const instance::ForkReques
                  std::move(received[3])};
   instance::FromParent reply;
   const pid_t pid = fork();
+  const int error = errno;
   if (pid == 0) {
     TRY_ASSIGN(child, become_child(request, std::move(ends)));
     return std::optional<ChildEnds>(std::move(child));
   }
+  // The parent's copies of the descriptors end here: its next child must not have them, and whoever
+  // hears of the child may count on the lease being the child's alone.
+  { const ChildEnds closed = std::move(ends); }
   if (pid > 0) {
     reply.mutable_forked()->set_serial(request.serial());
     reply.mutable_forked()->set_pid(pid);
   } else {
     reply.mutable_fork_failed()->set_serial(request.serial());
     reply.mutable_fork_failed()->set_reason("cannot fork: " +
-                                            std::generic_category().message(errno));
+                                            std::generic_category().message(error));
   }
-  // The parent's copies of the descriptors end here: its next child must not have them.
   TRY(send_frame(link_.number(), reply));
   return std::optional<ChildEnds>();
 }
