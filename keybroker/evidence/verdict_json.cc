@@ -99,6 +99,9 @@ json::object extended_json(const protocol::ExtendedClaims& claims) {
   if (claims.ecc_ak_name) {
     object["ecc_ak_name"] = hex(*claims.ecc_ak_name);
   }
+  if (claims.ecc_ek_name) {
+    object["ecc_ek_name"] = hex(*claims.ecc_ek_name);
+  }
   if (claims.freshness) {
     object["freshness"] = *claims.freshness;
   }

@@ -141,6 +141,7 @@ ExtendedClaims whole_extended() {
   claims.state_protection = {Protection::kHardware, std::string(64, 'a'), std::string(16, 'b')};
   claims.ek_name = claims.ak_name = base::Bytes(34, std::byte{0x33});
   claims.ecc_ak_name = base::Bytes(50, std::byte{0x44});
+  claims.ecc_ek_name = base::Bytes(34, std::byte{0x55});
   claims.tee_simulated = true;
   claims.freshness = boost::json::object{{"by", "broker"},
                                          {"state", "unanchored"},
@@ -158,6 +159,7 @@ TEST(ExtendedClaimsTest, ComeBackAsTheyWereWritten) {
   auto claims = whole_extended();
   EXPECT_EQ(*decode_extended_claims(*encode(claims)), claims);
   claims.ecc_ak_name.reset();
+  claims.ecc_ek_name.reset();
   claims.freshness.reset();
   claims.launch.resize(32);
   EXPECT_EQ(*decode_extended_claims(*encode(claims)), claims);
@@ -177,7 +179,8 @@ TEST(ExtendedClaimsTest, RefuseMissingAndMisshapenMembers) {
   const auto text = *encode(whole_extended());
   const auto whole = boost::json::parse(text).as_object();
   for (const auto& member : whole) {
-    const bool optional = member.key() == "ecc-ak-name" || member.key() == "freshness";
+    const bool optional = member.key() == "ecc-ak-name" || member.key() == "ecc-ek-name" ||
+                          member.key() == "freshness";
     auto less = whole;
     less.erase(member.key());
     EXPECT_EQ(decode_extended_claims(boost::json::serialize(less)).has_value(), optional)

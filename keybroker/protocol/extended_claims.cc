@@ -72,6 +72,10 @@ base::Result<void> read_names(const json::object& object, ExtendedClaims& claims
     TRY_ASSIGN(ecc_ak_name, tpm_name_member(object, "ecc-ak-name"));
     claims.ecc_ak_name = std::move(ecc_ak_name);
   }
+  if (object.contains("ecc-ek-name")) {
+    TRY_ASSIGN(ecc_ek_name, tpm_name_member(object, "ecc-ek-name"));
+    claims.ecc_ek_name = std::move(ecc_ek_name);
+  }
   return {};
 }
 
@@ -151,6 +155,9 @@ base::Result<std::string> encode(const ExtendedClaims& claims) {
                       {"ak-name", base::to_hex(claims.ak_name)}};
   if (claims.ecc_ak_name) {
     object["ecc-ak-name"] = base::to_hex(*claims.ecc_ak_name);
+  }
+  if (claims.ecc_ek_name) {
+    object["ecc-ek-name"] = base::to_hex(*claims.ecc_ek_name);
   }
   object["tee-simulated"] = claims.tee_simulated;
   if (claims.freshness) {

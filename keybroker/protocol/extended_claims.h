@@ -47,6 +47,7 @@ struct ExtendedClaims {
   base::Bytes ek_name;  // TPM Names: the algorithm and the digest
   base::Bytes ak_name;
   std::optional<base::Bytes> ecc_ak_name{};
+  std::optional<base::Bytes> ecc_ek_name{};
   bool tee_simulated = false;
   std::optional<boost::json::object> freshness{};
 

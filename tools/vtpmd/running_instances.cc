@@ -257,10 +257,21 @@ void RunningInstances::handle(const VmId& id, Link& link) {
       case instance::FromInstance::kLog:
         log_line(id, message.log());
         break;
+      case instance::FromInstance::kCertificationRequest:
+        refuse(id, message.certification_request().serial());
+        break;
       case instance::FromInstance::MESSAGE_NOT_SET:
         break;
     }
   }
+}
+
+void RunningInstances::refuse(const VmId& id, std::uint64_t serial) {
+  instance::ToInstance message;
+  auto& answer = *message.mutable_certification_answer();
+  answer.set_serial(serial);
+  answer.mutable_refusal()->set_reason("this vtpmd has no AK certificate authority");
+  (void)send(id, message);
 }
 
 void RunningInstances::log_line(const VmId& id, const instance::Log& line) const {

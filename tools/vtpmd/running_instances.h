@@ -65,6 +65,7 @@ class RunningInstances final : public vtpm::host::Instances {
   boost::asio::awaitable<void> follow_holder(VmId id,
                                              std::shared_ptr<vtpm::host::LeaseHolder> holder);
   void handle(const VmId& id, Link& link);
+  void refuse(const VmId& id, std::uint64_t serial);
   void log_line(const VmId& id, const strongroom::instance::v1::Log& line) const;
 
   boost::asio::io_context& io_;
