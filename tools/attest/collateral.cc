@@ -6,10 +6,10 @@
 
 #include "keybroker/crypto/sgx_extension.h"
 #include "keybroker/evidence/tcb_info.h"
-#include "tools/attest/collateral_folder.h"
 #include "tools/attest/commands.h"
 #include "tools/attest/evidence_file.h"
 #include "tools/attest/fetch.h"
+#include "tools/collateral/folder.h"
 
 namespace tools::attest {
 
@@ -23,7 +23,7 @@ struct Arguments {
   std::vector<std::string> evidence;
   std::vector<std::string> lines;
   std::vector<std::string> fmspcs;
-  std::string folder = default_collateral_folder().string();
+  std::string folder = collateral::default_collateral_folder().string();
   std::string amd = "https://kdsintf.amd.com";
   std::string intel = "https://api.trustedservices.intel.com";
   std::string intel_certificates = "https://certificates.trustedservices.intel.com";
@@ -144,7 +144,7 @@ class Filler {
     if (turin) {
       url += "&fmcSPL=" + std::to_string(tcb.fmc);
     }
-    return keep(url, vcek_file(report), is_certificate);
+    return keep(url, collateral::vcek_file(report), is_certificate);
   }
 
   base::Result<void> fill_intel(const std::set<std::string>& fmspcs) {
@@ -182,7 +182,7 @@ class Filler {
   }
 
   base::Result<void> write(const std::string& file, base::ByteView bytes) {
-    TRY(write_collateral_file(folder_ / file, bytes));
+    TRY(collateral::write_collateral_file(folder_ / file, bytes));
     written_.emplace_back(file);
     output_.talk((folder_ / file).string());
     return {};

@@ -6,11 +6,11 @@
 
 #include "keybroker/evidence/bundle.h"
 #include "keybroker/evidence/snp_certificates.h"
-#include "tools/attest/collateral_folder.h"
 #include "tools/attest/commands.h"
-#include "tools/attest/evidence_file.h"
 #include "tools/attest/guest_tpm.h"
 #include "tools/cli/stream.h"
+#include "tools/collateral/folder.h"
+#include "tools/collateral/read.h"
 
 namespace tools::attest {
 
@@ -143,7 +143,7 @@ base::Result<std::optional<base::Bytes>> collect_log(const std::string& named, c
     return std::nullopt;
   }
   const std::string file = named.empty() ? usual : named;
-  auto bytes = read_bytes(file, kMaxLogBytes);
+  auto bytes = collateral::read_bytes(file, kMaxLogBytes);
   if (bytes) {
     return std::optional(*std::move(bytes));
   }
@@ -156,7 +156,7 @@ base::Result<std::optional<base::Bytes>> collect_log(const std::string& named, c
 
 // PEM, or the table that hosts hand out beside an extended report.
 base::Result<void> collect_snp_certificates(const std::string& file, Evidence& evidence) {
-  TRY_ASSIGN(bytes, read_bytes(file, kMaxTableBytes));
+  TRY_ASSIGN(bytes, collateral::read_bytes(file, kMaxTableBytes));
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.find("-----BEGIN") != std::string_view::npos) {
     TRY_ASSIGN(certificates, keybroker::crypto::decode_pem_certificates(text, 3));
@@ -190,7 +190,7 @@ base::Result<Evidence> collect(const Arguments& arguments, const cli::Output& ou
     TRY(collect_snp_certificates(arguments.snp_certificates, evidence));
   }
   if (!arguments.td_quote.empty()) {
-    TRY_ASSIGN(quote, read_bytes(arguments.td_quote, kMaxTdQuoteBytes));
+    TRY_ASSIGN(quote, collateral::read_bytes(arguments.td_quote, kMaxTdQuoteBytes));
     TRY_ASSIGN(cc_event_log, collect_log(arguments.cc_event_log, kCcLog, output));
     evidence.td_quote = std::move(quote);
     evidence.cc_event_log = std::move(cc_event_log);
@@ -204,7 +204,7 @@ base::Result<cli::ExitStatus> write_bundle(const Arguments& arguments, cli::Outp
   if (arguments.output.empty()) {
     TRY(output.text(text + "\n"));
   } else {
-    TRY(write_collateral_file(arguments.output, base::bytes_of(text)));
+    TRY(collateral::write_collateral_file(arguments.output, base::bytes_of(text)));
   }
   return cli::ExitStatus::kDone;
 }

@@ -8,8 +8,8 @@
 #include "keybroker/evidence/secure_boot.h"
 #include "keybroker/evidence/signature_database.h"
 #include "tools/attest/commands.h"
-#include "tools/attest/evidence_file.h"
 #include "tools/attest/verdict_text.h"
+#include "tools/collateral/read.h"
 
 namespace tools::attest {
 
@@ -117,7 +117,7 @@ json::object registers_json(const Replay& replayed, const Arguments& arguments) 
 }
 
 base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& output) {
-  TRY_ASSIGN(bytes, read_bytes(arguments.log, kMaxLogBytes));
+  TRY_ASSIGN(bytes, collateral::read_bytes(arguments.log, kMaxLogBytes));
   TRY_ASSIGN(log, decode_event_log(bytes));
   TRY_ASSIGN(bank, bank_of(arguments, log));
   const auto registers = arguments.rtmrs ? Registers::kRtmrs : Registers::kPcrs;

@@ -3,15 +3,13 @@
 
 #include "keybroker/evidence/bundle.h"
 #include "keybroker/evidence/foreign_evidence.h"
-#include "tools/cli/stream.h"
+#include "tools/collateral/read.h"
 
 namespace tools::attest {
 
 namespace {
 
 using namespace keybroker::evidence;
-
-constexpr std::size_t kMaxPemBytes = 1024 * 1024;
 
 bool is_json(base::ByteView bytes) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -49,18 +47,8 @@ base::Result<Evidence> evidence_in_bytes(base::Bytes bytes) {
 
 }  // namespace
 
-base::Result<base::Bytes> read_bytes(const std::string& from, std::size_t most_bytes) {
-  TRY_ASSIGN(bytes, cli::read_input(from, most_bytes));
-  return base::copy_of(bytes.expose());
-}
-
-base::Result<std::string> read_text(const std::string& from, std::size_t most_bytes) {
-  TRY_ASSIGN(bytes, read_bytes(from, most_bytes));
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 base::Result<Evidence> read_evidence(const std::string& from) {
-  TRY_ASSIGN(bytes, read_bytes(from, kMaxBundleBytes));
+  TRY_ASSIGN(bytes, collateral::read_bytes(from, kMaxBundleBytes));
   auto evidence =
       is_json(bytes) ? evidence_in_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()})
                      : evidence_in_bytes(std::move(bytes));
@@ -68,16 +56,6 @@ base::Result<Evidence> read_evidence(const std::string& from) {
     return base::fail(std::move(evidence).error().context(from));
   }
   return evidence;
-}
-
-base::Result<std::vector<keybroker::crypto::Certificate>> read_certificates(const std::string& from,
-                                                                            std::size_t most) {
-  TRY_ASSIGN(text, read_text(from, kMaxPemBytes));
-  auto certificates = keybroker::crypto::decode_pem_certificates(text, most);
-  if (!certificates) {
-    return base::fail(std::move(certificates).error().context(from));
-  }
-  return certificates;
 }
 
 }  // namespace tools::attest

@@ -4,10 +4,11 @@
 #include <memory>
 
 #include "keybroker/evidence/policy_json.h"
-#include "tools/attest/collateral_folder.h"
 #include "tools/attest/commands.h"
 #include "tools/attest/evidence_file.h"
 #include "tools/attest/verdict_text.h"
+#include "tools/collateral/folder.h"
+#include "tools/collateral/read.h"
 
 namespace tools::attest {
 
@@ -24,7 +25,7 @@ struct Arguments {
   std::string policy;
   std::string at;
   std::string nonce;
-  std::string collateral = default_collateral_folder().string();
+  std::string collateral = collateral::default_collateral_folder().string();
   std::vector<std::string> simulators;
   std::vector<std::string> ak_roots;
   std::vector<std::string> ak_crls;
@@ -44,7 +45,7 @@ base::Result<crypto::Time> time_of(const Arguments& arguments) {
 }
 
 base::Result<Policy> policy_of(const Arguments& arguments) {
-  TRY_ASSIGN(text, read_text(arguments.policy, kMaxPolicyBytes));
+  TRY_ASSIGN(text, collateral::read_text(arguments.policy, kMaxPolicyBytes));
   TRY_ASSIGN(policy, decode_policy(text));
   if (!arguments.nonce.empty()) {
     const auto nonce = base::from_hex(arguments.nonce);
@@ -64,7 +65,7 @@ base::Result<TrustStore> store_of(const Arguments& arguments) {
   }
   std::vector<SlottedRoot> roots;
   for (const auto& file : arguments.simulators) {
-    TRY_ASSIGN(certificates, read_certificates(file, kMaxCertificates));
+    TRY_ASSIGN(certificates, collateral::read_certificates(file, kMaxCertificates));
     for (const auto& certificate : certificates) {
       const auto slot = slot_of(certificate);
       if (!slot) {
@@ -78,13 +79,13 @@ base::Result<TrustStore> store_of(const Arguments& arguments) {
 }
 
 base::Result<Collateral> collateral_of(const Arguments& arguments) {
-  TRY_ASSIGN(collateral, read_collateral(arguments.collateral));
+  TRY_ASSIGN(collateral, collateral::read_collateral(arguments.collateral));
   for (const auto& file : arguments.ak_roots) {
-    TRY_ASSIGN(roots, read_certificates(file, kMaxCertificates));
+    TRY_ASSIGN(roots, collateral::read_certificates(file, kMaxCertificates));
     collateral.ak.roots.insert(collateral.ak.roots.end(), roots.begin(), roots.end());
   }
   for (const auto& file : arguments.ak_crls) {
-    TRY_ASSIGN(bytes, read_bytes(file, kMaxCrlBytes));
+    TRY_ASSIGN(bytes, collateral::read_bytes(file, kMaxCrlBytes));
     TRY_ASSIGN(crl, crypto::Crl::decode(bytes));
     collateral.ak.crls.push_back(std::move(crl));
   }
@@ -127,7 +128,7 @@ base::Result<cli::ExitStatus> verify_evidence(const Arguments& arguments, cli::O
   TRY_ASSIGN(store, store_of(arguments));
   TRY_ASSIGN(collateral, collateral_of(arguments));
   TRY_ASSIGN(evidence, read_evidence(arguments.evidence));
-  TRY(add_kept_vcek(arguments.collateral, evidence));
+  TRY(collateral::add_kept_vcek(arguments.collateral, evidence));
   const auto verdict = verify(evidence, policy, collateral, store, now);
   TRY(answer(verdict, store.root_class(), arguments, output));
   return status_of(verdict, store.root_class());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/attest/collateral_folder.h"
+#include "tools/collateral/folder.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
 #include "keybroker/evidence/signed_document.h"
-#include "tools/attest/evidence_file.h"
+#include "tools/collateral/read.h"
 
-namespace tools::attest {
+namespace tools::collateral {
 
 namespace {
 
@@ -149,4 +149,4 @@ base::Result<void> write_collateral_file(const fs::path& file, base::ByteView by
   return {};
 }
 
-}  // namespace tools::attest
+}  // namespace tools::collateral

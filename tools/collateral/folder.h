@@ -7,10 +7,10 @@
 #include "keybroker/evidence/verify.h"
 #include "vmgs/base/result.h"
 
-namespace tools::attest {
+namespace tools::collateral {
 
-// The cache of what vendors publish. `attest collateral` fills it, `attest verify` reads it, and
-// what lies in it is believed for its signatures alone:
+// The cache of what vendors publish. `attest collateral` fills it, `attest verify` and vtpmd read
+// it, and what lies in it is believed for its signatures alone:
 //
 //   amd/LINE.pem, amd/LINE-vlek.pem          ASK or ASVK, and ARK
 //   amd/LINE.crl, amd/LINE-vlek.crl          DER
@@ -37,4 +37,4 @@ base::Result<void> add_kept_vcek(const std::filesystem::path& folder,
 // write_collateral_file() puts one file in its place, whole or not at all.
 base::Result<void> write_collateral_file(const std::filesystem::path& file, base::ByteView bytes);
 
-}  // namespace tools::attest
+}  // namespace tools::collateral
