@@ -66,6 +66,10 @@ base::Result<tee::Evidence> FakeTee::report(const tee::ReportData& report_data) 
   if (report_fails) {
     return base::fail(*report_fails);
   }
+  if (machine.family == tee::TeeFamily::kSevSnp) {
+    TRY_ASSIGN(report, hardware_report(report_data));
+    return tee::Evidence{.report = std::move(report), .certificates = {}};
+  }
   return tee::Evidence{.report = base::copy_of(report_data), .certificates = {}};
 }
 

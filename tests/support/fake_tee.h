@@ -13,8 +13,8 @@ namespace tests::support {
 
 // FakeTee is a machine whose every property a test sets. It derives keys as the hardware binds
 // them: SEV-SNP to chip, guest policy, measurement and TCB, so not to HOST_DATA; TDX to chip, MRTD,
-// MRCONFIGID and SVN. Its evidence is report_data and nothing else; its hardware report has the
-// right size, zero but for report_data where it belongs.
+// MRCONFIGID and SVN. Its hardware report has the right size, zero but for report_data where it
+// belongs, and is its evidence too on SEV-SNP; a quote of TDX is report_data and nothing else.
 class FakeTee final : public vtpm::tee::Tee {
  public:
   // An SNP machine at TCB "boot loader 3, TEE 0, SNP 8, microcode 115".

@@ -44,21 +44,29 @@ TPM2B_AUTH auth_of(const IndexPassword& password) {
 class OpenIndex {
  public:
   static base::Result<OpenIndex> find(ESYS_CONTEXT* esys, TPM2_HANDLE index) {
-    OpenIndex open(esys);
+    OpenIndex open(esys, ESYS_TR_NONE, index);
     TRY(checked(
         Esys_TR_FromTPMPublic(esys, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &open.object_),
         index_name(index)));
     return open;
   }
 
+  // Takes what tpm2-tss calls an index.
+  OpenIndex(ESYS_CONTEXT* esys, ESYS_TR object, TPM2_HANDLE number)
+      : esys_(esys), object_(object), number_(number) {}
+
   OpenIndex(OpenIndex&& other) noexcept
-      : esys_(other.esys_), object_(std::exchange(other.object_, ESYS_TR_NONE)) {}
+      : esys_(other.esys_),
+        object_(std::exchange(other.object_, ESYS_TR_NONE)),
+        number_(other.number_) {}
 
   OpenIndex& operator=(OpenIndex&&) = delete;
 
   ~OpenIndex() { close(); }
 
   [[nodiscard]] ESYS_TR object() const { return object_; }
+
+  [[nodiscard]] std::string name() const { return index_name(number_); }
 
   void close() {
     if (object_ != ESYS_TR_NONE) {
@@ -79,10 +87,9 @@ class OpenIndex {
   void gone() { object_ = ESYS_TR_NONE; }
 
  private:
-  explicit OpenIndex(ESYS_CONTEXT* esys) : esys_(esys) {}
-
   ESYS_CONTEXT* esys_;
-  ESYS_TR object_ = ESYS_TR_NONE;
+  ESYS_TR object_;
+  TPM2_HANDLE number_;
 };
 
 // `authority` is the owner, or the index itself.
@@ -114,37 +121,72 @@ base::Result<base::Bytes> read_all(ESYS_CONTEXT* esys, const OpenIndex& open, ES
   return content;
 }
 
+// `authority` is the platform, or the index itself.
+base::Result<void> write_pieces(ESYS_CONTEXT* esys, const OpenIndex& open, ESYS_TR authority,
+                                base::ByteView content) {
+  for (std::size_t offset = 0; offset < content.size(); offset += kPieceBytes) {
+    TPM2B_MAX_NV_BUFFER piece{};
+    piece.size = static_cast<UINT16>(std::min(kPieceBytes, content.size() - offset));
+    std::ranges::copy(content.subspan(offset, piece.size),
+                      std::as_writable_bytes(std::span(piece.buffer)).begin());
+    TRY(checked(Esys_NV_Write(esys, authority, open.object(), ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                              ESYS_TR_NONE, &piece, static_cast<UINT16>(offset)),
+                "writing " + open.name()));
+  }
+  return {};
+}
+
+// Defines an index in the stead of whatever has its number.
+base::Result<OpenIndex> define(ESYS_CONTEXT* esys, TPM2_HANDLE index, TPMA_NV attributes,
+                               std::size_t size, const TPM2B_AUTH& auth) {
+  TRY(drop_index(esys, index));
+  TPM2B_NV_PUBLIC space{};
+  space.nvPublic.nvIndex = index;
+  space.nvPublic.nameAlg = TPM2_ALG_SHA256;
+  space.nvPublic.attributes = attributes;
+  space.nvPublic.dataSize = static_cast<UINT16>(size);
+  ESYS_TR defined = ESYS_TR_NONE;
+  TRY(checked(Esys_NV_DefineSpace(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                  ESYS_TR_NONE, &auth, &space, &defined),
+              "defining " + index_name(index)));
+  return OpenIndex(esys, defined, index);
+}
+
 }  // namespace
 
 std::span<const TPM2_HANDLE> our_indices() { return kOurs; }
 
+base::Result<void> drop_index(ESYS_CONTEXT* esys, TPM2_HANDLE index) {
+  auto there = OpenIndex::find(esys, index);
+  if (!there) {
+    return there.error().code == base::ErrorCode::kNotFound
+               ? base::Result<void>()
+               : base::Result<void>(base::fail(std::move(there).error()));
+  }
+  TRY(checked(Esys_NV_UndefineSpace(esys, ESYS_TR_RH_PLATFORM, there->object(), ESYS_TR_PASSWORD,
+                                    ESYS_TR_NONE, ESYS_TR_NONE),
+              "undefining " + index_name(index)));
+  there->gone();
+  return {};
+}
+
 base::Result<void> define_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
                                 const IndexPassword& password) {
-  auto before = OpenIndex::find(esys, index);
-  if (before) {
-    TRY(checked(Esys_NV_UndefineSpace(esys, ESYS_TR_RH_PLATFORM, before->object(), ESYS_TR_PASSWORD,
-                                      ESYS_TR_NONE, ESYS_TR_NONE),
-                "undefining " + index_name(index)));
-    before->gone();
-  } else if (before.error().code != base::ErrorCode::kNotFound) {
-    return base::fail(std::move(before).error());
-  }
-  TPM2B_NV_PUBLIC space{};
-  space.nvPublic.nvIndex = index;
-  space.nvPublic.nameAlg = TPM2_ALG_SHA256;
-  space.nvPublic.attributes = kIndexAttributes;
-  space.nvPublic.dataSize = kIndexBytes;
   auto auth = auth_of(password);
-  ESYS_TR defined = ESYS_TR_NONE;
-  const auto done =
-      checked(Esys_NV_DefineSpace(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                  ESYS_TR_NONE, &auth, &space, &defined),
-              "defining " + index_name(index));
+  const auto defined = define(esys, index, kIndexAttributes, kIndexBytes, auth);
   explicit_bzero(&auth, sizeof auth);
-  if (done) {
-    Esys_TR_Close(esys, &defined);
+  if (!defined) {
+    return base::fail(defined.error());
   }
-  return done;
+  return {};
+}
+
+base::Result<void> put_ek_certificate(ESYS_CONTEXT* esys, TPM2_HANDLE index, base::ByteView der) {
+  TRY_ASSIGN(open, define(esys, index, kEkCertificateAttributes, der.size(), TPM2B_AUTH{}));
+  TRY(write_pieces(esys, open, ESYS_TR_RH_PLATFORM, der));
+  return checked(Esys_NV_WriteLock(esys, ESYS_TR_RH_PLATFORM, open.object(), ESYS_TR_PASSWORD,
+                                   ESYS_TR_NONE, ESYS_TR_NONE),
+                 "locking " + index_name(index));
 }
 
 base::Result<base::Bytes> read_index(ESYS_CONTEXT* esys, TPM2_HANDLE index) {
@@ -169,17 +211,8 @@ base::Result<void> write_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const Inde
   base::Bytes padded = base::copy_of(content);
   padded.resize(kIndexBytes);
   TRY_ASSIGN(open, OpenIndex::find(esys, index));
-  auto done = open.authorize(password);
-  for (std::size_t offset = 0; done && offset < padded.size(); offset += kPieceBytes) {
-    TPM2B_MAX_NV_BUFFER piece{};
-    piece.size = static_cast<UINT16>(std::min(kPieceBytes, padded.size() - offset));
-    std::ranges::copy(base::ByteView(padded).subspan(offset, piece.size),
-                      std::as_writable_bytes(std::span(piece.buffer)).begin());
-    done = checked(Esys_NV_Write(esys, open.object(), open.object(), ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                 ESYS_TR_NONE, &piece, static_cast<UINT16>(offset)),
-                   "writing " + index_name(index));
-  }
-  return done;
+  TRY(open.authorize(password));
+  return write_pieces(esys, open, open.object(), padded);
 }
 
 }  // namespace vtpm::provision

@@ -20,6 +20,16 @@ inline constexpr TPM2_HANDLE kAkCertificateIndex = 0x01C101D0;
 inline constexpr TPM2_HANDLE kAkChainIndex = 0x01C101D1;
 inline constexpr UINT16 kIndexBytes = 2048;
 
+// Where the TCG's clients look for the certificates of the EKs (EK Credential Profile for TPM 2.0,
+// 2.2.1.4), with the attributes that swtpm_setup gives them. An index is as long as its
+// certificate, which nobody writes over.
+inline constexpr TPM2_HANDLE kRsaEkCertificateIndex = 0x01C00002;
+inline constexpr TPM2_HANDLE kEccEkCertificateIndex = 0x01C0000A;
+inline constexpr TPMA_NV kEkCertificateAttributes =
+    TPMA_NV_PPWRITE | TPMA_NV_WRITEDEFINE | TPMA_NV_PPREAD | TPMA_NV_OWNERREAD | TPMA_NV_AUTHREAD |
+    TPMA_NV_NO_DA | TPMA_NV_PLATFORMCREATE;
+static_assert(kEkCertificateAttributes == 0x42072001);
+
 // The index that the guest defines, and what it writes there goes into the next report.
 inline constexpr TPM2_HANDLE kUserDataIndex = 0x01400002;
 
@@ -41,6 +51,12 @@ std::span<const TPM2_HANDLE> our_indices();
 // our own, where the platform's authorization is empty.
 base::Result<void> define_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
                                 const IndexPassword& password);
+
+// put_ek_certificate() makes such an index in the stead of whatever has its number, writes it and
+// locks it. drop_index() undefines what the platform or the owner defined; nothing happens where
+// there is nothing. Both are for a life of our own.
+base::Result<void> put_ek_certificate(ESYS_CONTEXT* esys, TPM2_HANDLE index, base::ByteView der);
+base::Result<void> drop_index(ESYS_CONTEXT* esys, TPM2_HANDLE index);
 
 // read_index() reads all of an index by the owner's authorization, which must be empty. kNotFound
 // if there is no such index or it was never written; kDenied where the guest set that.

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "vmgs/base/log.h"
-#include "vmgs/crypto/random.h"
 #include "vmgs/format/tpm_nv_memory.h"
+#include "vtpm/provision/index_provisioning.h"
 #include "vtpm/provision/tpm_life.h"
 #include "vtpm/provision/twin.h"
 
@@ -121,41 +121,12 @@ base::Result<void> offer_storage_keys(ESYS_CONTEXT* esys) {
   return {};
 }
 
-// Certificates outlive their index: the old one serves until there is a new one.
-bool carries_over(TPM2_HANDLE index) {
-  return index == kAkCertificateIndex || index == kAkChainIndex;
-}
-
-base::Result<void> renew_index(ESYS_CONTEXT* esys, TPM2_HANDLE index,
-                               const IndexPassword& password) {
-  base::Result<base::Bytes> content = base::fail(ErrorCode::kNotFound, "");
-  if (carries_over(index)) {
-    content = read_index(esys, index);
-    if (!content && content.error().code == ErrorCode::kDenied) {
-      return {};  // better an old certificate than none
-    }
-  }
-  TRY(define_index(esys, index, password));
-  if (carries_over(index) && !content) {
-    return {};  // unwritten: that is how clients know that there is no certificate
-  }
-  // The Name of an index changes with its first write. It must not while a guest is reading the
-  // first report, in a session that authorizes what it has seen.
-  return write_index(esys, index, password, content ? *content : base::Bytes());
-}
-
-base::Result<void> renew_indices(ESYS_CONTEXT* esys, Provisioned& provisioned) {
-  TRY_ASSIGN(drawn, vmgs::crypto::random_secret<32>());
-  IndexPassword password{std::move(drawn)};
-  for (const auto index : our_indices()) {
-    if (const auto renewed = renew_index(esys, index, password); !renewed) {
-      provisioned.obstacle = Obstacle::kIndexSquatted;
-      provisioned.reason = renewed.error().message;
-      return {};
-    }
-  }
-  provisioned.index_password = std::move(password);
-  return {};
+// What proves nothing about the past: the seed, and with it the endorsement hierarchy's keys and
+// authorization, are new (TPM 2.0 Part 3, 24.4).
+base::Result<void> change_endorsement_seed(ESYS_CONTEXT* esys) {
+  return checked(
+      Esys_ChangeEPS(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE),
+      "changing the endorsement seed");
 }
 
 void take(Provisioned& provisioned, std::vector<Outcome>& attestation,
@@ -189,39 +160,68 @@ bool agrees(const Provisioned& provisioned, const TwinNames& names) {
          same(provisioned.ecc_ek, names.endorsement[1]);
 }
 
-base::Result<Provisioned> provision(base::ByteView permanent_state, Past past) {
+namespace {
+
+// The keys at the handles, if all are there, look as they should, and nothing has to wait for the
+// twin to prove them: neither a certificate that is not theirs, nor one that is to be asked for.
+base::Result<bool> take_as_they_are(ESYS_CONTEXT* esys, Provisioned& provisioned,
+                                    const StoredCertificates& stored,
+                                    const ProvisionWishes& wishes) {
+  TRY_ASSIGN(attestation, as_expected(esys, attestation_places()));
+  TRY_ASSIGN(endorsement, as_expected(esys, endorsement_places()));
+  if (!attestation || !endorsement ||
+      !certificates_fit(stored, *(*attestation)[0].key, *(*endorsement)[0].key, wishes)) {
+    return false;
+  }
+  take(provisioned, *attestation, *endorsement);
+  return true;
+}
+
+base::Result<void> settle_keys(ESYS_CONTEXT* esys, Provisioned& provisioned,
+                               std::optional<Twin>& twin) {
+  std::optional<TwinNames> expected;
+  if (twin) {
+    TRY_ASSIGN(names, twin->names());
+    expected = std::move(names);
+  }
+  TRY_ASSIGN(attestation,
+             settle_all(esys, attestation_places(), expected ? &expected->attestation : nullptr));
+  TRY_ASSIGN(endorsement,
+             settle_all(esys, endorsement_places(), expected ? &expected->endorsement : nullptr));
+  take(provisioned, attestation, endorsement);
+  return {};
+}
+
+}  // namespace
+
+base::Result<Provisioned> provision(base::ByteView permanent_state, Past past,
+                                    const ProvisionWishes& wishes) {
   std::optional<Twin> twin;
-  if (past == Past::kUsed) {
+  StoredCertificates stored;
+  if (past == Past::kUsed && !wishes.new_endorsement_seed) {
+    stored = StoredCertificates::in(permanent_state);
     TRY_ASSIGN(started, Twin::start(permanent_state));
     twin.emplace(std::move(started));
   }
   Provisioned provisioned;
   TRY_ASSIGN(life, TpmLife::begin(permanent_state));
   ESYS_CONTEXT* const esys = life->esys();
-  TRY(renew_indices(esys, provisioned));
+  if (wishes.new_endorsement_seed) {
+    TRY(change_endorsement_seed(esys));
+  }
   TRY(offer_storage_keys(esys));
   bool settled = false;
   if (twin && !is_distrusted(permanent_state)) {
-    TRY_ASSIGN(attestation, as_expected(esys, attestation_places()));
-    TRY_ASSIGN(endorsement, as_expected(esys, endorsement_places()));
-    if (attestation && endorsement) {
-      take(provisioned, *attestation, *endorsement);
-      provisioned.twin = std::move(twin);
-      settled = true;
-    }
+    TRY_ASSIGN(taken, take_as_they_are(esys, provisioned, stored, wishes));
+    settled = taken;
   }
-  if (!settled) {
-    std::optional<TwinNames> expected;
-    if (twin) {
-      TRY_ASSIGN(names, twin->names());
-      expected = std::move(names);
-    }
-    TRY_ASSIGN(attestation,
-               settle_all(esys, attestation_places(), expected ? &expected->attestation : nullptr));
-    TRY_ASSIGN(endorsement,
-               settle_all(esys, endorsement_places(), expected ? &expected->endorsement : nullptr));
-    take(provisioned, attestation, endorsement);
+  if (settled) {
+    provisioned.twin = std::move(twin);
+  } else {
+    TRY(settle_keys(esys, provisioned, twin));
   }
+  renew_indices(esys, provisioned, stored, wishes);
+  see_to_certificates(esys, provisioned, stored, wishes);
   TRY_ASSIGN(ended, life->end());
   provisioned.permanent_state = std::move(ended);
   return provisioned;

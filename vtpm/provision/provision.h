@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +10,7 @@
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
+#include "vtpm/provision/certification.h"
 #include "vtpm/provision/keys.h"
 #include "vtpm/provision/nv_indices.h"
 #include "vtpm/provision/twin.h"
@@ -43,10 +46,27 @@ struct Provisioned {
   std::optional<PublicKey> rsa_ek;
   std::optional<PublicKey> ecc_ek;
 
-  // What the indices are written with.
-  std::optional<IndexPassword> index_password;
+  // What the indices are written with; null where there are none of ours.
+  std::shared_ptr<const IndexPassword> index_password;
+
+  // When the AK's certificate in its index should be replaced; nothing while there is none that is
+  // good. Where certificates were asked for in vain, why: kDenied for a refusal that stays.
+  std::optional<std::chrono::sys_seconds> renew_at;
+  std::optional<base::Error> uncertified;
 
   std::optional<Twin> twin;
+};
+
+// What a start wants of provision() beside the keys.
+struct ProvisionWishes {
+  // Who certifies the AK, and when that is. Without it no certificate is asked for.
+  std::optional<Vouching> vouching = std::nullopt;
+  std::chrono::sys_seconds now{};
+
+  // The TPM gets another endorsement seed, and with it other keys: whoever held the state may have
+  // read the old one. The owner's seed stays, and what the guest sealed with it. The certificates
+  // of the keys that were are dropped.
+  bool new_endorsement_seed = false;
 };
 
 // agrees() compares all the keys at the handles with what their twin says.
@@ -63,9 +83,15 @@ inline constexpr std::string_view kDistrustMark = "strongroom: keys not of this 
 // odd, and else by whoever uses the keys, as a start must not wait for the twin. Storage keys are
 // made where there is nothing, and are otherwise the guest's.
 //
+// Where there is somebody to certify the AK, and the indices hold no good certificate for this AK
+// and its RSA EK, the AK is proven, certified, and the certificates are written: a guest finds them
+// at its first read. What keeps us from it is told in the result, and the old certificate stays if
+// it is for this AK.
+//
 // What the guest's authorizations forbid is an obstacle and no error. kDenied for a TPM that
 // sleeps, which has to be left alone. Any other error says that this TPM, at this start, cannot be
 // provisioned; its state is as it was. No Engine may live in this process.
-base::Result<Provisioned> provision(base::ByteView permanent_state, Past past);
+base::Result<Provisioned> provision(base::ByteView permanent_state, Past past,
+                                    const ProvisionWishes& wishes = {});
 
 }  // namespace vtpm::provision

@@ -43,6 +43,9 @@ base::Result<std::string> extended_claims(const Statement& statement, const Clai
   if (keys.ecc_ak) {
     claims.ecc_ak_name = keys.ecc_ak->name;
   }
+  if (keys.ecc_ek) {
+    claims.ecc_ek_name = keys.ecc_ek->name;
+  }
   claims.tee_simulated = statement.tee_simulated;
   return encode(claims);
 }
@@ -63,6 +66,34 @@ base::Result<std::string> runtime_claims(const Statement& statement, const Publi
   return encode(claims);
 }
 
+// The claims, and the data that binds a hardware report to them.
+struct Bound {
+  std::string extended;
+  std::string runtime;
+  tee::ReportData report_data{};
+};
+
+base::Result<Bound> bound_claims(const Statement& statement, const ClaimedKeys& keys,
+                                 const UserData& user_data) {
+  Bound bound;
+  TRY_ASSIGN(extended, extended_claims(statement, keys));
+  TRY_ASSIGN(runtime, runtime_claims(statement, keys.rsa_ak, user_data, extended));
+  bound.extended = std::move(extended);
+  bound.runtime = std::move(runtime);
+  std::ranges::copy(vmgs::crypto::sha256(base::bytes_of(bound.runtime)), bound.report_data.begin());
+  return bound;
+}
+
+base::Result<Report> report_of(Bound bound, evidence::HclReportType type,
+                               base::Bytes hardware_report) {
+  evidence::HclReport hcl;
+  hcl.type = type;
+  hcl.claims = std::move(bound.runtime);
+  hcl.hardware_report = std::move(hardware_report);
+  TRY_ASSIGN(bytes, encode(hcl));
+  return Report{.hcl = std::move(bytes), .extended_claims = std::move(bound.extended)};
+}
+
 evidence::HclReportType type_of(const tee::OwnReport& own) {
   return own.family == tee::TeeFamily::kSevSnp ? evidence::HclReportType::kSnp
                                                : evidence::HclReportType::kTdx;
@@ -72,23 +103,35 @@ evidence::HclReportType type_of(const tee::OwnReport& own) {
 
 base::Result<Report> make_report(const Statement& statement, const ClaimedKeys& keys, tee::Tee* tee,
                                  const UserData& user_data) {
-  Report report;
-  TRY_ASSIGN(extended, extended_claims(statement, keys));
-  report.extended_claims = std::move(extended);
-  evidence::HclReport hcl;
-  TRY_ASSIGN(claims, runtime_claims(statement, keys.rsa_ak, user_data, report.extended_claims));
-  hcl.claims = std::move(claims);
-  if (tee != nullptr) {
-    tee::ReportData report_data{};
-    std::ranges::copy(vmgs::crypto::sha256(base::bytes_of(hcl.claims)), report_data.begin());
-    TRY_ASSIGN(own, tee->own_report());
-    TRY_ASSIGN(hardware_report, tee->hardware_report(report_data));
-    hcl.type = type_of(own);
-    hcl.hardware_report = std::move(hardware_report);
+  TRY_ASSIGN(bound, bound_claims(statement, keys, user_data));
+  if (tee == nullptr) {
+    return report_of(std::move(bound), evidence::HclReportType::kTrustedVm, {});
   }
-  TRY_ASSIGN(bytes, encode(hcl));
-  report.hcl = std::move(bytes);
-  return report;
+  TRY_ASSIGN(own, tee->own_report());
+  TRY_ASSIGN(hardware_report, tee->hardware_report(bound.report_data));
+  return report_of(std::move(bound), type_of(own), std::move(hardware_report));
+}
+
+base::Result<BoundReport> make_bound_report(const Statement& statement, const ClaimedKeys& keys,
+                                            tee::Tee& tee) {
+  TRY_ASSIGN(bound, bound_claims(statement, keys, UserData{}));
+  TRY_ASSIGN(own, tee.own_report());
+  TRY_ASSIGN(evidence, tee.report(bound.report_data));
+  const auto type = type_of(own);
+  // An SNP report is both, and hosts limit how often firmware may be asked.
+  auto hardware_report = evidence.report;
+  if (type == evidence::HclReportType::kTdx) {
+    TRY_ASSIGN(td_report, tee.hardware_report(bound.report_data));
+    hardware_report = std::move(td_report);
+  }
+  TRY_ASSIGN(report, report_of(std::move(bound), type, std::move(hardware_report)));
+  return BoundReport{.report = std::move(report), .evidence = std::move(evidence)};
+}
+
+base::Result<base::Bytes> runtime_claims_digest(const Statement& statement,
+                                                const ClaimedKeys& keys) {
+  TRY_ASSIGN(bound, bound_claims(statement, keys, UserData{}));
+  return base::copy_of(vmgs::crypto::sha256(base::bytes_of(bound.runtime)));
 }
 
 }  // namespace vtpm::provision

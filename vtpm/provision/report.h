@@ -35,6 +35,7 @@ struct ClaimedKeys {
   PublicKey rsa_ak;
   PublicKey rsa_ek;
   std::optional<PublicKey> ecc_ak;
+  std::optional<PublicKey> ecc_ek;
 };
 
 // Report is what the two indices hold.
@@ -48,5 +49,20 @@ struct Report {
 // is claimed. Both parts fit their indices whatever the claims are. Errors are those of the TEE.
 base::Result<Report> make_report(const Statement& statement, const ClaimedKeys& keys, tee::Tee* tee,
                                  const UserData& user_data);
+
+// BoundReport is a report, and evidence that others than this machine can verify, over the same
+// claims.
+struct BoundReport {
+  Report report;
+  tee::Evidence evidence;
+};
+
+// make_bound_report() makes one that carries no data of the guest. Errors are those of the TEE.
+base::Result<BoundReport> make_bound_report(const Statement& statement, const ClaimedKeys& keys,
+                                            tee::Tee& tee);
+
+// runtime_claims_digest() is the SHA-256 of the claims that such a report has.
+base::Result<base::Bytes> runtime_claims_digest(const Statement& statement,
+                                                const ClaimedKeys& keys);
 
 }  // namespace vtpm::provision

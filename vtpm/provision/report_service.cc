@@ -59,7 +59,8 @@ ReportService::ReportService(engine::Engine& engine, DeferringStore& store, tee:
       provisioned_->index_password) {
     keys_ = ClaimedKeys{.rsa_ak = *provisioned_->rsa_ak,
                         .rsa_ek = *provisioned_->rsa_ek,
-                        .ecc_ak = provisioned_->ecc_ak};
+                        .ecc_ak = provisioned_->ecc_ak,
+                        .ecc_ek = provisioned_->ecc_ek};
   }
 }
 
@@ -83,7 +84,7 @@ Obstacle ReportService::settle_locked() {
     return found_;
   }
   found_ = names ? Obstacle::kAkSquatted : Obstacle::kUnproven;
-  to_be_marked_ = names && provisioned_->index_password;
+  to_be_marked_ = names && provisioned_->index_password != nullptr;
   keys_.reset();
   base::log(base::LogLevel::kError,
             names ? "a key at the handle of an attestation or endorsement key is not this TPM's; "

@@ -30,8 +30,10 @@ ClaimedKeys keys_of_a_tpm() {
     state = engine->state_blob(engine::BlobKind::kPermanent);
   }
   auto provisioned = *provision(state->expose(), Past::kNew);
-  return {
-      .rsa_ak = *provisioned.rsa_ak, .rsa_ek = *provisioned.rsa_ek, .ecc_ak = provisioned.ecc_ak};
+  return {.rsa_ak = *provisioned.rsa_ak,
+          .rsa_ek = *provisioned.rsa_ek,
+          .ecc_ak = provisioned.ecc_ak,
+          .ecc_ek = provisioned.ecc_ek};
 }
 
 const ClaimedKeys& keys() {
@@ -120,6 +122,7 @@ TEST(ReportTest, TheExtendedClaimsSayWhatTheOthersHaveNoRoomFor) {
   EXPECT_EQ(claims.ak_name, keys().rsa_ak.name);
   EXPECT_EQ(claims.ek_name, keys().rsa_ek.name);
   EXPECT_EQ(claims.ecc_ak_name, keys().ecc_ak->name);
+  EXPECT_EQ(claims.ecc_ek_name, keys().ecc_ek->name);
   EXPECT_FALSE(claims.tee_simulated);
 }
 

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/provision/index_provisioning.h"
+
+#include <string>
+#include <utility>
+
+#include "vmgs/base/log.h"
+#include "vmgs/crypto/random.h"
+#include "vtpm/provision/credential.h"
+
+namespace vtpm::provision {
+
+namespace {
+
+bool is_for_another(base::ByteView der, const std::optional<PublicKey>& key) {
+  return key && !der.empty() && !has_certificate(der, *key);
+}
+
+base::Result<void> renew_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const IndexPassword& password,
+                               const StoredCertificates& carried) {
+  TRY(define_index(esys, index, password));
+  const bool is_leaf = index == kAkCertificateIndex;
+  if (!is_leaf && index != kAkChainIndex) {
+    // The Name of an index changes with its first write. It must not while a guest is reading the
+    // first report, in a session that authorizes what it has seen.
+    return write_index(esys, index, password, {});
+  }
+  const auto& content = is_leaf ? carried.ak : carried.ak_chain;
+  if (content.empty()) {
+    return {};  // unwritten: that is how clients know that there is no certificate
+  }
+  return write_index(esys, index, password, content);
+}
+
+base::Result<void> renew_all(ESYS_CONTEXT* esys, Provisioned& provisioned,
+                             StoredCertificates stored, bool new_seed) {
+  if (stored.ak.empty() || is_for_another(stored.ak, provisioned.rsa_ak)) {
+    stored.ak.clear();
+    stored.ak_chain.clear();
+  }
+  TRY_ASSIGN(drawn, vmgs::crypto::random_secret<32>());
+  auto password = std::make_shared<const IndexPassword>(IndexPassword{std::move(drawn)});
+  for (const auto index : our_indices()) {
+    TRY(renew_index(esys, index, *password, stored));
+  }
+  if (new_seed || is_for_another(stored.rsa_ek, provisioned.rsa_ek)) {
+    TRY(drop_index(esys, kRsaEkCertificateIndex));
+  }
+  if (new_seed || is_for_another(stored.ecc_ek, provisioned.ecc_ek)) {
+    TRY(drop_index(esys, kEccEkCertificateIndex));
+  }
+  provisioned.index_password = std::move(password);
+  return {};
+}
+
+// Certificates of EKs are less than a TPM can attest without.
+void put_ek_certificates(ESYS_CONTEXT* esys, const Certificates& given,
+                         const WantedCertificates& wanted) {
+  const auto put = [esys](bool is_wanted, TPM2_HANDLE index, const base::Bytes& der) {
+    if (!is_wanted || der.empty()) {
+      return;
+    }
+    if (const auto done = put_ek_certificate(esys, index, der); !done) {
+      base::log(base::LogLevel::kWarning,
+                "an EK certificate could not be put in: " + done.error().message);
+    }
+  };
+  put(wanted.rsa_ek, kRsaEkCertificateIndex, given.rsa_ek);
+  put(wanted.ecc_ek, kEccEkCertificateIndex, given.ecc_ek);
+}
+
+base::Result<std::chrono::sys_seconds> certify(ESYS_CONTEXT* esys, const Provisioned& provisioned,
+                                               const WantedCertificates& wanted,
+                                               const Vouching& vouching) {
+  const ClaimedKeys keys{.rsa_ak = *provisioned.rsa_ak,
+                         .rsa_ek = *provisioned.rsa_ek,
+                         .ecc_ak = provisioned.ecc_ak,
+                         .ecc_ek = provisioned.ecc_ek};
+  const auto answer = [esys](const CredentialChallenge& challenge) {
+    return activate_credential(esys, challenge);
+  };
+  TRY_ASSIGN(given, ask_for_certificates(vouching, keys, wanted, answer, {}));
+  TRY(write_index(esys, kAkChainIndex, *provisioned.index_password, given.ak_chain));
+  TRY(write_index(esys, kAkCertificateIndex, *provisioned.index_password, given.ak));
+  put_ek_certificates(esys, given, wanted);
+  return given.renew_at;
+}
+
+}  // namespace
+
+bool certificates_fit(const StoredCertificates& stored, const PublicKey& rsa_ak,
+                      const PublicKey& rsa_ek, const ProvisionWishes& wishes) {
+  if (!wishes.vouching) {
+    return !is_for_another(stored.ak, rsa_ak) && !is_for_another(stored.rsa_ek, rsa_ek);
+  }
+  return stored.ak_renewal(rsa_ak, wishes.now) && has_certificate(stored.rsa_ek, rsa_ek);
+}
+
+void renew_indices(ESYS_CONTEXT* esys, Provisioned& provisioned, const StoredCertificates& stored,
+                   const ProvisionWishes& wishes) {
+  const auto renewed = renew_all(esys, provisioned, stored, wishes.new_endorsement_seed);
+  if (!renewed && provisioned.obstacle == Obstacle::kNone) {
+    provisioned.obstacle = Obstacle::kIndexSquatted;
+    provisioned.reason = renewed.error().message;
+  }
+}
+
+void see_to_certificates(ESYS_CONTEXT* esys, Provisioned& provisioned,
+                         const StoredCertificates& stored, const ProvisionWishes& wishes) {
+  if (!provisioned.index_password || !provisioned.rsa_ak || !provisioned.rsa_ek) {
+    return;  // an obstacle says why
+  }
+  provisioned.renew_at = stored.ak_renewal(*provisioned.rsa_ak, wishes.now);
+  if (!wishes.vouching ||
+      certificates_fit(stored, *provisioned.rsa_ak, *provisioned.rsa_ek, wishes)) {
+    return;
+  }
+  WantedCertificates wanted;
+  wanted.rsa_ek = !has_certificate(stored.rsa_ek, *provisioned.rsa_ek);
+  wanted.ecc_ek = provisioned.ecc_ek && !has_certificate(stored.ecc_ek, *provisioned.ecc_ek);
+  wanted.new_seeds = wanted.rsa_ek;
+  auto renewal = certify(esys, provisioned, wanted, *wishes.vouching);
+  if (renewal) {
+    provisioned.renew_at = *renewal;
+    return;
+  }
+  base::log(base::LogLevel::kWarning,
+            "the attestation key was not certified: " + renewal.error().message);
+  provisioned.uncertified = std::move(renewal).error();
+}
+
+}  // namespace vtpm::provision
