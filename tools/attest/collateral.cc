@@ -9,6 +9,7 @@
 #include "tools/attest/commands.h"
 #include "tools/attest/evidence_file.h"
 #include "tools/attest/fetch.h"
+#include "tools/cli/stream.h"
 #include "tools/collateral/folder.h"
 
 namespace tools::attest {
@@ -182,7 +183,7 @@ class Filler {
   }
 
   base::Result<void> write(const std::string& file, base::ByteView bytes) {
-    TRY(collateral::write_collateral_file(folder_ / file, bytes));
+    TRY(cli::write_file(folder_ / file, bytes));
     written_.emplace_back(file);
     output_.talk((folder_ / file).string());
     return {};

@@ -204,7 +204,7 @@ base::Result<cli::ExitStatus> write_bundle(const Arguments& arguments, cli::Outp
   if (arguments.output.empty()) {
     TRY(output.text(text + "\n"));
   } else {
-    TRY(collateral::write_collateral_file(arguments.output, base::bytes_of(text)));
+    TRY(cli::write_file(arguments.output, base::bytes_of(text)));
   }
   return cli::ExitStatus::kDone;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <fstream>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -115,6 +116,27 @@ base::Result<::vmgs::volume::DatastoreKey> read_key(const std::string& from) {
     return base::fail(std::move(key).error().context("key " + from));
   }
   return key;
+}
+
+base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes) {
+  std::error_code error;
+  if (file.has_parent_path()) {
+    std::filesystem::create_directories(file.parent_path(), error);
+  }
+  auto unfinished = file;
+  unfinished += ".unfinished";
+  std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
+  out.close();
+  if (!out) {
+    return base::fail(base::ErrorCode::kIo, "cannot write " + unfinished.string());
+  }
+  std::filesystem::rename(unfinished, file, error);
+  if (error) {
+    return base::fail(base::ErrorCode::kIo, file.string() + ": " + error.message());
+  }
+  return {};
 }
 
 }  // namespace tools::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <string>
 
 #include "vmgs/base/result.h"
@@ -24,5 +25,9 @@ base::Result<base::SecretBytes> read_input(const std::string& from, std::size_t 
 // read_key() reads a datastore key as parse_datastore_key() takes it: from a file that is closed to
 // others (read_private_file()), from stdin for "-", or from an open descriptor N for "fd:N".
 base::Result<::vmgs::volume::DatastoreKey> read_key(const std::string& from);
+
+// write_file() puts a file of the caller's bytes in its place, with the folders above it: whoever
+// reads it meanwhile sees the old one or the new one. Not for secrets. kIo.
+base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes);
 
 }  // namespace tools::cli

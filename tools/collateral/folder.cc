@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 
 #include "keybroker/evidence/signed_document.h"
 #include "tools/collateral/read.h"
@@ -126,26 +125,6 @@ base::Result<void> add_kept_vcek(const fs::path& folder, keybroker::evidence::Ev
   TRY_ASSIGN(der, read_bytes((folder / vcek_file(*report)).string(), kMaxFileBytes));
   TRY_ASSIGN(certificate, keybroker::crypto::Certificate::decode(der));
   evidence.snp_certificates = {std::move(certificate)};
-  return {};
-}
-
-base::Result<void> write_collateral_file(const fs::path& file, base::ByteView bytes) {
-  std::error_code error;
-  fs::create_directories(file.parent_path(), error);
-  auto unfinished = file;
-  unfinished += ".unfinished";
-  std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
-  out.write(reinterpret_cast<const char*>(bytes.data()),
-            static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  if (!out) {
-    return base::fail(base::ErrorCode::kIo, "cannot write " + unfinished.string());
-  }
-  // Whoever verifies meanwhile reads the old file or the new one.
-  fs::rename(unfinished, file, error);
-  if (error) {
-    return base::fail(base::ErrorCode::kIo, file.string() + ": " + error.message());
-  }
   return {};
 }
 

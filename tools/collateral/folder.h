@@ -34,7 +34,4 @@ std::string vcek_file(const keybroker::evidence::SnpReport& report);
 base::Result<void> add_kept_vcek(const std::filesystem::path& folder,
                                  keybroker::evidence::Evidence& evidence);
 
-// write_collateral_file() puts one file in its place, whole or not at all.
-base::Result<void> write_collateral_file(const std::filesystem::path& file, base::ByteView bytes);
-
 }  // namespace tools::collateral

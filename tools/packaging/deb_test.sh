@@ -38,6 +38,7 @@ holds host usr/sbin/vtpmd usr/bin/vtpmctl usr/bin/vtpm-instance etc/vtpmd/vtpmd.
   usr/lib/tmpfiles.d/vtpmd.conf usr/lib/udev/rules.d/60-vtpmd.rules usr/share/doc/strongroom-host/copyright
 holds tools usr/bin/vmgs
 holds simulator usr/bin/vtpm-instance-sim
+holds simulator usr/bin/simulated-machine
 depends host systemd libc6 libtpms0 libssl3 libsqlite3-0 libsystemd0
 depends tools libc6 libssl3
 [ "$(field host Architecture)" = "$(dpkg --print-architecture)" ] || fail "the architecture is wrong"

@@ -8,6 +8,7 @@
 #include "vmgs/crypto/kdf.h"
 #include "vmgs/crypto/random.h"
 #include "vtpm/tee/key_request.h"
+#include "vtpm/tee_sim/vendor.h"
 
 namespace vtpm::tee_sim {
 
@@ -76,24 +77,11 @@ evidence::SnpReportLayout SimulatedSnpTee::unsigned_report(
   return report;
 }
 
-base::Result<void> SimulatedSnpTee::find_mint() {
-  if (mint_) {
-    return {};
-  }
-  TRY_ASSIGN(bundle, folder_.get_or_make("amd-" + std::string(name(machine_.product)) + ".pem",
-                                         [this]() -> base::Result<base::SecretBytes> {
-                                           TRY_ASSIGN(keys, SnpMint::Keys::generate());
-                                           TRY_ASSIGN(mint,
-                                                      SnpMint::make(machine_.product, keys, now_));
-                                           return mint.to_bundle();
-                                         }));
-  TRY_ASSIGN(mint, SnpMint::from_bundle(machine_.product, bundle.expose()));
-  mint_ = std::move(mint);
-  return {};
-}
-
 base::Result<tee::Evidence> SimulatedSnpTee::report(const tee::ReportData& report_data) {
-  TRY(find_mint());
+  if (!mint_) {
+    TRY_ASSIGN(mint, snp_mint_of(folder_, machine_.product, now_));
+    mint_ = std::move(mint);
+  }
   auto report = unsigned_report(report_data);
   TRY_ASSIGN(key, vcek_key(secret_, machine_.chip_id, report.reported_tcb));
   TRY(sign(report, key));

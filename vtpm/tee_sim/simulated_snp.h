@@ -48,7 +48,6 @@ class SimulatedSnpTee final : public tee::Tee {
       const tee::ReportData& report_data) const;
   [[nodiscard]] base::Result<base::Secret<32>> derive(
       const tee::SnpKeyRequestLayout& request) const;
-  base::Result<void> find_mint();
 
   MachineFolder folder_;
   SnpMachine machine_;

@@ -7,7 +7,6 @@
 #include "vmgs/base/cursor.h"
 #include "vmgs/crypto/digest.h"
 #include "vmgs/crypto/kdf.h"
-#include "vmgs/crypto/random.h"
 #include "vtpm/tee/key_request.h"
 
 namespace vtpm::tee_sim {
@@ -30,21 +29,6 @@ bool reaches(base::ByteView machine, base::ByteView wanted) {
 
 }  // namespace
 
-keybroker::crypto::SgxExtension sgx_platform_of(const TdxMachine& machine) {
-  keybroker::crypto::SgxExtension platform;
-  platform.ppid = machine.platform_id;
-  platform.tcb.cpu_svn = machine.cpu_svn;
-  std::ranges::transform(machine.cpu_svn, platform.tcb.components.begin(),
-                         [](std::byte svn) { return std::to_integer<std::uint8_t>(svn); });
-  platform.tcb.pce_svn = 13;
-  platform.fmspc = {std::byte{'S'}, std::byte{'I'}, std::byte{'M'}};
-  platform.type = keybroker::crypto::SgxType::kScalable;
-  platform.platform_instance_id = machine.platform_id;
-  platform.configuration = keybroker::crypto::SgxConfiguration{
-      .dynamic_platform = true, .cached_keys = true, .smt_enabled = true};
-  return platform;
-}
-
 base::Result<SimulatedTdxTee> SimulatedTdxTee::open(MachineFolder folder, const TdxMachine& machine,
                                                     const evidence::TdxDigest& mr_config_id,
                                                     keybroker::crypto::Time now) {
@@ -52,42 +36,14 @@ base::Result<SimulatedTdxTee> SimulatedTdxTee::open(MachineFolder folder, const 
   return SimulatedTdxTee(std::move(folder), machine, mr_config_id, now, std::move(secret));
 }
 
-base::Result<void> SimulatedTdxTee::find_enclave() {
-  if (enclave_) {
-    return {};
-  }
-  TRY_ASSIGN(bundle, folder_.get_or_make("intel.pem", [this]() -> base::Result<base::SecretBytes> {
-    TRY_ASSIGN(mint, TdxMint::make(now_));
-    return mint.to_bundle();
-  }));
-  TRY_ASSIGN(mint, TdxMint::from_bundle(bundle.expose()));
-  TRY_ASSIGN(enclave,
-             make_quoting_enclave(mint, PckCa::kPlatform, sgx_platform_of(machine_), secret_));
-  enclave_ = std::move(enclave);
-  return {};
-}
-
 base::Result<tee::Evidence> SimulatedTdxTee::report(const tee::ReportData& report_data) {
-  TRY(find_enclave());
-  evidence::TdQuote quote;
-  quote.form = machine_.quote_form;
-  quote.body.tee_tcb_svn = machine_.tee_tcb_svn;
-  quote.body.mr_seam = simulated_module();
-  quote.body.attributes = machine_.attributes;
-  quote.body.xfam = machine_.xfam;
-  quote.body.mr_td = machine_.mr_td;
-  quote.body.mr_config_id = mr_config_id_;
-  quote.body.mr_owner = machine_.mr_owner;
-  quote.body.mr_owner_config = machine_.mr_owner_config;
-  quote.body.rtmr = machine_.rtmr;
-  quote.body.report_data = report_data;
-  if (quote.form == evidence::TdQuoteForm::kV5Body15) {
-    quote.body_15.emplace();
-    quote.body_15->tee_tcb_svn2 = machine_.tee_tcb_svn;
+  if (!quoting_) {
+    TRY_ASSIGN(quoting, QuotingService::open(folder_, machine_, now_));
+    quoting_ = std::move(quoting);
   }
-  std::copy_n(machine_.platform_id.begin(), 16, quote.user_data.begin());
-  TRY(sign_quote(quote, *enclave_));
-  return tee::Evidence{.report = encode(quote), .certificates = {}};
+  TRY_ASSIGN(raw, td_report(report_data));
+  TRY_ASSIGN(quote, quoting_->quote(base::view(raw)));
+  return tee::Evidence{.report = std::move(quote), .certificates = {}};
 }
 
 base::Result<evidence::TdReportLayout> SimulatedTdxTee::td_report(
@@ -96,7 +52,6 @@ base::Result<evidence::TdReportLayout> SimulatedTdxTee::td_report(
   raw.report_data = report_data;
   raw.tee = kTdxReportType;
   raw.cpu_svn = machine_.cpu_svn;
-  TRY(vmgs::crypto::random_bytes(raw.mac));  // nobody but the CPU could check it
   raw.valid = kTcbInfoValid;
   raw.tee_tcb_svn = machine_.tee_tcb_svn;
   raw.mr_seam = simulated_module();
@@ -109,6 +64,8 @@ base::Result<evidence::TdReportLayout> SimulatedTdxTee::td_report(
   raw.mr_owner_config = machine_.mr_owner_config;
   raw.rtmr = machine_.rtmr;
   fill_inner_hashes(raw);
+  TRY_ASSIGN(mac, report_mac(secret_, raw));
+  raw.mac = mac;
   return raw;
 }
 

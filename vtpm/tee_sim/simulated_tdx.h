@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <optional>
 
-#include "keybroker/crypto/sgx_extension.h"
 #include "keybroker/crypto/time.h"
 #include "keybroker/evidence/td_report.h"
 #include "vmgs/base/result.h"
@@ -14,12 +13,9 @@
 #include "vtpm/tee/tee.h"
 #include "vtpm/tee_sim/folder.h"
 #include "vtpm/tee_sim/machine.h"
-#include "vtpm/tee_sim/tdx_mint.h"
+#include "vtpm/tee_sim/quoting.h"
 
 namespace vtpm::tee_sim {
-
-// sgx_platform_of() is what the PCK certificate of a simulated machine says about it.
-keybroker::crypto::SgxExtension sgx_platform_of(const TdxMachine& machine);
 
 // SimulatedTdxTee is a TD on a simulated machine. Its seal keys are derived as TDKEYREQUEST asks:
 // from the registers that KEYPOLICY names, the masked attributes, both SVNs and the salt. Its
@@ -50,14 +46,13 @@ class SimulatedTdxTee final : public tee::Tee {
       const tee::TdxKeyRequestLayout& request) const;
   [[nodiscard]] base::Result<keybroker::evidence::TdReportLayout> td_report(
       const tee::ReportData& report_data) const;
-  base::Result<void> find_enclave();
 
   MachineFolder folder_;
   TdxMachine machine_;
   keybroker::evidence::TdxDigest mr_config_id_;
   keybroker::crypto::Time now_;
   base::Secret<32> secret_;
-  std::optional<QuotingEnclave> enclave_;
+  std::optional<QuotingService> quoting_;
 };
 
 }  // namespace vtpm::tee_sim
