@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "keybroker/authority/strength.h"
 #include "keybroker/crypto/der.h"
 #include "keybroker/evidence/tpm_public.h"
 #include "keybroker/protocol/uuid.h"
@@ -15,7 +16,6 @@ namespace keybroker::authority {
 namespace {
 
 using base::ErrorCode;
-using protocol::Protection;
 
 // id-ce-extKeyUsage with tcg-kp-AIKCertificate, 2.23.133.8.3 (TCG EK Credential Profile, 3.2.16).
 crypto::Extension ak_purpose() {
@@ -48,17 +48,6 @@ evidence::Policy claims_policy(const evidence::Policy& given) {
   policy.log = {};
   policy.boot.reset();
   return policy;
-}
-
-int strength(Protection protection) {
-  switch (protection) {
-    case Protection::kNone:
-      return 0;
-    case Protection::kHost:
-      return 1;
-    default:
-      return 2;
-  }
 }
 
 // The AK of verified claims, if it is one that only the TPM of these claims can have.
@@ -101,6 +90,12 @@ AkStatement statement_for(const evidence::Claims& claims, std::string_view claim
   return statement;
 }
 
+// Whether `area` is the public area with that Name.
+bool is_named(base::ByteView area, base::ByteView tpm_name) {
+  const auto decoded = evidence::decode_tpm_public(area);
+  return decoded && std::ranges::equal(decoded->name, tpm_name);
+}
+
 base::Result<base::Bytes> new_serial() {
   std::array<std::byte, 16> serial{};
   TRY(vmgs::crypto::random_bytes(serial));
@@ -125,7 +120,8 @@ base::Result<const IssuingCa*> Authority::ca_of(AkClass ak_class) const {
 }
 
 base::Result<Certified> Authority::certify_confidential(const evidence::Evidence& evidence,
-                                                        const CertificationRules& rules) {
+                                                        const CertificationRules& rules,
+                                                        const EkAreas& eks) {
   const auto verdict = evidence::verify(claims_only(evidence), claims_policy(rules.policy),
                                         rules.collateral, rules.store, rules.now);
   if (!verdict.accepted) {
@@ -136,13 +132,26 @@ base::Result<Certified> Authority::certify_confidential(const evidence::Evidence
   TRY_ASSIGN(ak, certifiable_ak(*verdict.claims));
   TRY_ASSIGN(hcl, evidence::decode_hcl_report(*evidence.hcl_report));
   const auto statement = statement_for(*verdict.claims, hcl.claims, rules.epoch);
-  return certify(statement, ak, rules.now);
+  const auto& extended = *verdict.claims->extended;
+  EkAreas vouched;
+  if (is_named(eks.rsa, extended.ek_name)) {
+    vouched.rsa = eks.rsa;
+  }
+  if (extended.ecc_ek_name && is_named(eks.ecc, *extended.ecc_ek_name)) {
+    vouched.ecc = eks.ecc;
+  }
+  return certify(statement, ak, vouched, rules.now);
 }
 
 base::Result<Certified> Authority::certify(const AkStatement& statement,
-                                           const crypto::PublicKey& ak, crypto::Time now) {
+                                           const crypto::PublicKey& ak, const EkAreas& eks,
+                                           crypto::Time now) {
   TRY(settle_earlier(statement, now));
   TRY_ASSIGN(certified, issue(statement, ak, now));
+  TRY_ASSIGN(rsa_ek, certify_ek(statement, CertifiedKey::kRsaEk, eks.rsa, now));
+  TRY_ASSIGN(ecc_ek, certify_ek(statement, CertifiedKey::kEccEk, eks.ecc, now));
+  certified.rsa_ek = std::move(rsa_ek);
+  certified.ecc_ek = std::move(ecc_ek);
   // The new one is on record; what another key of this VM had is worth nothing from now on.
   TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
   for (const auto& record : earlier) {
@@ -174,26 +183,42 @@ base::Result<void> Authority::settle_earlier(const AkStatement& statement, crypt
 base::Result<Certified> Authority::issue(const AkStatement& statement, const crypto::PublicKey& ak,
                                          crypto::Time now) {
   TRY_ASSIGN(ca, ca_of(statement.ak_class));
-  TRY_ASSIGN(serial, new_serial());
   crypto::CertificateSpec spec;
-  spec.serial = serial;
   spec.subject = {{"CN", protocol::uuid_text(statement.vm_id)}};
-  spec.issuer = ca_name(statement.ak_class);
   spec.not_before = now;
   spec.not_after = now + rules_.certificate_life;
-  spec.end_entity = true;
-  spec.key_identifiers = true;
   spec.extensions = {
       ak_purpose(),
       {std::string(kAkStatementOid), false, crypto::encode_der_ia5(encode(statement))}};
-  TRY_ASSIGN(certificate, crypto::issue(spec, ak, ca->key));
+  TRY_ASSIGN(certificate, issue_and_record(std::move(spec), ak, CertifiedKey::kAk, statement));
+  return Certified{std::move(certificate), {ca->certificate}};
+}
+
+base::Result<crypto::Certificate> Authority::issue_and_record(crypto::CertificateSpec spec,
+                                                              const crypto::PublicKey& key,
+                                                              CertifiedKey which,
+                                                              const AkStatement& statement) {
+  TRY_ASSIGN(ca, ca_of(statement.ak_class));
+  const auto ca_end = ca->certificate.not_after();
+  if (spec.not_before >= ca_end) {
+    return denied("the CA of class " + std::string(name(statement.ak_class)) + " ended on " +
+                  crypto::to_text(ca_end));
+  }
+  TRY_ASSIGN(serial, new_serial());
+  spec.serial = serial;
+  spec.issuer = ca_name(statement.ak_class);
+  spec.not_after = std::min(spec.not_after, ca_end);
+  spec.end_entity = true;
+  spec.key_identifiers = true;
+  spec.pkcs1 = true;
+  TRY_ASSIGN(certificate, crypto::issue(spec, key, ca->key));
   if (certificate.der().size() > rules_.most_certificate_bytes) {
-    return base::fail(ErrorCode::kInvalidArgument, "the AK certificate has " +
+    return base::fail(ErrorCode::kInvalidArgument, "the certificate has " +
                                                        std::to_string(certificate.der().size()) +
                                                        " bytes and does not fit its NV index");
   }
-  TRY(records_.add({serial, statement, certificate.not_after(), certificate.der()}));
-  return Certified{std::move(certificate), {ca->certificate}};
+  TRY(records_.add({serial, which, statement, certificate.not_after(), certificate.der()}));
+  return certificate;
 }
 
 base::Result<void> Authority::revoke(const protocol::Uuid& vm_id, crypto::Time now) {
@@ -210,6 +235,21 @@ base::Result<void> Authority::revoke(const protocol::Uuid& vm_id, crypto::Time n
   return {};
 }
 
+base::Result<void> Authority::forget(const protocol::Uuid& vm_id, crypto::Time now) {
+  std::erase_if(challenges_,
+                [&](const auto& open) { return open.second.statement.vm_id == vm_id; });
+  if (const auto revoked = revoke(vm_id, now);
+      !revoked && revoked.error().code != ErrorCode::kNotFound) {
+    return revoked;
+  }
+  return records_.forget_ek(vm_id);
+}
+
+base::Result<void> Authority::keep_house(crypto::Time now) {
+  // A certificate that was revoked stays in one list more than it lives (RFC 5280, 3.3).
+  return records_.forget_ended(now - rules_.crl_life);
+}
+
 base::Result<crypto::Crl> Authority::crl(AkClass ak_class, crypto::Time now) {
   TRY_ASSIGN(ca, ca_of(ak_class));
   TRY_ASSIGN(number, records_.next_crl_number(ak_class));
@@ -218,7 +258,8 @@ base::Result<crypto::Crl> Authority::crl(AkClass ak_class, crypto::Time now) {
                             .this_update = now,
                             .next_update = now + rules_.crl_life,
                             .number = number,
-                            .revoked = std::move(revoked)},
+                            .revoked = std::move(revoked),
+                            .pkcs1 = true},
                            ca->key);
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,20 @@ struct CertificationRules {
   std::uint64_t epoch = 0;
 };
 
-// A certificate and what leads to its root, the root left out.
+// The public areas (TPMT_PUBLIC) of a TPM's endorsement keys that want certificates; empty where
+// none is wanted.
+struct EkAreas {
+  base::Bytes rsa;
+  base::Bytes ecc;
+};
+
+// An AK's certificate, what leads to its root, the root left out, and the certificates of the EKs
+// that asked for one and that the same statement vouches for.
 struct Certified {
   crypto::Certificate certificate;
   std::vector<crypto::Certificate> chain;
+  std::optional<crypto::Certificate> rsa_ek{};
+  std::optional<crypto::Certificate> ecc_ek{};
 };
 
 // HostStatement is what a host says of an ordinary VM, on its own word.
@@ -48,6 +59,7 @@ struct HostStatement {
   protocol::Lifetime lifetime = protocol::Lifetime::kPersistent;
   protocol::SeedOrigin origin = protocol::SeedOrigin::kOwn;
   std::uint64_t epoch = 0;
+  protocol::ClaimsDigest claims_digest{};  // of the claims that the VM shows; the host's word too
 };
 
 // HostChallenge is what TPM2_ActivateCredential answers, and the name to answer it by.
@@ -78,25 +90,48 @@ class Authority {
   // the old certificate would go on vouching. When a new AK takes the place of another, what was
   // issued for the old one is revoked once the new certificate is on record. A certificate that is
   // renewed stays good until it ends.
+  //
+  // An EK gets a certificate if the claims have its Name; one that they do not have is ignored. An
+  // EK that has a good certificate gets that one again.
   base::Result<Certified> certify_confidential(const evidence::Evidence& evidence,
-                                               const CertificationRules& rules);
+                                               const CertificationRules& rules,
+                                               const EkAreas& eks = {});
+
+  // renew_host() certifies the AK of an ordinary VM anew if this very AK, of a TPM with this very
+  // EK, has a certificate of class `host` that is good and was given under no stronger protection;
+  // nothing if it has none, and then the TPM must prove its AK. No new proof is needed: the AK
+  // never leaves its TPM, that it is in the TPM of this EK was proved once, and what made the two
+  // does not change. The host vouches that this TPM still runs, as it does for all of this class.
+  base::Result<std::optional<Certified>> renew_host(const HostStatement& said,
+                                                    base::ByteView ak_public_area,
+                                                    base::ByteView ek_public_area,
+                                                    const EkAreas& eks, crypto::Time now);
 
   // begin_host() asks the TPM of an ordinary VM to prove that the AK with this public area is in
   // the TPM whose EK is registered for the VM (CertificateRecords::register_ek). kNotFound if none
   // is; kDenied for an AK that could sign a forgery; kUnavailable while too many challenges are
-  // open.
+  // open. A VM has one open challenge: a second one takes the place of the first. Of `eks` the RSA
+  // EK gets a certificate if it is the registered one; the ECC EK rests on the host's word.
   base::Result<HostChallenge> begin_host(const HostStatement& said, base::ByteView ak_public_area,
-                                         crypto::Time now);
+                                         crypto::Time now, EkAreas eks = {});
 
   // finish_host() takes the secret that the TPM unwrapped and certifies the AK of that challenge in
   // class `host`: the host vouches for all but the key. A challenge counts once, for five minutes,
-  // whatever comes of it. kDenied for another secret or challenge, and as certify_confidential()
-  // for a protection that got weaker.
-  base::Result<Certified> finish_host(base::ByteView challenge, const base::SecretBytes& secret,
-                                      crypto::Time now);
+  // whatever comes of it. kDenied for another secret, for a challenge that `vm_id` was not given,
+  // and as certify_confidential() for a protection that got weaker.
+  base::Result<Certified> finish_host(const protocol::Uuid& vm_id, base::ByteView challenge,
+                                      const base::SecretBytes& secret, crypto::Time now);
 
   // revoke() takes back all that was issued for a VM. kNotFound if nothing was.
   base::Result<void> revoke(const protocol::Uuid& vm_id, crypto::Time now);
+
+  // forget() ends a VM for this authority: what was issued is revoked, then its EK forgotten. To
+  // repeat it after a crash between the two is safe. A VM that is not known is a success.
+  base::Result<void> forget(const protocol::Uuid& vm_id, crypto::Time now);
+
+  // keep_house() drops records of certificates that ended so long ago that each list which could
+  // name them has ended too.
+  base::Result<void> keep_house(crypto::Time now);
 
   // crl() is the revocation list of a class as of now, with a number above all before it.
   base::Result<crypto::Crl> crl(AkClass ak_class, crypto::Time now);
@@ -105,14 +140,24 @@ class Authority {
   struct OpenChallenge {
     AkStatement statement;
     crypto::PublicKey ak;
+    EkAreas eks;
     base::Secret<32> secret;
     crypto::Time until;
   };
 
   base::Result<Certified> certify(const AkStatement& statement, const crypto::PublicKey& ak,
-                                  crypto::Time now);
+                                  const EkAreas& eks, crypto::Time now);
   base::Result<Certified> issue(const AkStatement& statement, const crypto::PublicKey& ak,
                                 crypto::Time now);
+  base::Result<std::optional<crypto::Certificate>> certify_ek(const AkStatement& statement,
+                                                              CertifiedKey which,
+                                                              base::ByteView area,
+                                                              crypto::Time now);
+  base::Result<crypto::Certificate> issue_and_record(crypto::CertificateSpec spec,
+                                                     const crypto::PublicKey& key,
+                                                     CertifiedKey which,
+                                                     const AkStatement& statement);
+  base::Result<void> admit_host(const HostStatement& said);
   base::Result<void> settle_earlier(const AkStatement& statement, crypto::Time now);
   base::Result<const IssuingCa*> ca_of(AkClass ak_class) const;
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "keybroker/authority/ak_statement.h"
@@ -11,13 +12,24 @@
 
 namespace keybroker::authority {
 
+// Which key of a VM's TPM a certificate is for.
+enum class CertifiedKey : std::uint8_t { kAk, kRsaEk, kEccEk };
+
+// name() is "ak", "rsa-ek" or "ecc-ek"; parse_certified_key() reads it.
+std::string_view name(CertifiedKey key);
+std::optional<CertifiedKey> parse_certified_key(std::string_view word);
+
 // One certificate that was issued.
 struct CertificateRecord {
   base::Bytes serial;  // big-endian without leading zeros, never again
-  AkStatement statement;
+  CertifiedKey certified = CertifiedKey::kAk;
+  AkStatement statement;  // of an EK: what was said of its TPM's AK at the same time
   crypto::Time not_after;
   base::Bytes certificate;  // DER
   std::optional<crypto::Time> revoked{};
+
+  // Neither revoked nor ended.
+  [[nodiscard]] bool is_good(crypto::Time now) const { return !revoked && now <= not_after; }
 
   friend bool operator==(const CertificateRecord&, const CertificateRecord&) = default;
 };
@@ -49,6 +61,12 @@ class CertificateRecords {
 
   // ek_of() is kNotFound if none is registered.
   virtual base::Result<base::Bytes> ek_of(const protocol::Uuid& vm_id) = 0;
+
+  // vms() are those that something good was issued for by `now`, or whose EK is registered.
+  virtual base::Result<std::vector<protocol::Uuid>> vms(crypto::Time now) = 0;
+
+  // forget_ended() drops what had ended before `time`.
+  virtual base::Result<void> forget_ended(crypto::Time time) = 0;
 
   // next_crl_number() gives a number of a class, each time a larger one.
   virtual base::Result<std::uint64_t> next_crl_number(AkClass ak_class) = 0;

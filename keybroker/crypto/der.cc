@@ -2,10 +2,12 @@
 #include "keybroker/crypto/der.h"
 
 #include <openssl/asn1.h>
+#include <openssl/objects.h>
 
 #include <algorithm>
 
 #include "keybroker/crypto/openssl.h"
+#include "vmgs/base/cursor.h"
 
 namespace keybroker::crypto {
 
@@ -15,6 +17,8 @@ using openssl::in;
 
 using Integer = std::unique_ptr<ASN1_INTEGER, openssl::Freed<ASN1_INTEGER_free>>;
 using Ia5 = std::unique_ptr<ASN1_IA5STRING, openssl::Freed<ASN1_IA5STRING_free>>;
+using Utf8 = std::unique_ptr<ASN1_UTF8STRING, openssl::Freed<ASN1_UTF8STRING_free>>;
+using Oid = std::unique_ptr<ASN1_OBJECT, openssl::Freed<ASN1_OBJECT_free>>;
 using Octets = std::unique_ptr<ASN1_OCTET_STRING, openssl::Freed<ASN1_OCTET_STRING_free>>;
 
 auto corrupt(const char* type) {
@@ -84,6 +88,39 @@ base::Bytes encode_der_octets(base::ByteView value) {
   const Octets octets(ASN1_OCTET_STRING_new());
   ASN1_STRING_set(octets.get(), value.data(), static_cast<int>(value.size()));
   return openssl::encoded(i2d_ASN1_OCTET_STRING, octets.get());
+}
+
+base::Bytes encode_der_utf8(const std::string& value) {
+  const Utf8 text(ASN1_UTF8STRING_new());
+  ASN1_STRING_set(text.get(), value.data(), static_cast<int>(value.size()));
+  return openssl::encoded(i2d_ASN1_UTF8STRING, text.get());
+}
+
+base::Bytes encode_der_oid(const std::string& dotted) {
+  const Oid oid(OBJ_txt2obj(dotted.c_str(), 1));
+  return oid ? openssl::encoded(i2d_ASN1_OBJECT, oid.get()) : base::Bytes();
+}
+
+base::Bytes encode_der_constructed(std::uint8_t identifier,
+                                   std::initializer_list<base::Bytes> values) {
+  base::Bytes content;
+  for (const auto& value : values) {
+    content.insert(content.end(), value.begin(), value.end());
+  }
+  // ITU-T X.690, 8.1.3: the length in the fewest octets.
+  base::Writer out;
+  out.u8(identifier);
+  if (content.size() < 0x80) {
+    out.u8(static_cast<std::uint8_t>(content.size()));
+  } else if (content.size() <= 0xFF) {
+    out.u8(0x81);
+    out.u8(static_cast<std::uint8_t>(content.size()));
+  } else {
+    out.u8(0x82);
+    out.u16_be(static_cast<std::uint16_t>(content.size()));
+  }
+  out.bytes(content);
+  return std::move(out).take();
 }
 
 }  // namespace keybroker::crypto

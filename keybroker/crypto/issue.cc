@@ -32,13 +32,13 @@ auto refuse(const std::string& why) {
 }
 
 // signing() is a context that signs with `key` as this room signs certificates.
-base::Result<openssl::DigestContext> signing(const PrivateKey& key) {
+base::Result<openssl::DigestContext> signing(const PrivateKey& key, bool pkcs1) {
   openssl::DigestContext context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* parameters = nullptr;
   const auto* digest = key.public_key().curve() == Curve::kP256 ? EVP_sha256() : EVP_sha384();
   bool ready =
       context && EVP_DigestSignInit(context.get(), &parameters, digest, nullptr, key.handle()) == 1;
-  if (ready && key.public_key().is_rsa()) {
+  if (ready && key.public_key().is_rsa() && !pkcs1) {
     ready = EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1 &&
             EVP_PKEY_CTX_set_rsa_mgf1_md(parameters, digest) == 1 &&
             EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, kSaltBytes) == 1;
@@ -86,6 +86,18 @@ base::Result<OwnedExtension> raw_extension(const Extension& extension) {
       X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), extension.critical ? 1 : 0, content.get()));
 }
 
+const char* key_usage(EndEntityUse use) {
+  switch (use) {
+    case EndEntityUse::kSigning:
+      return "digitalSignature,nonRepudiation";
+    case EndEntityUse::kKeyEncipherment:
+      return "keyEncipherment";
+    case EndEntityUse::kKeyAgreement:
+      return "keyAgreement";
+  }
+  return "";
+}
+
 // Standard extensions in OpenSSL's own notation.
 std::vector<std::pair<int, std::string>> standard_extensions(const CertificateSpec& spec) {
   std::vector<std::pair<int, std::string>> extensions;
@@ -99,7 +111,7 @@ std::vector<std::pair<int, std::string>> standard_extensions(const CertificateSp
   }
   if (spec.end_entity) {
     extensions.emplace_back(NID_basic_constraints, "critical,CA:FALSE");
-    extensions.emplace_back(NID_key_usage, "critical,digitalSignature,nonRepudiation");
+    extensions.emplace_back(NID_key_usage, std::string("critical,") + key_usage(spec.use));
   }
   if (spec.key_identifiers) {
     extensions.emplace_back(NID_subject_key_identifier, "hash");
@@ -190,7 +202,7 @@ base::Result<Certificate> issue(const CertificateSpec& spec, const PublicKey& su
     return refuse("cannot fill in a certificate");
   }
   TRY(add_extensions(certificate.get(), spec, issuer_key));
-  TRY_ASSIGN(context, signing(issuer_key));
+  TRY_ASSIGN(context, signing(issuer_key, spec.pkcs1));
   if (X509_sign_ctx(certificate.get(), context.get()) <= 0) {
     return refuse("cannot sign a certificate");
   }
@@ -219,7 +231,7 @@ base::Result<Crl> issue_crl(const CrlSpec& spec, const PrivateKey& issuer_key) {
     TRY(add_entry(list.get(), revoked));
   }
   X509_CRL_sort(list.get());
-  TRY_ASSIGN(context, signing(issuer_key));
+  TRY_ASSIGN(context, signing(issuer_key, spec.pkcs1));
   if (X509_CRL_sign_ctx(list.get(), context.get()) <= 0) {
     return refuse("cannot sign a revocation list");
   }

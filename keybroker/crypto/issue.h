@@ -33,6 +33,13 @@ struct AuthorityConstraints {
   bool signs_lists = false;
 };
 
+// What the key of an end entity is for: what its key usage says.
+enum class EndEntityUse : std::uint8_t {
+  kSigning,          // digitalSignature and nonRepudiation
+  kKeyEncipherment,  // an RSA key that decrypts
+  kKeyAgreement,     // an elliptic-curve key that does what decryption is there
+};
+
 // What a certificate is to say. Extensions are written in this order: constraints and key usage,
 // subject key identifier, CRL distribution point, authority key identifier, `extensions`.
 struct CertificateSpec {
@@ -42,16 +49,18 @@ struct CertificateSpec {
   Time not_before;
   Time not_after;
   std::optional<AuthorityConstraints> authority{};
-  bool end_entity = false;       // no authority: critical basic constraints, digitalSignature and
-                                 // nonRepudiation
+  bool end_entity = false;  // no authority: critical basic constraints and key usage
+  EndEntityUse use = EndEntityUse::kSigning;
   bool key_identifiers = false;  // subject and authority key identifier
+  bool pkcs1 = false;            // an RSA key signs by RSASSA-PKCS1-v1_5, which old clients know
   std::string crl_url{};
   std::vector<Extension> extensions{};
 };
 
 // issue() makes a certificate of version 3 for `subject_key`, signed by `issuer_key`: RSASSA-PSS
-// with SHA-384, MGF1 of SHA-384 and 48 bytes of salt by RSA, SHA-256 by P-256, SHA-384 by P-384.
-// kInvalidArgument if the spec cannot be written: a name, an OID, a serial number.
+// with SHA-384, MGF1 of SHA-384 and 48 bytes of salt by RSA, SHA-256 by P-256, SHA-384 by P-384;
+// with `pkcs1` RSASSA-PKCS1-v1_5 with SHA-384 by RSA. kInvalidArgument if the spec cannot be
+// written: a name, an OID, a serial number.
 base::Result<Certificate> issue(const CertificateSpec& spec, const PublicKey& subject_key,
                                 const PrivateKey& issuer_key);
 
@@ -62,6 +71,7 @@ struct CrlSpec {
   Time next_update;
   std::uint64_t number = 1;
   std::vector<Crl::Entry> revoked{};
+  bool pkcs1 = false;  // as in CertificateSpec
 };
 
 // issue_crl() makes a list of version 2 with CRL number and authority key identifier, signed as

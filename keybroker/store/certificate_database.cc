@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <variant>
@@ -25,6 +26,7 @@ constexpr const char* kSchema = R"(
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     serial BLOB NOT NULL UNIQUE,
     class TEXT NOT NULL,
+    certified TEXT NOT NULL,
     vm_id BLOB NOT NULL CHECK (length(vm_id) = 16),
     statement TEXT NOT NULL,
     not_after INTEGER NOT NULL,
@@ -32,6 +34,7 @@ constexpr const char* kSchema = R"(
     revoked_at INTEGER
   ) STRICT;
   CREATE INDEX certificate_by_vm ON certificate (vm_id);
+  CREATE INDEX certificate_by_end ON certificate (not_after);
   CREATE TABLE ek (vm_id BLOB NOT NULL PRIMARY KEY, public_area BLOB NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE crl (class TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   PRAGMA application_id = 0x5372416b;
@@ -162,25 +165,30 @@ base::Result<void> CertificateDatabase::set_up() {
 
 base::Result<void> CertificateDatabase::add(const CertificateRecord& record) {
   TRY(run(database_.get(),
-          "INSERT INTO certificate (serial, class, vm_id, statement, not_after, certificate) "
-          "VALUES (?, ?, ?, ?, ?, ?)",
+          "INSERT INTO certificate "
+          "(serial, class, certified, vm_id, statement, not_after, certificate) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?)",
           {record.serial, std::string(name(record.statement.ak_class)),
-           base::copy_of(record.statement.vm_id), encode(record.statement),
-           seconds(record.not_after), record.certificate}));
+           std::string(name(record.certified)), base::copy_of(record.statement.vm_id),
+           encode(record.statement), seconds(record.not_after), record.certificate}));
   return {};
 }
 
 base::Result<std::vector<CertificateRecord>> CertificateDatabase::of_vm(
     const protocol::Uuid& vm_id) {
   TRY_ASSIGN(rows, run(database_.get(),
-                       "SELECT serial, statement, not_after, certificate, revoked_at "
+                       "SELECT serial, statement, not_after, certificate, revoked_at, certified "
                        "FROM certificate WHERE vm_id = ? ORDER BY number",
                        {base::copy_of(vm_id)}));
   std::vector<CertificateRecord> records;
   for (auto& row : rows) {
     TRY_ASSIGN(statement, authority::decode_ak_statement(std::get<std::string>(row[1])));
-    CertificateRecord record{std::get<base::Bytes>(row[0]), std::move(statement), time_of(row[2]),
-                             std::get<base::Bytes>(row[3])};
+    const auto certified = authority::parse_certified_key(std::get<std::string>(row[5]));
+    if (!certified) {
+      return base::fail(ErrorCode::kCorrupt, "AK certificate records: a certificate is for no key");
+    }
+    CertificateRecord record{std::get<base::Bytes>(row[0]), *certified, std::move(statement),
+                             time_of(row[2]), std::get<base::Bytes>(row[3])};
     if (std::holds_alternative<std::int64_t>(row[4])) {
       record.revoked = time_of(row[4]);
     }
@@ -239,6 +247,29 @@ base::Result<base::Bytes> CertificateDatabase::ek_of(const protocol::Uuid& vm_id
     return base::fail(ErrorCode::kNotFound, "no endorsement key is registered for this VM");
   }
   return std::get<base::Bytes>(rows[0][0]);
+}
+
+base::Result<std::vector<protocol::Uuid>> CertificateDatabase::vms(crypto::Time now) {
+  TRY_ASSIGN(rows, run(database_.get(),
+                       "SELECT vm_id FROM certificate WHERE revoked_at IS NULL AND not_after >= ? "
+                       "UNION SELECT vm_id FROM ek ORDER BY vm_id",
+                       {seconds(now)}));
+  std::vector<protocol::Uuid> vms;
+  for (const auto& row : rows) {
+    const auto& bytes = std::get<base::Bytes>(row.at(0));
+    protocol::Uuid id{};
+    if (bytes.size() != id.size()) {
+      return base::fail(ErrorCode::kCorrupt, "AK certificate records: a VM has no id");
+    }
+    std::copy(bytes.begin(), bytes.end(), id.begin());
+    vms.push_back(id);
+  }
+  return vms;
+}
+
+base::Result<void> CertificateDatabase::forget_ended(crypto::Time time) {
+  TRY(run(database_.get(), "DELETE FROM certificate WHERE not_after < ?", {seconds(time)}));
+  return {};
 }
 
 base::Result<std::uint64_t> CertificateDatabase::next_crl_number(AkClass ak_class) {

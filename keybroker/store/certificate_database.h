@@ -27,6 +27,8 @@ class CertificateDatabase final : public authority::CertificateRecords {
   base::Result<void> register_ek(const protocol::Uuid& vm_id, base::ByteView ek) override;
   base::Result<void> forget_ek(const protocol::Uuid& vm_id) override;
   base::Result<base::Bytes> ek_of(const protocol::Uuid& vm_id) override;
+  base::Result<std::vector<protocol::Uuid>> vms(crypto::Time now) override;
+  base::Result<void> forget_ended(crypto::Time time) override;
   base::Result<std::uint64_t> next_crl_number(authority::AkClass ak_class) override;
 
  private:

@@ -62,7 +62,8 @@ class HostClassTest : public ::testing::Test {
     if (!challenge) {
       return base::fail(challenge.error());
     }
-    return authority_.finish_host(challenge->id, activate(challenge->credential), kNow);
+    return authority_.finish_host(said_.vm_id, challenge->id, activate(challenge->credential),
+                                  kNow);
   }
 
   support::TempFolder folder_;
@@ -91,14 +92,16 @@ TEST_F(HostClassTest, AChallengeCountsOnceAndNotForLong) {
   ASSERT_TRUE(records_.register_ek(said_.vm_id, ek_));
   const auto challenge = *authority_.begin_host(said_, ak_, kNow);
   const auto secret = activate(challenge.credential);
-  EXPECT_EQ(error_code(authority_.finish_host(challenge.id, base::SecretBytes(32), kNow)),
-            base::ErrorCode::kDenied);
+  EXPECT_EQ(
+      error_code(authority_.finish_host(said_.vm_id, challenge.id, base::SecretBytes(32), kNow)),
+      base::ErrorCode::kDenied);
   // The right secret comes too late for a challenge that was answered.
-  EXPECT_EQ(error_code(authority_.finish_host(challenge.id, secret, kNow)),
+  EXPECT_EQ(error_code(authority_.finish_host(said_.vm_id, challenge.id, secret, kNow)),
             base::ErrorCode::kDenied);
   const auto late = *authority_.begin_host(said_, ak_, kNow);
   const auto right = activate(late.credential);
-  EXPECT_EQ(error_code(authority_.finish_host(late.id, right, kNow + std::chrono::minutes(6))),
+  EXPECT_EQ(error_code(authority_.finish_host(said_.vm_id, late.id, right,
+                                              kNow + std::chrono::minutes(6))),
             base::ErrorCode::kDenied);
   EXPECT_TRUE(records_.of_vm(said_.vm_id)->empty());
 }

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/authority/request_budget.h"
+
+#include <algorithm>
+
+namespace keybroker::authority {
+
+namespace {
+
+constexpr int kBurst = 16;
+constexpr std::chrono::seconds kPerRequest{2};
+
+}  // namespace
+
+bool RequestBudget::take(const protocol::Uuid& vm_id, Time now) {
+  std::erase_if(whole_at_, [&](const auto& vm) { return vm.second <= now; });
+  const auto found = whole_at_.find(vm_id);
+  const auto whole_at = (found == whole_at_.end() ? now : found->second) + kPerRequest;
+  if (whole_at - now > kBurst * kPerRequest) {
+    return false;
+  }
+  whole_at_[vm_id] = whole_at;
+  return true;
+}
+
+}  // namespace keybroker::authority

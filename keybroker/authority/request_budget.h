@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+
+#include "keybroker/protocol/uuid.h"
+
+namespace keybroker::authority {
+
+// RequestBudget says whether a VM may ask now: 16 requests at once, then one in two seconds. A
+// start takes two, so that nobody who is well notices, and an instance that is not keeps an
+// authority from nobody else. It forgets a VM whose budget is whole again. One owner.
+class RequestBudget {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // take() is false while the VM has used up its budget. `now` never goes back.
+  bool take(const protocol::Uuid& vm_id, Time now);
+
+  [[nodiscard]] std::size_t remembered() const { return whole_at_.size(); }
+
+ private:
+  std::map<protocol::Uuid, Time> whole_at_;  // when all of the budget is there again
+};
+
+}  // namespace keybroker::authority
