@@ -168,6 +168,7 @@ TEST_F(InstanceLifeTest, LeavesNoCoreAndGainsNothingByExec) {
 
   EXPECT_THAT(content("limits"), testing::ContainsRegex("Max core file size +0 +0 "));
   EXPECT_THAT(content("status"), testing::HasSubstr("NoNewPrivs:\t1"));
+  EXPECT_THAT(content("status"), testing::HasSubstr("CapPrm:\t0000000000000000"));
 
   struct stat found {};
 

@@ -152,6 +152,16 @@ TEST_F(VtpmdCallsTest, StartsAndStopsTwiceAndDeletesOnce) {
   EXPECT_THAT(again.err, HasSubstr("there is no VM 'a'"));
 }
 
+TEST_F(VtpmdCallsTest, GivesAnInstanceNoPrivileges) {
+  (void)vtpmd_.create("a");
+
+  std::ifstream file("/proc/" + std::to_string(vtpmd_.pid("a")) + "/status");
+  const std::string status(std::istreambuf_iterator<char>(file), {});
+
+  EXPECT_THAT(status, HasSubstr("CapPrm:\t0000000000000000"));
+  EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
+}
+
 TEST_F(VtpmdCallsTest, SaysThatThereIsNoDaemon) {
   vtpmd_.kill();
 
