@@ -175,13 +175,38 @@ base::Bytes nv_read_by_owner(std::uint32_t index, std::uint16_t size, std::uint1
   return command(kSessions, 0x14E, body);
 }
 
-base::Bytes set_owner_auth(base::ByteView auth) {
+base::Bytes set_owner_auth(base::ByteView auth) { return set_auth(kOwner, auth); }
+
+base::Bytes set_auth(std::uint32_t hierarchy, base::ByteView auth) {
   base::Writer body;
-  body.u32_be(kOwner);
+  body.u32_be(hierarchy);
   empty_password(body);
   body.u16_be(static_cast<std::uint16_t>(auth.size()));
   body.bytes(auth);
   return command(kSessions, 0x129, body);
+}
+
+base::Bytes clear() {
+  base::Writer body;
+  body.u32_be(kLockoutHierarchy);
+  empty_password(body);
+  return command(kSessions, 0x126, body);
+}
+
+base::Bytes evict(std::uint32_t handle) {
+  base::Writer body;
+  body.u32_be(kOwner);
+  body.u32_be(handle);
+  empty_password(body);
+  body.u32_be(handle);
+  return command(kSessions, 0x120, body);
+}
+
+base::Bytes change_eps() {
+  base::Writer body;
+  body.u32_be(kPlatform);
+  empty_password(body);
+  return command(kSessions, 0x124, body);
 }
 
 base::Bytes nv_increment(std::uint32_t index) {

@@ -11,6 +11,9 @@ namespace tests::support {
 
 inline constexpr std::uint32_t kOwner = 0x40000001;
 inline constexpr std::uint32_t kNullHierarchy = 0x40000007;
+inline constexpr std::uint32_t kLockoutHierarchy = 0x4000000A;
+inline constexpr std::uint32_t kEndorsement = 0x4000000B;
+inline constexpr std::uint32_t kPlatform = 0x4000000C;
 
 // Whole TPM commands as a guest would send them (TPM 2.0 Part 3), each with an empty password where
 // it needs an authorization. They are written out here, and not made by the code under test.
@@ -40,6 +43,13 @@ base::Bytes nv_increment(std::uint32_t index);
 
 // set_owner_auth() gives the owner an authorization that has none (HierarchyChangeAuth).
 base::Bytes set_owner_auth(base::ByteView auth);
+base::Bytes set_auth(std::uint32_t hierarchy, base::ByteView auth);
+
+// clear() is TPM2_Clear by the lockout authorization, evict() takes a persistent object from its
+// handle by the owner's, change_eps() draws another endorsement seed by the platform's.
+base::Bytes clear();
+base::Bytes evict(std::uint32_t handle);
+base::Bytes change_eps();
 
 // create_primary_rsa() makes a signing key in the null hierarchy; another `unique` gives other
 // primes, so that searching for them takes a while each time.

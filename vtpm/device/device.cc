@@ -139,6 +139,16 @@ base::Bytes Device::process(std::span<std::byte> command, Sender sender,
   return answer;
 }
 
+bool Device::between_commands(const std::function<void()>& work) {
+  const std::lock_guard lock(busy_);
+  if (!engine_.running()) {
+    return false;
+  }
+  work();
+  note_failure(std::nullopt);
+  return true;
+}
+
 void Device::note_failure(std::optional<protocol::ResponseCode> code) {
   const bool failed = engine_.failure() || code == protocol::ResponseCode::kFailure;
   if (!failed || failure_noted_) {

@@ -83,6 +83,11 @@ class Device {
   base::Bytes process(std::span<std::byte> command, Sender sender = Sender::kGuest,
                       std::optional<std::uint8_t> locality = std::nullopt);
 
+  // between_commands() has `work` done on the caller's thread while no command runs; it may send
+  // commands of its own to the engine, and must not call the device. False, and nothing is done,
+  // where the TPM is off.
+  bool between_commands(const std::function<void()>& work);
+
   // cancel() asks the running command to end with TPM_RC_CANCELED. kDenied when off.
   base::Result<void> cancel();
 

@@ -137,6 +137,18 @@ TEST_F(DevicePowerTest, AnAttendantSeesEachCommandAndAnswersWhereItMust) {
   EXPECT_EQ(run(tpm::startup_clear()), tpm::kRetry) << "and not TPM_RC_INITIALIZE: it did not run";
 }
 
+TEST_F(DevicePowerTest, WorkIsDoneBetweenCommandsAndOnlyWithPower) {
+  int done = 0;
+  EXPECT_FALSE(device_->between_commands([&] { ++done; }));
+  power_on();
+  EXPECT_TRUE(device_->between_commands([&] {
+    ++done;
+    auto command = tpm::get_random(8);
+    EXPECT_EQ(tpm::response_code(*engine_->process(protocol::Locality(), command)), tpm::kSuccess);
+  }));
+  EXPECT_EQ(done, 1);
+}
+
 TEST_F(DevicePowerTest, ARetiredTpmIsNotTakenForOneThatSleeps) {
   power_on();
   ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);

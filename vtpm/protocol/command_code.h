@@ -8,11 +8,16 @@ namespace vtpm::protocol {
 // CommandCode is TPM_CC (TPM 2.0 Part 2, 6.5.2). Any value may arrive from a guest; the ones that
 // we send or watch for have names.
 enum class CommandCode : std::uint32_t {
+  kEvictControl = 0x120,
+  kChangeEps = 0x124,
+  kClear = 0x126,
+  kHierarchyChangeAuth = 0x129,
   kCreatePrimary = 0x131,
   kStartup = 0x144,
   kShutdown = 0x145,
   kStirRandom = 0x146,
   kNvRead = 0x14E,
+  kFlushContext = 0x165,
   kGetCapability = 0x17A,
   kHash = 0x17D,
   kNvCertify = 0x184,

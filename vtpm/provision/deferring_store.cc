@@ -13,7 +13,7 @@ base::Result<std::optional<base::SecretBytes>> DeferringStore::load(BlobKind kin
 }
 
 base::Result<void> DeferringStore::store(BlobKind kind, base::ByteView blob) {
-  if (deferring_ && stored_ && kind == BlobKind::kPermanent) {
+  if (kind == BlobKind::kPermanent && (holding_ || (deferring_ && stored_))) {
     return {};
   }
   TRY(store_.store(kind, blob));

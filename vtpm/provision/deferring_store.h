@@ -17,6 +17,9 @@ class DeferringStore final : public engine::NvStore {
   // in order, on which its counters and its lockout rely after a power cut.
   void defer(bool on) { deferring_ = on; }
 
+  // hold() defers the first change as well, for whoever stores the whole state right behind it.
+  void hold(bool on) { holding_ = on; }
+
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
@@ -24,6 +27,7 @@ class DeferringStore final : public engine::NvStore {
  private:
   engine::NvStore& store_;
   bool deferring_ = false;
+  bool holding_ = false;
   bool stored_ = false;  // since the power was turned on
 };
 

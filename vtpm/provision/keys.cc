@@ -179,4 +179,15 @@ base::Result<PublicKey> put_key(ESYS_CONTEXT* esys, const KeyPlace& place) {
   return loaded.key();
 }
 
+base::Result<void> put_key_again(ESYS_CONTEXT* esys, const KeyPlace& place,
+                                 const PublicKey& wanted) {
+  TRY_ASSIGN(loaded, Loaded::make(esys, place));
+  if (loaded.key().name != wanted.name) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the TPM makes another " + std::string(place.what) + " than it had");
+  }
+  return checked(persist(esys, loaded, place),
+                 "making the " + std::string(place.what) + " persistent");
+}
+
 }  // namespace vtpm::provision

@@ -50,4 +50,9 @@ base::Result<PublicKey> primary_key(ESYS_CONTEXT* esys, const KeyPlace& place);
 // guest has set the authorization of the hierarchy or of the owner; then nothing has changed.
 base::Result<PublicKey> put_key(ESYS_CONTEXT* esys, const KeyPlace& place);
 
+// put_key_again() does so at a handle where there is nothing, if the key that it makes is `wanted`.
+// kDenied too where it is not: then the seeds are others.
+base::Result<void> put_key_again(ESYS_CONTEXT* esys, const KeyPlace& place,
+                                 const PublicKey& wanted);
+
 }  // namespace vtpm::provision
