@@ -15,6 +15,7 @@ namespace {
 constexpr std::array<std::byte, 4> kMagic = {std::byte{'S'}, std::byte{'R'}, std::byte{'T'},
                                              std::byte{'S'}};
 constexpr std::uint16_t kVersion = 1;
+constexpr std::uint16_t kVersionWithProtection = 2;
 
 constexpr std::size_t kDigestedBytes = offsetof(TpmStateLayout, digest);
 
@@ -76,7 +77,9 @@ base::Result<void> check_whole(const TpmStateLayout& raw, base::ByteView blob) {
 base::SecretBytes encode_tpm_state(const TpmState& state) {
   TpmStateLayout raw{};
   raw.magic = kMagic;
-  raw.version = kVersion;
+  raw.version =
+      state.seed_protection == SeedProtection::kUnknown ? kVersion : kVersionWithProtection;
+  raw.seed_protection = static_cast<std::uint8_t>(state.seed_protection);
   raw.kind = static_cast<std::uint8_t>(state.kind);
   raw.libtpms_version = state.libtpms_version;
   raw.vm_id = state.vm_id.bytes;
@@ -104,22 +107,29 @@ base::Result<TpmState> decode_tpm_state(base::ByteView bytes) {
     return base::fail(base::ErrorCode::kCorrupt,
                       "the TPM state was cut: it ends inside its envelope");
   }
-  if (front->version.value() != kVersion) {
+  const auto version = front->version.value();
+  if (version != kVersion && version != kVersionWithProtection) {
     return base::fail(base::ErrorCode::kDenied, "the TPM state has version " +
-                                                    std::to_string(front->version.value()) +
+                                                    std::to_string(version) +
                                                     ", from a later release; use that one");
   }
   const auto blob = reader.rest();
   TRY(check_whole(*front, blob));
   const auto kind = static_cast<TpmStateKind>(front->kind);
-  if ((kind != TpmStateKind::kPermanent && kind != TpmStateKind::kVolatile) ||
-      front->reserved != 0) {
+  if (kind != TpmStateKind::kPermanent && kind != TpmStateKind::kVolatile) {
     return base::fail(base::ErrorCode::kCorrupt, "the TPM state is of no known kind");
+  }
+  const auto protection = static_cast<SeedProtection>(front->seed_protection);
+  if (protection > SeedProtection::kTee ||
+      (protection == SeedProtection::kUnknown) != (version == kVersion)) {
+    return base::fail(base::ErrorCode::kCorrupt,
+                      "the TPM state says that its seeds had no known protection");
   }
   return TpmState{.kind = kind,
                   .libtpms_version = front->libtpms_version.value(),
                   .vm_id = VmId{front->vm_id},
-                  .blob = blob};
+                  .blob = blob,
+                  .seed_protection = protection};
 }
 
 TpmStateForm recognise_tpm_state(base::ByteView bytes) {

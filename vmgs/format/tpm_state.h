@@ -20,8 +20,8 @@ struct TpmStateLayout {
   std::array<std::byte, 4> magic;
   base::U16Le version;
   std::uint8_t kind;
-  std::uint8_t reserved;
-  base::U32Le libtpms_version;  // major << 16 | minor << 8 | micro
+  std::uint8_t seed_protection;  // zero in version 1, and not zero in version 2
+  base::U32Le libtpms_version;   // major << 16 | minor << 8 | micro
   std::array<std::byte, 16> vm_id;
   base::U64Le length;                // of the blob that follows
   std::array<std::byte, 32> digest;  // SHA-256 of all before this field, and of the blob
@@ -41,12 +41,22 @@ enum class TpmStateKind : std::uint8_t {
   kVolatile = 2,
 };
 
+// The strongest protection at rest that the seeds in a state have lived under, in the order of
+// strength: whoever could read a later, weaker one knows seeds that certificates have vouched for.
+enum class SeedProtection : std::uint8_t {
+  kUnknown = 0,  // the state is older than this note
+  kNone = 1,     // plaintext
+  kHost = 2,     // a key of the host
+  kTee = 3,      // a key that only the TEE has, or that is released to it alone
+};
+
 // A TPM state of ours. `blob` is what libtpms wrote; when decoded, a view of the input.
 struct TpmState {
   TpmStateKind kind = TpmStateKind::kPermanent;
   std::uint32_t libtpms_version = 0;
   VmId vm_id;
   base::ByteView blob;
+  SeedProtection seed_protection = SeedProtection::kUnknown;
 };
 
 // encode_tpm_state() gives the whole file. The blob holds seeds, so the result is a secret.

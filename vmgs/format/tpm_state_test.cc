@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "tests/support/error_code.h"
 #include "vmgs/format/swtpm_blob.h"
@@ -46,7 +47,7 @@ TEST(TpmStateTest, HasItsDocumentedBytes) {
             "53525453"                          // SRTS
             "0100"                              // version
             "01"                                // permanent
-            "00"                                // reserved
+            "00"                                // no word of its seeds' protection
             "02090000"                          // libtpms 0.9.2
             "00112233445566778899aabbccddeeff"  // VM id
             "1000000000000000");                // length
@@ -54,6 +55,28 @@ TEST(TpmStateTest, HasItsDocumentedBytes) {
   EXPECT_EQ(base::to_hex(base::ByteView(state).subspan(36)),
             "92bd45b32f018ece3bc60f9c9f1a32ce760757bf8d726bb84f84cd3e1261113c" +
                 base::to_hex(kPermanentBlob));
+}
+
+TEST(TpmStateTest, NotesTheProtectionOfItsSeedsInVersionTwo) {
+  TpmState state{.vm_id = kVm, .blob = kPermanentBlob};
+  for (const auto protection :
+       {SeedProtection::kNone, SeedProtection::kHost, SeedProtection::kTee}) {
+    state.seed_protection = protection;
+    const auto bytes = encode_tpm_state(state);
+    EXPECT_EQ(base::to_hex(bytes.expose().first(8)),
+              "53525453020001" + base::to_hex(std::array{static_cast<std::byte>(protection)}));
+    EXPECT_EQ(decode_tpm_state(bytes.expose())->seed_protection, protection);
+  }
+  EXPECT_EQ(decode_tpm_state(valid_state())->seed_protection, SeedProtection::kUnknown);
+}
+
+// With the digest made anew, so that nothing but the field is wrong.
+TEST(TpmStateTest, RefusesAProtectionThatItsVersionDoesNotKnow) {
+  TpmState state{.vm_id = kVm, .blob = kPermanentBlob};
+  for (const auto protection : {4, 255}) {
+    state.seed_protection = static_cast<SeedProtection>(protection);
+    EXPECT_EQ(error_code(decode_tpm_state(encode_tpm_state(state).expose())), ErrorCode::kCorrupt);
+  }
 }
 
 TEST(TpmStateTest, DecodesWhatItEncoded) {
@@ -95,7 +118,7 @@ TEST(TpmStateTest, RejectsTrailingBytes) {
 
 TEST(TpmStateTest, RefusesALaterVersionByName) {
   auto state = valid_state();
-  state[4] = std::byte{2};
+  state[4] = std::byte{3};
 
   EXPECT_EQ(error_code(decode_tpm_state(state)), ErrorCode::kDenied);
 }

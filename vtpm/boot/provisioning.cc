@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vtpm/boot/provisioning.h"
 
+#include <functional>
 #include <utility>
+
+#include "vmgs/base/log.h"
 
 namespace vtpm::boot {
 
 using engine::BlobKind;
 
-base::Result<provision::Provisioned> provision_stored(engine::NvStore& store) {
+namespace {
+
+base::Result<provision::Provisioned> provision_and_store(
+    engine::NvStore& store, const std::function<provision::ProvisionWishes()>& wishes,
+    const std::function<void()>& before_storing) {
   TRY_ASSIGN(volatile_state, store.load(BlobKind::kVolatile));
   if (volatile_state) {
     return base::fail(base::ErrorCode::kDenied,
@@ -17,10 +24,38 @@ base::Result<provision::Provisioned> provision_stored(engine::NvStore& store) {
   if (!permanent) {
     return base::fail(base::ErrorCode::kNotFound, "there is no TPM to provision");
   }
-  TRY_ASSIGN(provisioned, provision::provision(permanent->expose(), provision::Past::kUsed));
+  TRY_ASSIGN(provisioned,
+             provision::provision(permanent->expose(), provision::Past::kUsed, wishes()));
+  before_storing();
   TRY(store.store(BlobKind::kPermanent, provisioned.permanent_state.expose()));
   provisioned.permanent_state = {};  // it has a place of its own now
   return provisioned;
+}
+
+}  // namespace
+
+base::Result<provision::Provisioned> provision_stored(engine::NvStore& store,
+                                                      const provision::ProvisionWishes& wishes) {
+  return provision_and_store(
+      store, [&] { return wishes; }, [] {});
+}
+
+base::Result<provision::Provisioned> provision_stored(StateStore& store,
+                                                      provision::ProvisionWishes wishes) {
+  const auto with_seed = [&] {
+    wishes.new_endorsement_seed = store.is_weaker();
+    if (wishes.new_endorsement_seed) {
+      base::log(base::LogLevel::kWarning,
+                "the TPM's state was under a stronger protection before: it gets another "
+                "endorsement seed, and with it another attestation key");
+    }
+    return wishes;
+  };
+  return provision_and_store(store, with_seed, [&] {
+    if (wishes.new_endorsement_seed) {
+      store.seeds_were_changed();
+    }
+  });
 }
 
 }  // namespace vtpm::boot

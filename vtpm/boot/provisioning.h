@@ -2,6 +2,7 @@
 #pragma once
 
 #include "vmgs/base/result.h"
+#include "vtpm/boot/state_store.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/provision/provision.h"
 
@@ -12,6 +13,13 @@ namespace vtpm::boot {
 // stored, for a TPM that was stopped in the middle of something: one with volatile state, or one
 // that sleeps. kNotFound without a TPM; errors of provision() and of `store`. The TPM can be
 // powered on whatever comes of it. No Engine may live in this process.
-base::Result<provision::Provisioned> provision_stored(engine::NvStore& store);
+base::Result<provision::Provisioned> provision_stored(
+    engine::NvStore& store, const provision::ProvisionWishes& wishes = {});
+
+// The same for a store, in which the seeds may have lived under a stronger protection before: then
+// the TPM gets another endorsement seed, in the same step, as certificates have vouched for the one
+// it had. Until it has one it does not attest.
+base::Result<provision::Provisioned> provision_stored(StateStore& store,
+                                                      provision::ProvisionWishes wishes = {});
 
 }  // namespace vtpm::boot

@@ -112,9 +112,22 @@ base::Error without_vm_id(Volume& volume) {
                                    "bring back an unaltered copy of it"};
 }
 
-base::Result<void> expect_tpm_state(Volume& volume, const VmId& vm_id) {
-  TRY_ASSIGN(permanent,
-             state::VolumeNvStore(volume, vm_id, std::nullopt).load(BlobKind::kPermanent));
+vmgs::format::SeedProtection seed_protection(const Protector& protector) {
+  using keybroker::protocol::Protection;
+  switch (protector.mode()) {
+    case Protection::kNone:
+      return vmgs::format::SeedProtection::kNone;
+    case Protection::kHost:
+      return vmgs::format::SeedProtection::kHost;
+    case Protection::kHardware:
+    case Protection::kBroker:
+      break;
+  }
+  return vmgs::format::SeedProtection::kTee;
+}
+
+base::Result<void> expect_tpm_state(state::VolumeNvStore& blobs) {
+  TRY_ASSIGN(permanent, blobs.load(BlobKind::kPermanent));
   if (!permanent) {
     return no_tpm_state();
   }
@@ -143,7 +156,11 @@ base::Result<std::unique_ptr<StateStore>> StateStore::create(StoreSettings setti
                                                              Protector& protector,
                                                              base::ByteView permanent_state) {
   std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector));
-  TRY(vmgs::crypto::random_bytes(store->boot_id_));
+  if (store->settings_.boot_id) {
+    store->boot_id_ = *store->settings_.boot_id;
+  } else {
+    TRY(vmgs::crypto::random_bytes(store->boot_id_));
+  }
   TRY(store->make(permanent_state));
   return store;
 }
@@ -159,7 +176,9 @@ base::Result<void> StateStore::open_container() {
 
   // All is chosen and read before anything is written.
   TRY(find_vm_id());
-  TRY(expect_tpm_state(*volume_, vm_id_));
+  state::VolumeNvStore found(*volume_, vm_id_, seed_protection(protector_), std::nullopt);
+  TRY(expect_tpm_state(found));
+  weaker_ = found.is_weaker();
   TRY_ASSIGN(record, record_of_boot());
   TRY(volume_->recover());
   const auto record_bytes = record ? vmgs::format::encode_record(*record) : base::Bytes();
@@ -171,7 +190,8 @@ base::Result<void> StateStore::open_container() {
   if (rotated) {
     record.reset();
   }
-  blobs_.emplace(*volume_, vm_id_, std::move(record), settings_.barriers);
+  blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::move(record),
+                 settings_.barriers);
   return {};
 }
 
@@ -216,7 +236,8 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
     blank = std::move(found);
   }
   TRY_ASSIGN(beginning, protector_.make());
-  const auto nvram = state::encode_first_state(vm_id_, permanent_state);
+  const auto nvram =
+      state::encode_first_state(vm_id_, seed_protection(protector_), permanent_state);
   const auto unique_id = vm_unique_id(vm_id_);
   Record record;
   record.vm_id = vm_id_;
@@ -235,7 +256,7 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   }
   TRY(blank ? make_in_place(*std::move(blank), std::move(beginning), first)
             : make_new_file(std::move(beginning), first));
-  blobs_.emplace(*volume_, vm_id_, std::nullopt, settings_.barriers);
+  blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::nullopt, settings_.barriers);
   return {};
 }
 
@@ -309,7 +330,9 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load(BlobKind kind) {
     failed_ = false;
   }
   TRY(expect_open());
-  return blobs_->load(kind);
+  auto loaded = blobs_->load(kind);
+  weaker_ = blobs_->is_weaker();
+  return loaded;
 }
 
 // What was committed to a file that nobody finds any more was not stored.
@@ -322,6 +345,13 @@ base::Result<void> StateStore::store(BlobKind kind, base::ByteView blob) {
   auto stored = found_again(blobs_->store(kind, blob));
   failed_ = failed_ || !stored;
   return stored;
+}
+
+void StateStore::seeds_were_changed() {
+  weaker_ = false;
+  if (blobs_) {
+    blobs_->seeds_were_changed();
+  }
 }
 
 base::Result<void> StateStore::remove(BlobKind kind) {

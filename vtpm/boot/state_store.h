@@ -55,6 +55,14 @@ class StateStore final : public engine::NvStore {
   // to the file that is open, and opens the store anew if a commit or flush has failed since.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
 
+  // is_weaker() tells whether the TPM that was loaded last has seeds that have lived under a
+  // stronger protection than the store has: it was taken out of a store and put into another, and
+  // whoever did that may know them. seeds_were_changed() says of the state that is stored next that
+  // its seeds are new.
+  [[nodiscard]] bool is_weaker() const { return weaker_; }
+
+  void seeds_were_changed();
+
   // kDenied also where the path no longer leads to the file that is open: what was written there is
   // lost to whoever opens the path next, and must not count as stored.
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
@@ -90,6 +98,7 @@ class StateStore final : public engine::NvStore {
   std::optional<vmgs::storage::Container> container_;
   std::optional<vmgs::volume::Volume> volume_;
   std::optional<state::VolumeNvStore> blobs_;
+  bool weaker_ = false;
   bool failed_ = false;  // a commit did
   bool closed_ = false;
 };

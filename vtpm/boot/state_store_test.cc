@@ -247,7 +247,8 @@ TEST_F(StateStoreTest, NamesWhatIsInAStoreThatDoesNotSayWhoseItIs) {
   };
   base::Bytes image(32768);
   image[0] = std::byte{1};
-  const auto ours = state::encode_first_state(vm(1), permanent_.expose());
+  const auto ours =
+      state::encode_first_state(vm(1), vmgs::format::SeedProtection::kHost, permanent_.expose());
 
   const auto nothing = open(make("nothing", {}));
   ASSERT_EQ(error_code(nothing), ErrorCode::kNotFound);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "vmgs/format/blocks.h"
+#include "vmgs/format/record.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/storage/container.h"
 #include "vmgs/volume/transaction.h"
@@ -19,6 +20,9 @@ struct StoreSettings {
   // The VM whose store this is. Absent for an ordinary VM without a launch document: then the store
   // says which VM it belongs to, and a new one draws an id.
   std::optional<vmgs::format::VmId> vm_id = std::nullopt;
+
+  // What the start that makes a store is known by; drawn where it is absent.
+  std::optional<vmgs::format::BootId> boot_id = std::nullopt;
 
   // One barrier for a commit where that is safe, or always two (`durability = "strict"`).
   vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe;

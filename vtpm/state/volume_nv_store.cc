@@ -26,23 +26,31 @@ TpmStateKind kind_of(BlobKind kind) {
   return kind == BlobKind::kPermanent ? TpmStateKind::kPermanent : TpmStateKind::kVolatile;
 }
 
-base::SecretBytes encode(BlobKind kind, const vmgs::format::VmId& vm_id, base::ByteView blob) {
+base::SecretBytes encode(BlobKind kind, const vmgs::format::VmId& vm_id,
+                         vmgs::format::SeedProtection protection, base::ByteView blob) {
   return vmgs::format::encode_tpm_state({.kind = kind_of(kind),
                                          .libtpms_version = engine::Engine::library_version(),
                                          .vm_id = vm_id,
-                                         .blob = blob});
+                                         .blob = blob,
+                                         .seed_protection = protection});
 }
 
 }  // namespace
 
-base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id, base::ByteView blob) {
-  return encode(BlobKind::kPermanent, vm_id, blob);
+base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id,
+                                     vmgs::format::SeedProtection protection, base::ByteView blob) {
+  return encode(BlobKind::kPermanent, vm_id, protection, blob);
 }
 
 VolumeNvStore::VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::VmId& vm_id,
+                             vmgs::format::SeedProtection protection,
                              std::optional<vmgs::format::Record> record,
                              vmgs::volume::Barriers barriers)
-    : volume_(volume), vm_id_(vm_id), barriers_(barriers) {
+    : volume_(volume),
+      vm_id_(vm_id),
+      protection_(protection),
+      strongest_(protection),
+      barriers_(barriers) {
   if (record) {
     record_ = vmgs::format::encode_record(*record);
   }
@@ -68,13 +76,16 @@ base::Result<std::optional<base::SecretBytes>> VolumeNvStore::load(BlobKind kind
                                                     to_string(state->vm_id) + ", not of VM " +
                                                     to_string(vm_id_) + "; it was left as it is");
   }
+  if (kind == BlobKind::kPermanent) {
+    strongest_ = std::max(protection_, state->seed_protection);
+  }
   base::SecretBytes blob(state->blob.size());
   std::copy(state->blob.begin(), state->blob.end(), blob.fill().begin());
   return std::optional<base::SecretBytes>(std::move(blob));
 }
 
 base::Result<void> VolumeNvStore::store(BlobKind kind, base::ByteView blob) {
-  const auto content = encode(kind, vm_id_, blob);
+  const auto content = encode(kind, vm_id_, strongest_, blob);
   Transaction transaction(vmgs::volume::Sequence::kAdvance, barriers_);
   transaction.put(file_of(kind), content.expose());
   if (kind == BlobKind::kPermanent) {

@@ -7,6 +7,7 @@
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
 #include "vmgs/format/record.h"
+#include "vmgs/format/tpm_state.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/volume/volume.h"
 #include "vtpm/engine/nv_store.h"
@@ -14,22 +15,31 @@
 namespace vtpm::state {
 
 // encode_first_state() is the content of TPM_NVRAM for a TPM that has just been made or has just
-// arrived: `blob` is its permanent state.
-base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id, base::ByteView blob);
+// arrived: `blob` is its permanent state, and the store protects it so.
+base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id,
+                                     vmgs::format::SeedProtection protection, base::ByteView blob);
 
 // VolumeNvStore keeps the blobs of one VM's TPM as files of its guest-state store: TPM_NVRAM and
 // TPM_VOLATILE, each in the envelope of vmgs/format/tpm_state.h. Each store() is one commit.
 class VolumeNvStore final : public engine::NvStore {
  public:
-  // `volume` is open and unlocked, and outlives this. What it holds for another VM is refused. A
-  // `record` rides in the first commit; it costs none of its own.
+  // `volume` is open and unlocked, protects its files so, and outlives this. What it holds for
+  // another VM is refused. A `record` rides in the first commit; it costs none of its own.
   VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::VmId& vm_id,
-                std::optional<vmgs::format::Record> record,
+                vmgs::format::SeedProtection protection, std::optional<vmgs::format::Record> record,
                 vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe);
 
   // kCorrupt for a file that is damaged or no TPM state, kDenied for one of another maker or VM, by
   // name; nothing is changed then. kAuthentication or kIo from the volume.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
+
+  // is_weaker() tells whether the seeds of the permanent state that was loaded last have lived
+  // under a stronger protection than this. A state from before that was noted is taken at its word
+  // of now.
+  [[nodiscard]] bool is_weaker() const { return strongest_ > protection_; }
+
+  // seeds_were_changed() says so of the state that is stored next: its seeds have no past.
+  void seeds_were_changed() { strongest_ = protection_; }
 
   // Errors of Volume::commit().
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
@@ -40,6 +50,8 @@ class VolumeNvStore final : public engine::NvStore {
 
   vmgs::volume::Volume& volume_;
   const vmgs::format::VmId vm_id_;
+  const vmgs::format::SeedProtection protection_;
+  vmgs::format::SeedProtection strongest_;
   const vmgs::volume::Barriers barriers_;
   std::optional<base::Bytes> record_;  // until it is committed
 };

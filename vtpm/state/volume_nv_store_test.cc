@@ -26,6 +26,7 @@ using tests::support::LyingDisk;
 using tests::support::Operation;
 using vmgs::format::FileId;
 using vmgs::format::HeaderSpacing;
+using vmgs::format::SeedProtection;
 using vmgs::volume::DatastoreKey;
 using vmgs::volume::Transaction;
 using vmgs::volume::Volume;
@@ -42,7 +43,7 @@ class VolumeNvStoreTest : public testing::Test {
   VolumeNvStoreTest() {
     auto volume = Volume::format(disk_, HeaderSpacing::k512, key_.clone());
     volume_.emplace(*std::move(volume));
-    store_.emplace(*volume_, kVm, std::nullopt);
+    store_.emplace(*volume_, kVm, SeedProtection::kHost, std::nullopt);
   }
 
   void put(FileId id, base::ByteView content) {
@@ -101,6 +102,34 @@ TEST_F(VolumeNvStoreTest, KeepsItAsFilesInTheirEnvelopes) {
   EXPECT_EQ(state->libtpms_version, engine::Engine::library_version());
 }
 
+TEST_F(VolumeNvStoreTest, RemembersTheStrongestProtectionThatSeedsHaveLivedUnder) {
+  const auto noted = [this] {
+    const auto content = volume_->read(FileId::kTpmNvram);
+    return vmgs::format::decode_tpm_state(content->expose())->seed_protection;
+  };
+  const auto reopen = [this](SeedProtection protection) {
+    store_.emplace(*volume_, kVm, protection, std::nullopt);
+    EXPECT_EQ(load(BlobKind::kPermanent), "seeds");
+    EXPECT_TRUE(store_->store(BlobKind::kPermanent, base::bytes_of("seeds")));
+  };
+  const auto old = vmgs::format::encode_tpm_state({.vm_id = kVm, .blob = base::bytes_of("seeds")});
+  put(FileId::kTpmNvram, old.expose());
+  reopen(SeedProtection::kHost);
+  EXPECT_FALSE(store_->is_weaker()) << "nothing is known of the past";
+  EXPECT_EQ(noted(), SeedProtection::kHost);
+  reopen(SeedProtection::kTee);
+  EXPECT_FALSE(store_->is_weaker());
+  EXPECT_EQ(noted(), SeedProtection::kTee);
+  reopen(SeedProtection::kNone);
+  EXPECT_TRUE(store_->is_weaker());
+  EXPECT_EQ(noted(), SeedProtection::kTee) << "the seeds are what they were";
+
+  store_->seeds_were_changed();
+  EXPECT_TRUE(store_->store(BlobKind::kPermanent, base::bytes_of("seeds")));
+  EXPECT_FALSE(store_->is_weaker());
+  EXPECT_EQ(noted(), SeedProtection::kNone);
+}
+
 TEST_F(VolumeNvStoreTest, WaitsOnceForTheDiskAtEachStore) {
   ASSERT_TRUE(store_->store(BlobKind::kPermanent, base::bytes_of("seeds")));
 
@@ -112,7 +141,7 @@ TEST_F(VolumeNvStoreTest, WaitsOnceForTheDiskAtEachStore) {
 }
 
 TEST_F(VolumeNvStoreTest, WaitsTwiceForTheDiskWhereEveryReaderIsToOpenIt) {
-  store_.emplace(*volume_, kVm, std::nullopt, vmgs::volume::Barriers::kTwo);
+  store_.emplace(*volume_, kVm, SeedProtection::kHost, std::nullopt, vmgs::volume::Barriers::kTwo);
   ASSERT_TRUE(store_->store(BlobKind::kPermanent, base::bytes_of("seeds")));
 
   EXPECT_EQ(flushes_of(
@@ -144,7 +173,7 @@ TEST_F(VolumeNvStoreTest, CommitsTheRecordWithTheFirstChangeAndOnlyOnce) {
   vmgs::format::Record record;
   record.vm_id = kVm;
   record.boot_id.fill(std::byte{7});
-  store_.emplace(*volume_, kVm, record);
+  store_.emplace(*volume_, kVm, SeedProtection::kHost, record);
   EXPECT_FALSE(volume_->contains(FileId::kRecord));
 
   EXPECT_EQ(flushes_of([&] { return store_->store(BlobKind::kPermanent, base::bytes_of("a")); }),
@@ -163,7 +192,7 @@ TEST_F(VolumeNvStoreTest, CommitsTheRecordWithTheFirstChangeAndOnlyOnce) {
 TEST_F(VolumeNvStoreTest, KeepsTheRecordForTheNextCommitWhenOneFails) {
   vmgs::format::Record record;
   record.vm_id = kVm;
-  store_.emplace(*volume_, kVm, record);
+  store_.emplace(*volume_, kVm, SeedProtection::kHost, record);
   const base::Bytes too_large(kStoreBytes, std::byte{1});
 
   EXPECT_FALSE(store_->store(BlobKind::kPermanent, too_large));
@@ -173,7 +202,7 @@ TEST_F(VolumeNvStoreTest, KeepsTheRecordForTheNextCommitWhenOneFails) {
 }
 
 TEST_F(VolumeNvStoreTest, RefusesTheTpmOfAnotherVmByName) {
-  VolumeNvStore other(*volume_, kOtherVm, std::nullopt);
+  VolumeNvStore other(*volume_, kOtherVm, SeedProtection::kHost, std::nullopt);
   ASSERT_TRUE(other.store(BlobKind::kPermanent, base::bytes_of("seeds")));
 
   const auto blob = store_->load(BlobKind::kPermanent);
@@ -221,7 +250,7 @@ TEST_F(VolumeNvStoreTest, KeepsTheOldStateWhenTheDiskFails) {
   auto reopened = Volume::open(after_power_loss, HeaderSpacing::k512);
   ASSERT_TRUE(reopened);
   ASSERT_TRUE(reopened->unlock(vmgs::volume::fixed_key(key_.clone())));
-  VolumeNvStore old(*reopened, kVm, std::nullopt);
+  VolumeNvStore old(*reopened, kVm, SeedProtection::kHost, std::nullopt);
   const auto blob = old.load(BlobKind::kPermanent);
   EXPECT_TRUE(std::ranges::equal((**blob).expose(), base::bytes_of("old")));
 }
@@ -257,7 +286,7 @@ TEST(PlaintextVolumeNvStoreTest, WaitsTwiceForTheDiskAtEachStore) {
   LyingDisk disk{DiskImage(kStoreBytes)};
   auto volume = Volume::format(disk, HeaderSpacing::k512, std::nullopt);
   ASSERT_TRUE(volume);
-  VolumeNvStore store(*volume, kVm, std::nullopt);
+  VolumeNvStore store(*volume, kVm, SeedProtection::kHost, std::nullopt);
   const auto before = disk.count(Operation::kFlush);
 
   ASSERT_TRUE(store.store(BlobKind::kPermanent, base::bytes_of("seeds")));
