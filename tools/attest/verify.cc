@@ -9,6 +9,7 @@
 #include "tools/attest/verdict_text.h"
 #include "tools/collateral/folder.h"
 #include "tools/collateral/read.h"
+#include "tools/collateral/simulators.h"
 
 namespace tools::attest {
 
@@ -63,19 +64,7 @@ base::Result<TrustStore> store_of(const Arguments& arguments) {
   if (arguments.simulators.empty()) {
     return TrustStore::production();
   }
-  std::vector<SlottedRoot> roots;
-  for (const auto& file : arguments.simulators) {
-    TRY_ASSIGN(certificates, collateral::read_certificates(file, kMaxCertificates));
-    for (const auto& certificate : certificates) {
-      const auto slot = slot_of(certificate);
-      if (!slot) {
-        return base::fail(base::ErrorCode::kDenied,
-                          file + ": " + certificate.subject() + " is no root of a simulator");
-      }
-      roots.push_back({*slot, certificate});
-    }
-  }
-  return TrustStore::simulated(roots);
+  return collateral::read_simulators(arguments.simulators);
 }
 
 base::Result<Collateral> collateral_of(const Arguments& arguments) {

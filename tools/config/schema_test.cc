@@ -189,7 +189,7 @@ TEST(VtpmdSettingsTest, AreEachInTheSchema) {
   VtpmdSettings settings;
   const auto schema = vtpmd_schema(settings);
 
-  EXPECT_EQ(schema.keys().size(), 8U);
+  EXPECT_EQ(schema.keys().size(), 13U);
   for (const auto& key : schema.keys()) {
     EXPECT_FALSE(key.summary.empty()) << key.name;
   }

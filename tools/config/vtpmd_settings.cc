@@ -30,6 +30,18 @@ Schema vtpmd_schema(VtpmdSettings& settings) {
   schema.word("instances", "tcb_grace", settings.tcb_grace, {"running", "over"},
               "Whether this host's firmware may still be taken back: until over, stores of "
               "confidential VMs open under the TCB of before as well");
+  schema.path("authority", "policy", settings.authority_policy,
+              "What evidence of confidential VMs must say before their AK is certified, as "
+              "keybroker/POLICY.md has it; without it no measurement is accepted");
+  schema.path("authority", "collateral", settings.collateral,
+              "What CPU vendors publish, in the folder that `attest collateral` fills");
+  schema.path("authority", "simulated_roots", settings.simulated_roots,
+              "Roots of a simulator, in PEM: its VMs get certificates of class simulated. Never on "
+              "a host that others rely on");
+  schema.number("authority", "certificate_days", settings.certificate_days, 1, 90,
+                "How long an AK certificate lives; it is renewed at half of that");
+  schema.word("authority", "key", settings.authority_key, {"p384", "rsa3072"},
+              "What a CA signs with, chosen when it is made: rsa3072 for clients without ECDSA");
   schema.word("log", "level", settings.log_level, {"debug", "info", "warning", "error"},
               "The least that is logged");
   return schema;

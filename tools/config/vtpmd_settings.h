@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -28,6 +29,14 @@ struct VtpmdSettings {
   // `over` once this host's firmware will not be taken back to what it was: from their next start
   // on, stores are sealed to the present TCB alone.
   std::string tcb_grace = "running";
+
+  // The AK certificate authority. Without a policy or collateral no hardware's evidence is taken;
+  // without simulated roots there is no class `simulated`.
+  std::filesystem::path authority_policy;
+  std::filesystem::path collateral;
+  std::filesystem::path simulated_roots;
+  std::int64_t certificate_days = 7;
+  std::string authority_key = "p384";
 
   std::string log_level = "info";
 

@@ -14,6 +14,9 @@ cli::Command stop_command();
 cli::Command delete_command();
 cli::Command watch_command();
 cli::Command ready_command();
+cli::Command certificates_command();
+cli::Command revoke_command();
+cli::Command authority_command();
 cli::Command config_command();
 
 }  // namespace tools::vtpmctl

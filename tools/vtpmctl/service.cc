@@ -2,6 +2,7 @@
 #include "tools/vtpmctl/service.h"
 
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/json/parse.hpp>
@@ -62,7 +63,13 @@ void add_key_argument(CLI::App& app, std::string& key) {
       ->type_name("KEY");
 }
 
+json::object to_json(const google::protobuf::Message& message) { return object_of(message); }
+
 json::object to_json(const api::Readiness& readiness) { return object_of(readiness); }
+
+std::string time_text(const google::protobuf::Timestamp& time) {
+  return google::protobuf::util::TimeUtil::ToString(time);
+}
 
 json::object to_json(const api::Vm& vm) {
   auto object = object_of(vm);

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "keybroker/protocol/authority_service.pb.h"
 #include "keybroker/protocol/vm_service.pb.h"
 #include "tools/cli/output.h"
 #include "transport/rpc/client.h"
@@ -36,6 +37,12 @@ class Service {
     return wait(client().call<Response>(method, std::move(request), limit()));
   }
 
+  // call_authority() calls vtpmd's AK certificate authority.
+  template <typename Response, typename Request>
+  base::Result<Response> call_authority(const char* method, Request request) const {
+    return wait(authority().call<Response>(method, std::move(request), limit()));
+  }
+
   // watch() hands over each change until `take` says false.
   base::Result<void> watch(api::WatchVmsRequest request,
                            std::function<bool(const api::WatchVmsResponse&)> take) const {
@@ -46,6 +53,10 @@ class Service {
  private:
   [[nodiscard]] transport::rpc::Client client() const {
     return {socket, *api::Vm::descriptor()->file()->FindServiceByName("VmService")};
+  }
+
+  [[nodiscard]] transport::rpc::Client authority() const {
+    return {socket, *api::Ca::descriptor()->file()->FindServiceByName("AuthorityService")};
   }
 
   [[nodiscard]] transport::rpc::Client::Timeout limit() const {
@@ -79,6 +90,12 @@ void add_key_argument(CLI::App& app, std::string& key);
 // to_json() is a VM, or its readiness, for --json: flat, with names in snake case.
 boost::json::object to_json(const api::Vm& vm);
 boost::json::object to_json(const api::Readiness& readiness);
+
+// to_json() is any message for --json, each field included, names in snake case.
+boost::json::object to_json(const google::protobuf::Message& message);
+
+// time_text() is "2026-11-22T03:50:00Z".
+std::string time_text(const google::protobuf::Timestamp& time);
 
 // describe() says a VM for people, with all there is to know.
 std::string describe(const api::Vm& vm);

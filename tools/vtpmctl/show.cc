@@ -22,6 +22,24 @@ constexpr const char* kExamples = R"(Examples:
   vtpmctl show web1 --launch-document > web1.launch
 )";
 
+// The AK certificate that a guest of this VM would show now, as a line; empty if there is none.
+std::string certificate_line(const Arguments& arguments, const std::string& vm_id) {
+  api::ListCertificatesRequest request;
+  request.set_vm(vm_id);
+  const auto listed =
+      arguments.service.call_authority<api::ListCertificatesResponse>("ListCertificates", request);
+  std::string line;
+  if (listed) {
+    for (const auto& certificate : listed->certificates()) {
+      if (certificate.key() == "ak") {
+        line = "class " + certificate.class_() + ", until " + time_text(certificate.not_after()) +
+               (certificate.has_revoked_at() ? ", REVOKED" : "");
+      }
+    }
+  }
+  return line;
+}
+
 base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& output) {
   TRY_ASSIGN(found, arguments.service.call<api::GetVmResponse>("GetVm", arguments.request));
   if (arguments.launch_document) {
@@ -29,7 +47,8 @@ base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& outp
   } else if (output.json()) {
     TRY(output.document("strongroom.vm/1", to_json(found.vm())));
   } else {
-    TRY(output.text(describe(found.vm())));
+    const auto line = certificate_line(arguments, found.vm().vm_id());
+    TRY(output.text(describe(found.vm()) + (line.empty() ? "" : "  certificate " + line + "\n")));
   }
   return cli::ExitStatus::kDone;
 }

@@ -16,9 +16,12 @@
 #include <chrono>
 #include <csignal>
 #include <optional>
+#include <set>
 #include <string>
 
+#include "tools/vtpmd/authority_service.h"
 #include "tools/vtpmd/changes.h"
+#include "tools/vtpmd/embedded_authority.h"
 #include "tools/vtpmd/group.h"
 #include "tools/vtpmd/log.h"
 #include "tools/vtpmd/running_instances.h"
@@ -86,6 +89,7 @@ class Daemon {
     signals_.add(SIGCHLD);
   }
 
+  void forget_vms_that_are_gone();
   base::Result<void> listen(const config::VtpmdSettings& settings);
   asio::awaitable<void> follow_signals(std::function<base::Result<config::VtpmdSettings>()> reload);
   asio::awaitable<void> keep_house();
@@ -96,10 +100,12 @@ class Daemon {
   StateFolder::Lock lock_;
   Registry registry_;
   asio::io_context io_{1};
+  std::unique_ptr<EmbeddedAuthority> authority_;
   Changes changes_;
   RunningInstances instances_;
   std::unique_ptr<Host> host_;
   std::optional<VmService> service_;
+  std::optional<AuthorityService> authority_service_;
   transport::rpc::Methods methods_;
   std::optional<transport::net::UnixListener> listener_;
   std::optional<transport::rpc::Server> server_;
@@ -113,17 +119,35 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::VtpmdSettings&
   TRY_ASSIGN(registry, Registry::open(folder.registry()));
   std::unique_ptr<Daemon> daemon(
       new Daemon(folder, std::move(lock), std::move(registry), settings, hypervisor_group));
+  TRY_ASSIGN(authority, EmbeddedAuthority::start(daemon->io_, folder.authority(), settings));
+  daemon->authority_ = std::move(authority);
+  daemon->instances_.certify_by(*daemon->authority_);
   TRY(daemon->instances_.start());
   auto& changes = daemon->changes_;
   TRY_ASSIGN(host, Host::open(folder, daemon->registry_, daemon->instances_,
                               [&changes](const vtpm::host::VmId& id) { changes.note(id); }));
   daemon->host_ = std::move(host);
   daemon->instances_.report_to(*daemon->host_);
-  daemon->service_.emplace(*daemon->host_, daemon->registry_, changes);
+  daemon->service_.emplace(*daemon->host_, daemon->registry_, changes, *daemon->authority_);
   daemon->service_->enter(daemon->methods_);
+  daemon->authority_service_.emplace(*daemon->authority_, *daemon->host_);
+  daemon->authority_service_->enter(daemon->methods_);
+  daemon->forget_vms_that_are_gone();
+  daemon->authority_->keep_house();
   TRY(daemon->service_->forget_old_calls());
   TRY(daemon->listen(settings));
   return daemon;
+}
+
+// A deletion that was cut short has left certificates behind that vouch for nothing any more.
+void Daemon::forget_vms_that_are_gone() {
+  std::set<keybroker::protocol::Uuid> there;
+  for (const auto* vm : host_->all()) {
+    if (!vm->record.deleting) {
+      there.insert(vm->id().bytes);
+    }
+  }
+  authority_->forget_all_but(std::move(there));
 }
 
 base::Result<void> Daemon::listen(const config::VtpmdSettings& settings) {
@@ -202,6 +226,8 @@ asio::awaitable<void> Daemon::keep_house() {
     if (const auto forgotten = service_->forget_old_calls(); !forgotten) {
       base::log(LogLevel::kWarning, forgotten.error().message);
     }
+    forget_vms_that_are_gone();
+    authority_->keep_house();
   }
 }
 

@@ -223,7 +223,7 @@ asio::awaitable<void> RunningInstances::follow(VmId id, std::shared_ptr<Link> li
     const auto [error] = co_await link->socket.async_wait(descriptor_base::wait_read, as_values);
     const auto received = link->said.receive(link->socket.native_handle());
     open = !error && received && *received;
-    handle(id, *link);
+    handle(id, link);
   }
   // A request that was lost with the parent is never answered.
   launches_.erase(link->serial);
@@ -234,10 +234,10 @@ asio::awaitable<void> RunningInstances::follow(VmId id, std::shared_ptr<Link> li
   }
 }
 
-void RunningInstances::handle(const VmId& id, Link& link) {
+void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link) {
   instance::FromInstance message;
   for (;;) {
-    const auto complete = link.said.next(message);
+    const auto complete = link->said.next(message);
     if (!complete) {
       base::log(base::LogLevel::kError, "VM " + to_string(id) + ": killed, for its instance says " +
                                             complete.error().message);
@@ -258,7 +258,7 @@ void RunningInstances::handle(const VmId& id, Link& link) {
         log_line(id, message.log());
         break;
       case instance::FromInstance::kCertificationRequest:
-        refuse(id, message.certification_request().serial());
+        certify(id, link, message.certification_request());
         break;
       case instance::FromInstance::MESSAGE_NOT_SET:
         break;
@@ -266,12 +266,46 @@ void RunningInstances::handle(const VmId& id, Link& link) {
   }
 }
 
-void RunningInstances::refuse(const VmId& id, std::uint64_t serial) {
+void RunningInstances::certify(const VmId& id, const std::shared_ptr<Link>& link,
+                               const instance::CertificationRequest& request) {
+  const auto* vm = host_->find(id);
+  if (vm == nullptr || authority_ == nullptr) {
+    return;
+  }
+  const auto registered = keybroker::authority::registered_vm(vm->record.launch_document);
+  if (!registered) {
+    return;  // the VM is broken and runs nothing
+  }
+  const std::weak_ptr<Link> asked_by = link;
+  authority_->ask(*registered, request,
+                  [this, id, asked_by](const instance::CertificationAnswer& its_answer) {
+                    answer(id, asked_by, its_answer);
+                  });
+}
+
+// The instance that asked may have ended, and another may be there that asked nothing.
+void RunningInstances::answer(const VmId& id, const std::weak_ptr<Link>& asked_by,
+                              const instance::CertificationAnswer& answer) {
+  const auto link = asked_by.lock();
+  const auto found = entries_.find(id);
+  const auto* vm = host_->find(id);
+  if (!link || found == entries_.end() || found->second.link != link || vm == nullptr) {
+    return;
+  }
+  if (answer.has_refusal()) {
+    log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
+              "VM '" + vm->record.name + "': " + answer.refusal().reason());
+  } else if (answer.has_certificates()) {
+    log_of_vm(base::LogLevel::kInfo, id, vm->record.name,
+              "VM '" + vm->record.name + "': its AK was certified");
+  }
   instance::ToInstance message;
-  auto& answer = *message.mutable_certification_answer();
-  answer.set_serial(serial);
-  answer.mutable_refusal()->set_reason("this vtpmd has no AK certificate authority");
-  (void)send(id, message);
+  *message.mutable_certification_answer() = answer;
+  if (const auto sent = send(id, message); !sent) {
+    log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
+              "VM '" + vm->record.name +
+                  "': its instance takes no certificates: " + sent.error().message);
+  }
 }
 
 void RunningInstances::log_line(const VmId& id, const instance::Log& line) const {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "tools/vtpmd/embedded_authority.h"
 #include "tools/vtpmd/parent_keeper.h"
 #include "transport/net/unix_listener.h"
 #include "vtpm/host/host.h"
@@ -31,6 +32,9 @@ class RunningInstances final : public vtpm::host::Instances {
 
   // report_to() says whose events these are. Until then there are none.
   void report_to(vtpm::host::Host& host) { host_ = &host; }
+
+  // certify_by() says who answers instances that want certificates. It outlives all links.
+  void certify_by(EmbeddedAuthority& authority) { authority_ = &authority; }
 
   base::Result<void> open_sockets(const VmId& id) override;
   void close_sockets(const VmId& id) override;
@@ -64,8 +68,11 @@ class RunningInstances final : public vtpm::host::Instances {
   boost::asio::awaitable<void> follow(VmId id, std::shared_ptr<Link> link);
   boost::asio::awaitable<void> follow_holder(VmId id,
                                              std::shared_ptr<vtpm::host::LeaseHolder> holder);
-  void handle(const VmId& id, Link& link);
-  void refuse(const VmId& id, std::uint64_t serial);
+  void handle(const VmId& id, const std::shared_ptr<Link>& link);
+  void certify(const VmId& id, const std::shared_ptr<Link>& link,
+               const strongroom::instance::v1::CertificationRequest& request);
+  void answer(const VmId& id, const std::weak_ptr<Link>& asked_by,
+              const strongroom::instance::v1::CertificationAnswer& answer);
   void log_line(const VmId& id, const strongroom::instance::v1::Log& line) const;
 
   boost::asio::io_context& io_;
@@ -74,6 +81,7 @@ class RunningInstances final : public vtpm::host::Instances {
   const bool tcb_grace_over_;
   ParentKeeper parent_;
   vtpm::host::Host* host_ = nullptr;
+  EmbeddedAuthority* authority_ = nullptr;
   std::map<VmId, Entry> entries_;
   std::map<std::uint64_t, VmId> launches_;
   std::uint64_t last_serial_ = 0;

@@ -255,7 +255,20 @@ VmService::Answer<api::DeleteVmResponse> VmService::remove(api::DeleteVmRequest 
   api::DeleteVmResponse response;
   response.set_vm_id(to_string(vm->id()));
   const auto keep_answer = [&](const Vm&) { return remember(call, response); };
+  const auto id = vm->id().bytes;
   CO_TRY(host_.remove(vm->id(), keep_answer));
+  // The VM is gone for good before its certificates are: no instance of it can ask for new ones.
+  // What a crash leaves behind here, the next vtpmd ends when it starts.
+  auto asked = authority_.run<bool>([id](EmbeddedAuthority::Desk& desk) -> base::Result<bool> {
+    TRY(desk.authority.forget(id, now_in_seconds()));
+    return true;
+  });
+  auto forgotten = co_await std::move(asked);
+  if (!forgotten) {
+    co_return base::fail(std::move(forgotten).error().context(
+        "the VM is deleted, but its certificates are not revoked yet; vtpmd tries again within "
+        "the hour"));
+  }
   co_return response;
 }
 

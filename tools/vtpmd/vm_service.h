@@ -6,6 +6,7 @@
 
 #include "keybroker/protocol/vm_service.pb.h"
 #include "tools/vtpmd/changes.h"
+#include "tools/vtpmd/embedded_authority.h"
 #include "transport/rpc/service.h"
 #include "vtpm/host/host.h"
 #include "vtpm/host/registry.h"
@@ -16,8 +17,9 @@ namespace tools::vtpmd {
 // idempotency keys, waiting, and views. It outlives the server. One thread.
 class VmService {
  public:
-  VmService(vtpm::host::Host& host, vtpm::host::Registry& registry, Changes& changes)
-      : host_(host), registry_(registry), changes_(changes) {}
+  VmService(vtpm::host::Host& host, vtpm::host::Registry& registry, Changes& changes,
+            EmbeddedAuthority& authority)
+      : host_(host), registry_(registry), changes_(changes), authority_(authority) {}
 
   // enter() puts every method into the server's table.
   void enter(transport::rpc::Methods& methods);
@@ -62,6 +64,7 @@ class VmService {
   vtpm::host::Host& host_;
   vtpm::host::Registry& registry_;
   Changes& changes_;
+  EmbeddedAuthority& authority_;
 };
 
 }  // namespace tools::vtpmd

@@ -14,6 +14,7 @@ using vmgs::format::VmId;
 // StateFolder knows where everything of this host's VMs lies:
 //   STATE/registry.db        which VMs there are
 //   STATE/lock               held by the vtpmd that owns the folder
+//   STATE/authority/         the AK certificate authority: its CAs, and what they issued
 //   STATE/vms/ID/vm.vmgs     a VM's store
 //   STATE/vms/ID/vm.key      the host's key for it, with protection "host"
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
@@ -39,6 +40,8 @@ class StateFolder {
   [[nodiscard]] base::Result<Lock> lock() const;
 
   [[nodiscard]] std::filesystem::path registry() const { return state_ / "registry.db"; }
+
+  [[nodiscard]] std::filesystem::path authority() const { return state_ / "authority"; }
 
   [[nodiscard]] std::filesystem::path store(const VmId& id) const { return vm(id) / "vm.vmgs"; }
 
