@@ -15,7 +15,6 @@ namespace {
 namespace evidence = keybroker::evidence;
 using evidence::QuoteEvidence;
 
-constexpr std::uint32_t kEndorsement = 0x4000000B;
 constexpr std::uint16_t kSha256 = 0x000B;
 constexpr std::uint16_t kNullAlgorithm = 0x0010;
 constexpr std::uint32_t kAkAttributes = 0x00050472;
