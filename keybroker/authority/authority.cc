@@ -92,6 +92,9 @@ AkStatement statement_for(const evidence::Claims& claims, std::string_view claim
 
 // Whether `area` is the public area with that Name.
 bool is_named(base::ByteView area, base::ByteView tpm_name) {
+  if (area.empty()) {
+    return false;
+  }
   const auto decoded = evidence::decode_tpm_public(area);
   return decoded && std::ranges::equal(decoded->name, tpm_name);
 }

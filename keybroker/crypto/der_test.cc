@@ -47,5 +47,20 @@ TEST(DerTest, WritesWhatItReads) {
   EXPECT_EQ(*decode_der_octets(encode_der_octets(hex("00ff"))), hex("00ff"));
 }
 
+TEST(DerTest, ConstructedValuesHaveTheShortestLength) {
+  const auto hex = [](const base::Bytes& bytes) { return base::to_hex(bytes); };
+  EXPECT_EQ(hex(encode_der_constructed(0x30, {})), "3000");
+  EXPECT_EQ(hex(encode_der_constructed(0x31, {encode_der_utf8("2.0"), encode_der_integer(164)})),
+            "31090c03322e30020200a4");
+  EXPECT_EQ(hex(encode_der_oid("2.23.133.8.1")), "06056781050801");
+  const auto long_form = [&](std::size_t size) {
+    return hex(encode_der_constructed(0x30, {base::Bytes(size)})).substr(0, 8);
+  };
+  EXPECT_EQ(long_form(0x7F), "307f0000");
+  EXPECT_EQ(long_form(0x80), "30818000");
+  EXPECT_EQ(long_form(0xFF), "3081ff00");
+  EXPECT_EQ(long_form(0x100), "30820100");
+}
+
 }  // namespace
 }  // namespace keybroker::crypto

@@ -79,6 +79,42 @@ TEST_F(CertificateDatabaseTest, ListsWhatHasNotEndedByClass) {
   EXPECT_EQ(listed[1].revoked, kNow);
 }
 
+TEST_F(CertificateDatabaseTest, KnowsWhichKeyACertificateIsFor) {
+  auto database = open();
+  auto ek = record(1);
+  ek.certified = authority::CertifiedKey::kEccEk;
+  EXPECT_TRUE(database.add(ek));
+  EXPECT_EQ(*database.of_vm(ek.statement.vm_id), std::vector{ek});
+}
+
+TEST_F(CertificateDatabaseTest, ListsTheVmsThatSomethingGoodIsOnRecordOf) {
+  auto database = open();
+  const auto of_vm = [](std::uint8_t vm, std::uint8_t number) {
+    auto made = record(number);
+    made.statement.vm_id.fill(std::byte{vm});
+    return made;
+  };
+  EXPECT_TRUE(database.add(of_vm(1, 1)));  // ended by then
+  EXPECT_TRUE(database.add(of_vm(2, 5)));
+  EXPECT_TRUE(database.add(of_vm(2, 6)));
+  EXPECT_TRUE(database.add(of_vm(3, 7)));
+  EXPECT_TRUE(database.revoke(of_vm(3, 7).serial, kNow));
+  const protocol::Uuid with_ek{std::byte{9}};
+  EXPECT_TRUE(database.register_ek(with_ek, base::Bytes(3)));
+  EXPECT_EQ(*database.vms(kNow + std::chrono::hours(2)),
+            (std::vector{of_vm(2, 5).statement.vm_id, with_ek}));
+}
+
+TEST_F(CertificateDatabaseTest, ForgetsWhatEndedRevokedOrNot) {
+  auto database = open();
+  for (const auto& each : {record(1), record(2), record(3)}) {
+    EXPECT_TRUE(database.add(each));
+  }
+  EXPECT_TRUE(database.revoke(record(1).serial, kNow));
+  EXPECT_TRUE(database.forget_ended(record(2).not_after));
+  EXPECT_EQ(*database.of_vm(record(1).statement.vm_id), (std::vector{record(2), record(3)}));
+}
+
 TEST_F(CertificateDatabaseTest, ListNumbersGrowInEachClass) {
   EXPECT_EQ(*open().next_crl_number(AkClass::kCvm), 1U);
   auto database = open();

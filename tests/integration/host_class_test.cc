@@ -8,7 +8,6 @@
 #include "tests/integration/swtpm.h"
 #include "tests/support/error_code.h"
 #include "tests/support/temp_folder.h"
-#include "vmgs/base/cursor.h"
 
 // Class `host`, with another maker's TPM and tools on the other side: what we wrap, tpm2-tools
 // unwrap.
@@ -36,25 +35,9 @@ class HostClassTest : public ::testing::Test {
     ek_ = tpm_.public_area("0x81010001");
   }
 
-  // activate() has the TPM unwrap a credential, in the file that tpm2-tools read.
   base::SecretBytes activate(const keybroker::crypto::Credential& credential) const {
-    base::Writer out;
-    out.u32_be(0xBADCC0DE);
-    out.u32_be(1);
-    for (const auto* part : {&credential.id_object, &credential.encrypted_secret}) {
-      out.u16_be(static_cast<std::uint16_t>(part->size()));
-      out.bytes(*part);
-    }
-    std::ofstream(tpm_.path("credential"), std::ios::binary)
-        .write(reinterpret_cast<const char*>(out.written().data()),
-               static_cast<std::streamsize>(out.size()));
-    Swtpm::run({"startauthsession", "-Q", "--policy-session", "-S", tpm_.path("session")});
-    Swtpm::run({"policysecret", "-Q", "-S", tpm_.path("session"), "-c", "e"});
-    Swtpm::run({"activatecredential", "-Q", "-c", "0x81000003", "-C", "0x81010001", "-i",
-                tpm_.path("credential"), "-o", tpm_.path("secret"), "-P",
-                "session:" + tpm_.path("session")});
-    Swtpm::run({"flushcontext", "-Q", tpm_.path("session")});
-    return base::SecretBytes::taking(tpm_.file("secret"));
+    return base::SecretBytes::taking(
+        tpm_.activate(credential.id_object, credential.encrypted_secret));
   }
 
   base::Result<Certified> certify() {

@@ -15,6 +15,7 @@
 #include "tests/support/command.h"
 #include "tests/support/process.h"
 #include "vmgs/base/bytes.h"
+#include "vmgs/base/cursor.h"
 
 namespace tests::integration {
 
@@ -60,6 +61,28 @@ class Swtpm {
   [[nodiscard]] base::Bytes public_area(const std::string& handle) const {
     run({"readpublic", "-Q", "-c", handle, "-f", "tss", "-o", path("public")});
     return base::copy_of(base::ByteView(file("public")).subspan(2));
+  }
+
+  // activate() has the AK and the EK at 0x81010001 unwrap a credential: the contents of a
+  // TPM2B_ID_OBJECT and of a TPM2B_ENCRYPTED_SECRET.
+  [[nodiscard]] base::Bytes activate(base::ByteView id_object,
+                                     base::ByteView encrypted_secret) const {
+    base::Writer out;  // the form in which tpm2-tools keep it
+    out.u32_be(0xBADCC0DE);
+    out.u32_be(1);
+    for (const auto part : {id_object, encrypted_secret}) {
+      out.u16_be(static_cast<std::uint16_t>(part.size()));
+      out.bytes(part);
+    }
+    std::ofstream(path("credential"), std::ios::binary)
+        .write(reinterpret_cast<const char*>(out.written().data()),
+               static_cast<std::streamsize>(out.size()));
+    run({"startauthsession", "-Q", "--policy-session", "-S", path("session")});
+    run({"policysecret", "-Q", "-S", path("session"), "-c", "e"});
+    run({"activatecredential", "-Q", "-c", "0x81000003", "-C", "0x81010001", "-i",
+         path("credential"), "-o", path("secret"), "-P", "session:" + path("session")});
+    run({"flushcontext", "-Q", path("session")});
+    return file("secret");
   }
 
   // file() is what one of the tools wrote.
