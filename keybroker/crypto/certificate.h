@@ -40,6 +40,10 @@ inline constexpr SignatureAlgorithm kPssSha384{SignatureAlgorithm::Scheme::kRsaP
 inline constexpr SignatureAlgorithm kEcdsaSha256{SignatureAlgorithm::Scheme::kEcdsa, Hash::kSha256,
                                                  std::nullopt, 0};
 
+// What P-384 goes with.
+inline constexpr SignatureAlgorithm kEcdsaSha384{SignatureAlgorithm::Scheme::kEcdsa, Hash::kSha384,
+                                                 std::nullopt, 0};
+
 // SHA-256 of the DER bytes. It is what a certificate is pinned and cached by: AMD repeats serial
 // numbers, and names are anybody's choice.
 using Fingerprint = std::array<std::byte, 32>;

@@ -25,23 +25,58 @@ using OwnedTime = std::unique_ptr<ASN1_TIME, openssl::Freed<ASN1_TIME_free>>;
 using OwnedKeyId = std::unique_ptr<AUTHORITY_KEYID, openssl::Freed<AUTHORITY_KEYID_free>>;
 
 constexpr std::size_t kMaxSerialBytes = 20;
-constexpr int kSaltBytes = 48;
 
 auto refuse(const std::string& why) {
   return base::fail(base::ErrorCode::kInvalidArgument, why + ": " + ClearedErrors::last());
 }
 
-// signing() is a context that signs with `key` as this room signs certificates.
-base::Result<openssl::DigestContext> signing(const PrivateKey& key, bool pkcs1) {
+const EVP_MD* digest_of(std::optional<Hash> hash) {
+  if (!hash) {
+    return nullptr;
+  }
+  switch (*hash) {
+    case Hash::kSha1:
+      return EVP_sha1();
+    case Hash::kSha256:
+      return EVP_sha256();
+    case Hash::kSha384:
+      return EVP_sha384();
+    case Hash::kSha512:
+      break;
+  }
+  return EVP_sha512();
+}
+
+SignatureAlgorithm usual_algorithm(const PublicKey& key, bool pkcs1) {
+  if (key.is_rsa()) {
+    return pkcs1 ? SignatureAlgorithm{SignatureAlgorithm::Scheme::kRsaPkcs1, Hash::kSha384,
+                                      std::nullopt, 0}
+                 : kPssSha384;
+  }
+  return key.curve() == Curve::kP256 ? kEcdsaSha256 : kEcdsaSha384;
+}
+
+// signing() is a context that signs with `key` and `algorithm`.
+base::Result<openssl::DigestContext> signing(const PrivateKey& key,
+                                             const SignatureAlgorithm& algorithm) {
+  using Scheme = SignatureAlgorithm::Scheme;
+  const bool pss = algorithm.scheme == Scheme::kRsaPss;
+  const auto* digest = digest_of(algorithm.hash);
+  const auto* mgf1 = digest_of(algorithm.mgf1_hash);
+  if (key.public_key().is_rsa() == (algorithm.scheme == Scheme::kEcdsa) || digest == nullptr ||
+      algorithm.scheme == Scheme::kOther || (pss && mgf1 == nullptr)) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "a certificate cannot be signed with " + describe(algorithm));
+  }
   openssl::DigestContext context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* parameters = nullptr;
-  const auto* digest = key.public_key().curve() == Curve::kP256 ? EVP_sha256() : EVP_sha384();
   bool ready =
       context && EVP_DigestSignInit(context.get(), &parameters, digest, nullptr, key.handle()) == 1;
-  if (ready && key.public_key().is_rsa() && !pkcs1) {
-    ready = EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1 &&
-            EVP_PKEY_CTX_set_rsa_mgf1_md(parameters, digest) == 1 &&
-            EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, kSaltBytes) == 1;
+  if (ready && pss) {
+    ready =
+        EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1 &&
+        EVP_PKEY_CTX_set_rsa_mgf1_md(parameters, mgf1) == 1 &&
+        EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, static_cast<int>(algorithm.salt_bytes)) == 1;
   }
   if (!ready) {
     return base::fail(base::ErrorCode::kUnavailable, "cannot sign: " + ClearedErrors::last());
@@ -202,7 +237,8 @@ base::Result<Certificate> issue(const CertificateSpec& spec, const PublicKey& su
     return refuse("cannot fill in a certificate");
   }
   TRY(add_extensions(certificate.get(), spec, issuer_key));
-  TRY_ASSIGN(context, signing(issuer_key, spec.pkcs1));
+  TRY_ASSIGN(context, signing(issuer_key, spec.algorithm.value_or(usual_algorithm(
+                                              issuer_key.public_key(), spec.pkcs1))));
   if (X509_sign_ctx(certificate.get(), context.get()) <= 0) {
     return refuse("cannot sign a certificate");
   }
@@ -231,7 +267,7 @@ base::Result<Crl> issue_crl(const CrlSpec& spec, const PrivateKey& issuer_key) {
     TRY(add_entry(list.get(), revoked));
   }
   X509_CRL_sort(list.get());
-  TRY_ASSIGN(context, signing(issuer_key, spec.pkcs1));
+  TRY_ASSIGN(context, signing(issuer_key, usual_algorithm(issuer_key.public_key(), spec.pkcs1)));
   if (X509_CRL_sign_ctx(list.get(), context.get()) <= 0) {
     return refuse("cannot sign a revocation list");
   }

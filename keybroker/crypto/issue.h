@@ -55,12 +55,13 @@ struct CertificateSpec {
   bool pkcs1 = false;            // an RSA key signs by RSASSA-PKCS1-v1_5, which old clients know
   std::string crl_url{};
   std::vector<Extension> extensions{};
+  std::optional<SignatureAlgorithm> algorithm{};  // in place of the usual one of the issuer's key
 };
 
-// issue() makes a certificate of version 3 for `subject_key`, signed by `issuer_key`: RSASSA-PSS
-// with SHA-384, MGF1 of SHA-384 and 48 bytes of salt by RSA, SHA-256 by P-256, SHA-384 by P-384;
-// with `pkcs1` RSASSA-PKCS1-v1_5 with SHA-384 by RSA. kInvalidArgument if the spec cannot be
-// written: a name, an OID, a serial number.
+// issue() makes a certificate of version 3 for `subject_key`, signed by `issuer_key`. The usual
+// algorithm is RSASSA-PSS with SHA-384, MGF1 of SHA-384 and 48 bytes of salt by RSA, SHA-256 by
+// P-256, SHA-384 by P-384; with `pkcs1` RSASSA-PKCS1-v1_5 with SHA-384 by RSA. kInvalidArgument if
+// the spec cannot be written: a name, an OID, a serial number, an algorithm that is not the key's.
 base::Result<Certificate> issue(const CertificateSpec& spec, const PublicKey& subject_key,
                                 const PrivateKey& issuer_key);
 

@@ -46,6 +46,7 @@ struct JudgedAk {
   std::optional<base::Bytes> name{};  // where the public area or the template gives it
   bool name_is_certain = false;       // false: the template's, which the key need not have
   std::optional<TpmScheme> scheme{};
+  std::optional<crypto::Time> certificate_until{};  // of a certificate that leads to a root
 };
 
 // judge_ak() makes the checks `ak....`: claims, public area and certificate name one key, it is

@@ -84,7 +84,7 @@ base::Result<void> read_snp(const json::object& bundle, Evidence& evidence) {
     return corrupt("'snp' has certificates and a certificate table");
   }
   if (table) {
-    TRY_ASSIGN(listed, certificates_of_table(*table));
+    TRY_ASSIGN(listed, certificates_of_table(*table, snp_signing_key(evidence)));
     evidence.snp_certificates = std::move(listed);
   }
   return {};
@@ -151,7 +151,6 @@ base::Result<void> read_quotes(const json::object& bundle, Evidence& evidence) {
 
 base::Result<Evidence> read_bundle(const json::object& bundle) {
   Evidence evidence;
-  TRY(read_snp(bundle, evidence));
   if (bundle.contains("tdx")) {
     TRY_ASSIGN(tdx, object_member(bundle, "tdx"));
     TRY_ASSIGN(quote, base64_member(*tdx, "quote"));
@@ -168,6 +167,7 @@ base::Result<Evidence> read_bundle(const json::object& bundle) {
   }
   evidence.event_log = std::move(event_log);
   evidence.cc_event_log = std::move(cc_event_log);
+  TRY(read_snp(bundle, evidence));
   TRY(read_ak(bundle, evidence));
   TRY(read_quotes(bundle, evidence));
   return evidence;

@@ -62,8 +62,8 @@ Revocation examine_revocation(const crypto::Certificate& certificate,
       continue;
     }
     result.any_named = true;
-    if (crl.signature_algorithm() != rules.algorithm || !issuer.public_key() ||
-        !crl.verify(*issuer.public_key())) {
+    if ((rules.algorithm && crl.signature_algorithm() != *rules.algorithm) ||
+        !issuer.public_key() || !crl.verify(*issuer.public_key())) {
       continue;
     }
     any_authentic = true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -30,10 +31,17 @@ struct PathReasons {
 std::optional<Finding> examine_path(const crypto::PathVerdict& verdict, const PathReasons& reasons);
 std::optional<Finding> examine_time(const crypto::PathVerdict& verdict, const PathReasons& reasons);
 
+// What an owner makes of revocation lists.
+enum class CrlRule : std::uint8_t {
+  kRequired,  // a fresh list of each issuer must be there
+  kIfGiven,   // a list that is there must be authentic and fresh
+  kOff,
+};
+
 // How revocation lists are judged.
 struct RevocationRules {
   std::span<const crypto::Crl> crls;
-  crypto::SignatureAlgorithm algorithm;
+  std::optional<crypto::SignatureAlgorithm> algorithm;  // absent: any that the issuer's key has
   crypto::Time now;
   std::chrono::seconds grace{};  // how long a list is taken after its end
 };

@@ -202,12 +202,19 @@ std::vector<Certificate> complete_snp_chain(std::vector<Certificate> given,
   return given;
 }
 
-base::Result<std::vector<Certificate>> certificates_of_table(base::ByteView table) {
+base::Result<std::vector<Certificate>> certificates_of_table(
+    base::ByteView table, std::optional<SnpSigningKey> signing_key) {
   TRY_ASSIGN(objects, decode_snp_certificates(table));
+  const auto has = [&](const SnpGuid& guid) {
+    return std::ranges::find(objects, guid, &SnpCertificate::guid) != objects.end();
+  };
+  // A host may hold both keys; one of them signed.
+  const bool both = has(kVcekGuid) && has(kVlekGuid);
+  const auto& left_out = signing_key == SnpSigningKey::kVlek ? kVcekGuid : kVlekGuid;
   std::vector<Certificate> certificates;
   for (const auto& guid : {kVcekGuid, kVlekGuid, kAskGuid, kArkGuid}) {
     for (const auto& object : objects) {
-      if (object.guid == guid) {
+      if (object.guid == guid && !(both && guid == left_out)) {
         TRY_ASSIGN(certificate, Certificate::decode(object.bytes));
         certificates.push_back(std::move(certificate));
       }

@@ -9,6 +9,7 @@
 #include "keybroker/crypto/certificate.h"
 #include "keybroker/crypto/chain.h"
 #include "keybroker/crypto/crl.h"
+#include "keybroker/evidence/certificate_checks.h"
 #include "keybroker/evidence/checklist.h"
 #include "keybroker/evidence/snp_endorsement.h"
 #include "keybroker/evidence/snp_product.h"
@@ -16,18 +17,11 @@
 
 namespace keybroker::evidence {
 
-// What a verifier makes of AMD's revocation lists, which cover the ASK and ASVK only.
-enum class CrlRule : std::uint8_t {
-  kRequired,  // a fresh list of the root must be there
-  kIfGiven,   // a list that is there must be authentic and fresh
-  kOff,
-};
-
 // How SNP certificates are judged. The spans must outlive the call only.
 struct SnpChainRules {
   const TrustStore& store;
   std::span<const crypto::Crl> crls;
-  CrlRule crl_rule = CrlRule::kRequired;
+  CrlRule crl_rule = CrlRule::kRequired;  // of the ARK's list, which covers ASK and ASVK only
   crypto::Time now;
 };
 
@@ -59,8 +53,10 @@ std::vector<crypto::Certificate> complete_snp_chain(
     std::vector<crypto::Certificate> given, std::span<const crypto::Certificate> authorities);
 
 // certificates_of_table() are the VCEK or VLEK, the intermediate and the root of a host's
-// certificate table, in this order, as far as they are there. kCorrupt as
-// decode_snp_certificates(), and for an object that is no certificate.
-base::Result<std::vector<crypto::Certificate>> certificates_of_table(base::ByteView table);
+// certificate table, in this order, as far as they are there. Of a table that has both, the one
+// that is left out is not `signing_key`'s. kCorrupt as decode_snp_certificates(), and for an object
+// that is no certificate.
+base::Result<std::vector<crypto::Certificate>> certificates_of_table(
+    base::ByteView table, std::optional<SnpSigningKey> signing_key = std::nullopt);
 
 }  // namespace keybroker::evidence

@@ -116,7 +116,11 @@ SnpClaims claims_of(const SnpReport& report, const JudgedSnpChain& chain) {
                    .product = report.cpu ? product_of(*report.cpu) : chain.product,
                    .signer = chain.kind,
                    .csp = chain.identity ? chain.identity->csp : std::nullopt,
-                   .root_class = chain.root_class};
+                   .root_class = chain.root_class,
+                   .collateral_until = std::nullopt};
+  if (chain.kind) {
+    claims.collateral_until = chain.validity.until;
+  }
   return claims;
 }
 

@@ -20,6 +20,7 @@ struct SnpClaims {
   std::optional<SnpSigningKey> signer;
   std::optional<std::string> csp;
   RootClass root_class = RootClass::kProduction;
+  std::optional<crypto::Time> collateral_until{};  // first end of a certificate or of the CRL
 
   // tcb() names the components of one of the report's versions.
   [[nodiscard]] TcbVersion tcb(const RawTcb& raw) const;

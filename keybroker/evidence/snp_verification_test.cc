@@ -163,10 +163,21 @@ TEST_F(SnpVerificationVectorsTest, RefusesEveryOtherSignature) {
 
 // S5.
 TEST_F(SnpVerificationVectorsTest, RefusesEveryOtherSize) {
-  for (const std::size_t size : {0U, 1U, 671U, 672U, 1183U, 1185U, 1204U, 5280U}) {
-    auto input = milan();
-    input.report.resize(size);
-    EXPECT_EQ(reason(input), "snp-report-size") << size;
+  const auto input = milan();
+  const SnpChainRules rules{
+      TrustStore::production(), {}, CrlRule::kOff, *crypto::parse_time(input.now)};
+  const auto chain = judge_snp_chain(input.chain, rules);
+  std::vector<std::size_t> sizes{1185, 1204, 5280};
+  for (std::size_t size = 0; size < kSnpReportBytes; ++size) {
+    sizes.push_back(size);
+  }
+  for (const auto size : sizes) {
+    auto report = input.report;
+    report.resize(size);
+    Checklist list;
+    judge_snp_report(report, chain, input.policy, list);
+    ASSERT_NE(list.first_failure(), nullptr) << size;
+    EXPECT_EQ(list.first_failure()->reason, Reason::kSnpReportSize) << size;
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "keybroker/crypto/signature.h"
+#include "keybroker/evidence/certificate_checks.h"
 #include "keybroker/evidence/expectation.h"
 #include "keybroker/evidence/tpm_quote.h"
 
@@ -21,6 +22,7 @@ struct AkPolicy {
   // One of these purposes must stand in a certificate that vouches for the AK; empty: any may. Some
   // clouds issue AK certificates without TCG's purpose.
   std::set<std::string> purposes{"2.23.133.8.3"};
+  CrlRule crl = CrlRule::kIfGiven;  // of each authority between such a certificate and its root
 };
 
 // What an owner wants of a TPM quote.

@@ -115,6 +115,9 @@ json::object ak_json(const Claims& claims) {
   if (claims.ak_name) {
     object["name"] = hex(*claims.ak_name);
   }
+  if (claims.ak_certificate_until) {
+    object["certificate_until"] = crypto::to_text(*claims.ak_certificate_until);
+  }
   return object;
 }
 
@@ -131,6 +134,13 @@ json::object database_json(const MeasuredDatabase& database) {
   return {{"event", database.event},
           {"certificates_sha256", std::move(certificates)},
           {"other_entries", hashes}};
+}
+
+// Until when the verdict could be repeated with what it rests on.
+void put_until(json::object& object, const std::optional<crypto::Time>& until) {
+  if (until) {
+    object["collateral"] = json::object{{"until", crypto::to_text(*until)}};
+  }
 }
 
 }  // namespace
@@ -174,6 +184,7 @@ json::object to_json(const SnpClaims& claims) {
   if (claims.csp) {
     object["csp"] = *claims.csp;
   }
+  put_until(object, claims.collateral_until);
   return object;
 }
 
@@ -217,9 +228,7 @@ json::object to_json(const TdxClaims& claims, Identifiers identifiers) {
       object["ppid"] = hex(claims.platform->ppid);
     }
   }
-  if (claims.collateral_until) {
-    object["collateral"] = json::object{{"until", crypto::to_text(*claims.collateral_until)}};
-  }
+  put_until(object, claims.collateral_until);
   return object;
 }
 

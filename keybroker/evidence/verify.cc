@@ -189,6 +189,7 @@ class Verification {
       not_ask_ak(list_);
     }
     claims_.ak = ak.key;
+    claims_.ak_certificate_until = ak.certificate_until;
     if (ak.name_is_certain) {
       claims_.ak_name = ak.name;
     }
@@ -320,6 +321,15 @@ class Verification {
 };
 
 }  // namespace
+
+base::Bytes snp_report_of(const Evidence& evidence) {
+  return statement_of(evidence).snp_report.value_or(base::Bytes());
+}
+
+std::optional<SnpSigningKey> snp_signing_key(const Evidence& evidence) {
+  const auto report = decode_snp_report(snp_report_of(evidence));
+  return report ? std::optional(report->signing_key) : std::nullopt;
+}
 
 Verdict verify(const Evidence& evidence, const Policy& policy, const Collateral& collateral,
                const TrustStore& store, crypto::Time now) {

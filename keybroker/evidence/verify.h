@@ -38,6 +38,11 @@ struct Evidence {
 
 inline constexpr std::size_t kMaxEvidenceBytes = 1024 * 1024;
 
+// snp_report_of() is the SNP report of evidence, wherever it stands in it, and empty if there is
+// none; snp_signing_key() is what that says of its signer. Nobody has verified either.
+base::Bytes snp_report_of(const Evidence& evidence);
+std::optional<SnpSigningKey> snp_signing_key(const Evidence& evidence);
+
 // Policy is what an owner accepts.
 struct Policy {
   std::set<protocol::TeeFamily> tees{protocol::TeeFamily::kSevSnp, protocol::TeeFamily::kTdx};
@@ -72,6 +77,7 @@ struct Claims {
   bool claims_bound = false;  // to the hardware report; else they are the VM's own word
   std::optional<crypto::PublicKey> ak{};
   std::optional<base::Bytes> ak_name{};
+  std::optional<crypto::Time> ak_certificate_until{};  // of one that leads to a root
   std::vector<QuoteClaims> quotes{};
   std::optional<SecureBootState> secure_boot{};
   crypto::Time verified_at;

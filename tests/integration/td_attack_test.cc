@@ -5,115 +5,18 @@
 #include <algorithm>
 
 #include "keybroker/crypto/issue.h"
-#include "tests/support/simulated_guest.h"
-#include "tests/support/simulated_mints.h"
+#include "tests/integration/td_case.h"
 #include "vmgs/crypto/digest.h"
 #include "vtpm/tee_sim/machine.h"
-#include "vtpm/tee_sim/tdx_collateral.h"
 
 // What can be done with TDX quotes and with Intel's collateral where only the right keys can sign
 // it. Each test spoils one thing of a quote that is accepted.
 namespace tests::integration {
 namespace {
 
-namespace crypto = keybroker::crypto;
-namespace sim = vtpm::tee_sim;
-using namespace keybroker::evidence;
-using support::mint_begin;
-using support::reason;
-using support::tdx_mint;
-
-constexpr auto kMonth = std::chrono::days(30);
-
-crypto::SgxExtension platform() {
-  crypto::SgxExtension platform;
-  platform.tcb.components.fill(4);
-  platform.tcb.pce_svn = 13;
-  platform.fmspc = {std::byte{'S'}, std::byte{'I'}, std::byte{'M'}};
-  platform.type = crypto::SgxType::kScalable;
-  platform.platform_instance_id.emplace();
-  platform.configuration =
-      crypto::SgxConfiguration{.dynamic_platform = true, .cached_keys = true, .smt_enabled = true};
-  return platform;
-}
-
-constexpr sim::SvnComponents kTdxSvn{5, 1, 4};
-
-// A TD, its platform and what Intel says of it.
-struct Case {
-  Case() {
-    std::ranges::transform(kTdxSvn, quote.body.tee_tcb_svn.begin(),
-                           [](std::uint8_t svn) { return std::byte{svn}; });
-    quote.body.attributes = 0x10000000;
-    quote.body.xfam = 0x602E7;
-    quote.body.mr_td.fill(std::byte{0x3D});
-    enclave = *sim::make_quoting_enclave(tdx_mint(), sim::PckCa::kPlatform, platform(),
-                                         support::mint_secret());
-    policy.report_data = Expectation::any();
-    policy.tdx.mr_td = Expectation::one_of({base::copy_of(quote.body.mr_td)});
-    root_crl = *tdx_mint().root_crl(mint_begin(), mint_begin() + kMonth);
-    pck_crl = *tdx_mint().pck_crl(sim::PckCa::kPlatform, mint_begin(), mint_begin() + kMonth);
-  }
-
-  [[nodiscard]] base::Bytes bytes() const {
-    auto made = quote;
-    if (!sim::sign_quote(made, *enclave)) {
-      std::abort();
-    }
-    return encode(made);
-  }
-
-  [[nodiscard]] Collateral collateral() const {
-    Collateral collateral;
-    const auto add = [](std::vector<SignedDocument>& to, const std::string& name,
-                        const std::string& body) {
-      // What cannot be read strictly is not even kept.
-      if (auto document = decode_signed_document(*tdx_mint().sign_collateral(name, body), name)) {
-        to.push_back(*std::move(document));
-      }
-    };
-    add(collateral.tdx.tcb_infos, "tcbInfo",
-        tcb_info_text.empty() ? to_json(tcb_info) : tcb_info_text);
-    add(collateral.tdx.qe_identities, "enclaveIdentity", to_json(qe_identity));
-    collateral.tdx.signers = {tdx_mint().tcb_signer(), tdx_mint().root()};
-    for (const auto* crl : {&root_crl, &pck_crl}) {
-      if (*crl) {
-        collateral.tdx.crls.push_back(**crl);
-      }
-    }
-    return collateral;
-  }
-
-  [[nodiscard]] std::string judged_as(const base::Bytes& its_bytes,
-                                      crypto::Time now = mint_begin()) const {
-    Evidence evidence;
-    evidence.td_quote = its_bytes;
-    const std::array roots{SlottedRoot{RootSlot::kIntelSgx, tdx_mint().root()}};
-    return reason(verify(evidence, policy, collateral(), *TrustStore::simulated(roots), now));
-  }
-
-  [[nodiscard]] std::string judged() const { return judged_as(bytes()); }
-
-  TdQuote quote;
-  std::optional<sim::QuotingEnclave> enclave;
-  Policy policy;
-  sim::TcbInfo tcb_info = sim::tcb_info_for(platform(), kTdxSvn, mint_begin());
-  std::string tcb_info_text;  // in place of what `tcb_info` gives
-  sim::QeIdentity qe_identity = sim::qe_identity_for(mint_begin());
-  std::optional<crypto::Crl> root_crl;
-  std::optional<crypto::Crl> pck_crl;
-};
-
-template <typename Change>
-std::string with(Change change) {
-  Case input;
-  change(input);
-  return input.judged();
-}
-
 TEST(TdAttackTest, AnHonestTdIsAcceptedInEveryForm) {
   for (const auto form : {TdQuoteForm::kV4, TdQuoteForm::kV5Body10, TdQuoteForm::kV5Body15}) {
-    EXPECT_EQ(with([&](Case& input) {
+    EXPECT_EQ(with([&](TdCase& input) {
                 input.quote.form = form;
                 if (form == TdQuoteForm::kV5Body15) {
                   input.quote.body_15.emplace().tee_tcb_svn2 = input.quote.body.tee_tcb_svn;
@@ -125,20 +28,20 @@ TEST(TdAttackTest, AnHonestTdIsAcceptedInEveryForm) {
 
 // T3: what binds the attestation key to the quoting enclave.
 TEST(TdAttackTest, TheQuotingEnclaveVouchesForOneKeyAndNothingMore) {
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) {
               input.enclave->attestation_key =
                   *crypto::PrivateKey::generate_ec(crypto::Curve::kP256);
             }),
             "tdx-qe-binding");
-  EXPECT_EQ(with([](Case& input) { input.enclave->auth_data[0] ^= std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.enclave->auth_data[0] ^= std::byte{1}; }),
             "tdx-qe-binding");
-  EXPECT_EQ(with([](Case& input) { input.enclave->report.report_data[63] = std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.enclave->report.report_data[63] = std::byte{1}; }),
             "tdx-qe-binding");
 }
 
 // T21.
 TEST(TdAttackTest, AnAttestationKeyLiesOnItsCurve) {
-  const Case input;
+  const TdCase input;
   auto bytes = input.bytes();
   constexpr std::size_t kKeyAt = 636 + 64;
   for (const auto fill : {std::byte{0}, std::byte{0xFF}}) {
@@ -150,7 +53,7 @@ TEST(TdAttackTest, AnAttestationKeyLiesOnItsCurve) {
 // T5.
 TEST(TdAttackTest, ARootOfTheSameNameIsAnother) {
   const auto other = *sim::TdxMint::make(mint_begin());
-  EXPECT_EQ(with([&](Case& input) {
+  EXPECT_EQ(with([&](TdCase& input) {
               input.enclave = *sim::make_quoting_enclave(other, sim::PckCa::kPlatform, platform(),
                                                          support::mint_secret());
             }),
@@ -159,17 +62,20 @@ TEST(TdAttackTest, ARootOfTheSameNameIsAnother) {
 
 // T10, T19.
 TEST(TdAttackTest, AGenuineTdMayBeOneThatNobodyMayTrust) {
-  EXPECT_EQ(with([](Case& input) { input.quote.body.attributes = 0x10000001; }), "tdx-debug");
-  EXPECT_EQ(with([](Case& input) { input.quote.body.attributes = 0x30000000; }), "tdx-attributes");
-  EXPECT_EQ(with([](Case& input) { input.quote.body.attributes = 0x10000002; }), "tdx-attributes");
-  EXPECT_EQ(with([](Case& input) { input.quote.body.seam_attributes = 1; }), "tdx-module-mismatch");
-  EXPECT_EQ(with([](Case& input) { input.quote.body.mr_signer_seam[0] = std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.quote.body.attributes = 0x10000001; }), "tdx-debug");
+  EXPECT_EQ(with([](TdCase& input) { input.quote.body.attributes = 0x30000000; }),
+            "tdx-attributes");
+  EXPECT_EQ(with([](TdCase& input) { input.quote.body.attributes = 0x10000002; }),
+            "tdx-attributes");
+  EXPECT_EQ(with([](TdCase& input) { input.quote.body.seam_attributes = 1; }),
             "tdx-module-mismatch");
-  EXPECT_EQ(with([](Case& input) { input.quote.body.mr_td[0] ^= std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.quote.body.mr_signer_seam[0] = std::byte{1}; }),
+            "tdx-module-mismatch");
+  EXPECT_EQ(with([](TdCase& input) { input.quote.body.mr_td[0] ^= std::byte{1}; }),
             "tdx-measurement-unknown");
-  EXPECT_EQ(with([](Case& input) { input.policy.tdx.mr_td = {}; }), "tdx-unpinned");
-  EXPECT_EQ(with([](Case& input) { input.policy.tdx.xfam = 0xE7; }), "tdx-xfam");
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) { input.policy.tdx.mr_td = {}; }), "tdx-unpinned");
+  EXPECT_EQ(with([](TdCase& input) { input.policy.tdx.xfam = 0xE7; }), "tdx-xfam");
+  EXPECT_EQ(with([](TdCase& input) {
               input.quote.form = TdQuoteForm::kV5Body15;
               input.quote.body_15.emplace().tee_tcb_svn2 = input.quote.body.tee_tcb_svn;
               input.quote.body_15->mr_service_td[0] = std::byte{1};
@@ -180,7 +86,7 @@ TEST(TdAttackTest, AGenuineTdMayBeOneThatNobodyMayTrust) {
 // Many owners need SEPT_VE_DISABLE, and real TDs without it exist.
 TEST(TdAttackTest, AttributesAreDemandedByThePolicyAlone) {
   const auto without = [](bool demanded) {
-    return with([&](Case& input) {
+    return with([&](TdCase& input) {
       input.quote.body.attributes = 0;
       if (demanded) {
         input.policy.tdx.attributes.required = 1ULL << 28;
@@ -194,7 +100,7 @@ TEST(TdAttackTest, AttributesAreDemandedByThePolicyAlone) {
 // T11.
 TEST(TdAttackTest, EveryComponentReachesItsLevel) {
   for (std::size_t i = 0; i < 16; ++i) {
-    EXPECT_EQ(with([&](Case& input) {
+    EXPECT_EQ(with([&](TdCase& input) {
                 for (auto& level : input.tcb_info.levels) {
                   level.sgx.at(i) = 5;
                 }
@@ -202,13 +108,13 @@ TEST(TdAttackTest, EveryComponentReachesItsLevel) {
               "tdx-tcb-unsupported")
         << i;
   }
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) {
               for (auto& level : input.tcb_info.levels) {
                 level.pce_svn = 14;
               }
             }),
             "tdx-tcb-unsupported");
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) {
               for (auto& level : input.tcb_info.levels) {
                 level.tdx[2] = 5;
               }
@@ -217,52 +123,52 @@ TEST(TdAttackTest, EveryComponentReachesItsLevel) {
   for (const char* status :
        {"SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded",
         "OutOfDate", "OutOfDateConfigurationNeeded", "Revoked"}) {
-    EXPECT_EQ(with([&](Case& input) { input.tcb_info.levels.front().status = status; }),
+    EXPECT_EQ(with([&](TdCase& input) { input.tcb_info.levels.front().status = status; }),
               "tdx-tcb-status")
         << status;
   }
-  EXPECT_EQ(with([](Case& input) { input.tcb_info.levels.front().status = "Perfect"; }),
+  EXPECT_EQ(with([](TdCase& input) { input.tcb_info.levels.front().status = "Perfect"; }),
             "tdx-tcb-info-malformed");
 }
 
 // T12: the module's status must not hide the platform's, nor the other way round.
 TEST(TdAttackTest, TheWorstStatusCounts) {
-  const auto module = [](Case& input) -> sim::ModuleIdentity& {
+  const auto module = [](TdCase& input) -> sim::ModuleIdentity& {
     return *std::ranges::find(input.tcb_info.modules, "TDX_01", &sim::ModuleIdentity::id);
   };
-  EXPECT_EQ(with([&](Case& input) {
+  EXPECT_EQ(with([&](TdCase& input) {
               for (auto& level : module(input).levels) {
                 level.status = "OutOfDate";
               }
             }),
             "tdx-tcb-status");
-  EXPECT_EQ(with([](Case& input) { input.tcb_info.levels.front().status = "OutOfDate"; }),
+  EXPECT_EQ(with([](TdCase& input) { input.tcb_info.levels.front().status = "OutOfDate"; }),
             "tdx-tcb-status");
-  EXPECT_EQ(with([&](Case& input) {
+  EXPECT_EQ(with([&](TdCase& input) {
               for (auto& level : module(input).levels) {
                 level.isv_svn = 6;
               }
             }),
             "tdx-module-unsupported");
-  EXPECT_EQ(with([&](Case& input) { module(input).id = "TDX_07"; }), "tdx-module-unknown");
-  EXPECT_EQ(with([](Case& input) { input.tcb_info.modules.clear(); }), "tdx-module-unknown");
+  EXPECT_EQ(with([&](TdCase& input) { module(input).id = "TDX_07"; }), "tdx-module-unknown");
+  EXPECT_EQ(with([](TdCase& input) { input.tcb_info.modules.clear(); }), "tdx-module-unknown");
 }
 
 // T13.
 TEST(TdAttackTest, TheQuotingEnclaveIsTheOneThatIntelNames) {
-  EXPECT_EQ(with([](Case& input) { input.qe_identity.mr_signer[0] ^= std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.qe_identity.mr_signer[0] ^= std::byte{1}; }),
             "tdx-qe-mismatch");
-  EXPECT_EQ(with([](Case& input) { input.qe_identity.isv_prod_id = 3; }), "tdx-qe-mismatch");
-  EXPECT_EQ(with([](Case& input) { input.enclave->report.attributes[0] |= std::byte{2}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.qe_identity.isv_prod_id = 3; }), "tdx-qe-mismatch");
+  EXPECT_EQ(with([](TdCase& input) { input.enclave->report.attributes[0] |= std::byte{2}; }),
             "tdx-qe-mismatch");  // a debuggable enclave
-  EXPECT_EQ(with([](Case& input) { input.enclave->report.misc_select = 1; }), "tdx-qe-mismatch");
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) { input.enclave->report.misc_select = 1; }), "tdx-qe-mismatch");
+  EXPECT_EQ(with([](TdCase& input) {
               for (auto& level : input.qe_identity.levels) {
                 level.isv_svn = 200;
               }
             }),
             "tdx-qe-unsupported");
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) {
               for (auto& level : input.qe_identity.levels) {
                 level.status = "OutOfDate";
               }
@@ -272,19 +178,19 @@ TEST(TdAttackTest, TheQuotingEnclaveIsTheOneThatIntelNames) {
 
 // T14, T16.
 TEST(TdAttackTest, CollateralIsOfThisPlatformAndOfThisMonth) {
-  EXPECT_EQ(with([](Case& input) { input.tcb_info.fmspc[0] ^= std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.tcb_info.fmspc[0] ^= std::byte{1}; }),
             "tdx-tcb-info-other");
-  EXPECT_EQ(with([](Case& input) { input.tcb_info.pce_id[0] = std::byte{1}; }),
+  EXPECT_EQ(with([](TdCase& input) { input.tcb_info.pce_id[0] = std::byte{1}; }),
             "tdx-tcb-info-other");
-  const Case input;
+  const TdCase input;
   EXPECT_EQ(input.judged_as(input.bytes(), mint_begin() + kMonth + std::chrono::hours(1)),
             "tdx-crl-stale");
-  EXPECT_EQ(with([](Case& late) { late.tcb_info.issued = mint_begin() + std::chrono::hours(1); }),
+  EXPECT_EQ(with([](TdCase& late) { late.tcb_info.issued = mint_begin() + std::chrono::hours(1); }),
             "tdx-tcb-info-stale");
-  EXPECT_EQ(with([](Case& late) { late.qe_identity.next_update = mint_begin() - kMonth; }),
+  EXPECT_EQ(with([](TdCase& late) { late.qe_identity.next_update = mint_begin() - kMonth; }),
             "tdx-qe-identity-stale");
   EXPECT_EQ(
-      with([](Case& old) { old.policy.tdx.min_evaluation_number = old.tcb_info.evaluation + 1; }),
+      with([](TdCase& old) { old.policy.tdx.min_evaluation_number = old.tcb_info.evaluation + 1; }),
       "tdx-evaluation-too-old");
 }
 
@@ -293,25 +199,25 @@ TEST(TdAttackTest, RevocationListsAreFreshAndOfTheRightIssuer) {
   const auto entry = [](const crypto::Certificate& certificate) {
     return std::vector<crypto::Crl::Entry>{{certificate.serial(), mint_begin()}};
   };
-  EXPECT_EQ(with([](Case& input) { input.root_crl.reset(); }), "tdx-crl-missing");
-  EXPECT_EQ(with([](Case& input) { input.pck_crl.reset(); }), "tdx-crl-missing");
-  EXPECT_EQ(with([](Case& input) {
+  EXPECT_EQ(with([](TdCase& input) { input.root_crl.reset(); }), "tdx-crl-missing");
+  EXPECT_EQ(with([](TdCase& input) { input.pck_crl.reset(); }), "tdx-crl-missing");
+  EXPECT_EQ(with([](TdCase& input) {
               input.pck_crl =
                   *tdx_mint().pck_crl(sim::PckCa::kProcessor, mint_begin(), mint_begin() + kMonth);
             }),
             "tdx-crl-missing");
-  EXPECT_EQ(with([&](Case& input) {
+  EXPECT_EQ(with([&](TdCase& input) {
               input.root_crl =
                   *tdx_mint().root_crl(mint_begin(), mint_begin() + kMonth,
                                        entry(tdx_mint().pck_ca(sim::PckCa::kPlatform)));
             }),
             "tdx-ca-revoked");
-  EXPECT_EQ(with([&](Case& input) {
+  EXPECT_EQ(with([&](TdCase& input) {
               input.root_crl = *tdx_mint().root_crl(mint_begin(), mint_begin() + kMonth,
                                                     entry(tdx_mint().tcb_signer()));
             }),
             "tdx-tcb-signer-revoked");
-  EXPECT_EQ(with([&](Case& input) {
+  EXPECT_EQ(with([&](TdCase& input) {
               const auto pck = crypto::decode_pem_certificates(input.enclave->pck_chain, 3);
               input.pck_crl = *tdx_mint().pck_crl(sim::PckCa::kPlatform, mint_begin(),
                                                   mint_begin() + kMonth, entry(pck->front()));
@@ -322,7 +228,7 @@ TEST(TdAttackTest, RevocationListsAreFreshAndOfTheRightIssuer) {
 // T18: signed, and still not something that two readers could read differently.
 TEST(TdAttackTest, CollateralIsReadStrictly) {
   const auto with_text = [](auto change) {
-    return with([&](Case& input) {
+    return with([&](TdCase& input) {
       auto text = to_json(input.tcb_info);
       change(text);
       input.tcb_info_text = text;
@@ -339,12 +245,12 @@ TEST(TdAttackTest, CollateralIsReadStrictly) {
             }),
             "accepted");
   // The order of the levels is not theirs to choose.
-  EXPECT_EQ(with([](Case& input) { std::ranges::reverse(input.tcb_info.levels); }), "accepted");
+  EXPECT_EQ(with([](TdCase& input) { std::ranges::reverse(input.tcb_info.levels); }), "accepted");
 }
 
 // The claims of section 3.10 reach whoever asked.
 TEST(TdAttackTest, ClaimsNameWhatWasVerified) {
-  const Case input;
+  const TdCase input;
   Evidence evidence;
   evidence.td_quote = input.bytes();
   const std::array roots{SlottedRoot{RootSlot::kIntelSgx, tdx_mint().root()}};

@@ -163,7 +163,7 @@ base::Result<void> collect_snp_certificates(const std::string& file, Evidence& e
     evidence.snp_certificates = std::move(certificates);
     return {};
   }
-  TRY_ASSIGN(certificates, certificates_of_table(bytes));
+  TRY_ASSIGN(certificates, certificates_of_table(bytes, snp_signing_key(evidence)));
   evidence.snp_certificates = std::move(certificates);
   return {};
 }

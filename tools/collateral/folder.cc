@@ -110,14 +110,8 @@ base::Result<void> add_kept_vcek(const fs::path& folder, keybroker::evidence::Ev
   if (!evidence.snp_certificates.empty() || folder.empty()) {
     return {};
   }
-  auto bytes = evidence.snp_report;
-  if (evidence.hcl_report) {
-    const auto hcl = keybroker::evidence::decode_hcl_report(*evidence.hcl_report);
-    if (hcl && hcl->type == keybroker::evidence::HclReportType::kSnp) {
-      bytes = hcl->hardware_report;
-    }
-  }
-  const auto report = keybroker::evidence::decode_snp_report(bytes.value_or(base::Bytes()));
+  const auto report =
+      keybroker::evidence::decode_snp_report(keybroker::evidence::snp_report_of(evidence));
   std::error_code error;
   if (!report || !fs::exists(folder / vcek_file(*report), error)) {
     return {};
