@@ -39,7 +39,8 @@ class Item {
   }
 
   [[nodiscard]] bool has_file(const char* role) const {
-    return object_.at("files").as_object().contains(role);
+    const auto* files = object_.if_contains("files");
+    return files != nullptr && files->as_object().contains(role);
   }
 
   [[nodiscard]] base::Bytes file(const char* role) const {
@@ -47,7 +48,9 @@ class Item {
   }
 
   [[nodiscard]] const json::object& fields() const {
-    return object_.at("expected_fields").as_object();
+    static const json::object none;
+    const auto* fields = object_.if_contains("expected_fields");
+    return fields != nullptr && fields->is_object() ? fields->get_object() : none;
   }
 
   [[nodiscard]] bool passes() const { return text("expected_verdict").starts_with("PASS"); }
@@ -538,7 +541,12 @@ std::vector<Reason> reasons_of(const Item& item) {
       std::pair("HWID in the VCEK differs", Reason::kSnpChipMismatch),
       std::pair("report signature does not verify", Reason::kSnpSignatureInvalid),
       std::pair("certificate signature does not verify", Reason::kSnpChainBroken),
-      std::pair("the TCB is not supported", Reason::kTdxTcbUnsupported)};
+      std::pair("the TCB is not supported", Reason::kTdxTcbUnsupported),
+      std::pair("extraData is empty", Reason::kNonceEmpty),
+      std::pair("empty extraData", Reason::kNonceEmpty),
+      std::pair("MIGRAT", Reason::kSnpMigrationAllowed),
+      std::pair("intermediate is revoked", Reason::kSnpIntermediateRevoked),
+      std::pair("PCK certificate is revoked", Reason::kTdxPckRevoked)};
   std::vector<Reason> reasons;
   for (const auto& [words, reason] : kWords) {
     if (item.says(words)) {
@@ -582,6 +590,16 @@ class EvidenceVectorsTest : public tests::support::EvidenceVectors {
 };
 
 const std::vector<std::string> kVerified{"report", "azure-hcl", "tpm-quote", "quote"};
+
+// What no test looks at would pass whatever it is.
+TEST_F(EvidenceVectorsTest, AreAllOfAKindThatIsTested) {
+  for (const auto& item : manifest_.at("items").as_array()) {
+    auto known = kVerified;
+    known.insert(known.end(), {"tdreport", "certificate", "collateral", "event-log"});
+    const std::string kind(item.at("kind").as_string());
+    EXPECT_NE(std::ranges::find(known, kind), known.end()) << kind << " of " << item.at("id");
+  }
+}
 
 TEST_F(EvidenceVectorsTest, GetTheVerdictOfTheirManifest) {
   for_each(kVerified, [](const Item& item) {
@@ -783,14 +801,66 @@ TEST_F(EvidenceVectorsTest, CertificatesGetTheVerdictOfTheirManifest) {
 
 TEST_F(EvidenceVectorsTest, RevocationListsSayWhatTheirManifestSays) {
   for_each({"collateral"}, [](const Item& item) {
+    ASSERT_TRUE(item.has_file("crl") && item.has_file("issuer")) << "collateral of a new form";
     const auto crl = keybroker::crypto::Crl::decode(item.file("crl"));
     ASSERT_TRUE(crl) << crl.error().message;
     std::vector<Certificate> authorities;
     add_pem(authorities, text_of(item.file("issuer")));
-    EXPECT_TRUE(crl->verify(*authorities.back().public_key()));
-    EXPECT_FALSE(crl->verify(*authorities.front().public_key()));
-    EXPECT_FALSE(crl->revokes(authorities.front()));
-    EXPECT_EQ(crl->entries().size(), item.fields().at("revoked").as_array().size());
+    const auto& root = authorities.back();
+    EXPECT_TRUE(crl->verify(*root.public_key()));
+    EXPECT_FALSE(authorities.size() > 1 && crl->verify(*authorities.front().public_key()));
+    const bool revoked = item.says("is revoked");
+    EXPECT_EQ(crl->revokes(authorities.front()), revoked);
+    const auto& fields = item.fields();
+    if (const auto* entries = fields.if_contains("revoked")) {
+      ASSERT_EQ(crl->entries().size(), entries->as_array().size());
+      for (const auto& entry : entries->as_array()) {
+        const std::string serial(entry.at(0).as_string());
+        EXPECT_TRUE(std::ranges::any_of(crl->entries(), [&](const auto& listed) {
+          const auto digits = base::to_hex(listed.serial);
+          return "0x" + digits.substr(digits.find_first_not_of('0')) == serial;
+        })) << serial;
+      }
+    }
+    // The manifest writes an offset where we write Z.
+    const auto expect_time = [&](const char* name, keybroker::crypto::Time time) {
+      if (const auto* told = fields.if_contains(name)) {
+        EXPECT_EQ(keybroker::crypto::to_text(time).substr(0, 19),
+                  std::string(told->as_string()).substr(0, 19));
+      }
+    };
+    expect_time("this_update", crl->this_update());
+    expect_time("next_update", crl->next_update());
+  });
+}
+
+// With the lists that the manifest has, and the time that it has them for.
+TEST_F(EvidenceVectorsTest, ReportsAreRefusedWithoutAFreshListWhereOneIsRequired) {
+  std::vector<keybroker::crypto::Crl> crls;
+  for_each({"collateral"}, [&](const Item& item) {
+    if (item.text("tee") == "snp") {
+      crls.push_back(*keybroker::crypto::Crl::decode(item.file("crl")));
+    }
+  });
+  const auto within = *keybroker::crypto::parse_time("2025-06-15T00:00:00Z");
+  for_each({"report"}, [&](const Item& item) {
+    if (!item.passes()) {
+      return;
+    }
+    const auto evidence = evidence_of(item);
+    auto policy = policy_of(item, evidence);
+    policy.snp.crl = CrlRule::kRequired;
+    auto collateral = collateral_of(item);
+    EXPECT_EQ(verify(evidence, policy, collateral, TrustStore::production(), within).accepted,
+              false);
+    collateral.snp_crls = crls;
+    const bool young = within < evidence.snp_certificates.front().not_before();
+    const auto now = young ? item.time() : within;
+    const auto verdict = verify(evidence, policy, collateral, TrustStore::production(), now);
+    EXPECT_EQ(verdict.accepted, !young) << describe(verdict);
+    if (young) {
+      EXPECT_EQ(verdict.reason, Reason::kSnpCrlStale) << describe(verdict);
+    }
   });
 }
 

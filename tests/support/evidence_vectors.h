@@ -9,8 +9,9 @@
 
 namespace tests::support {
 
-// has_evidence_vectors() tells whether the captured evidence lies beside this checkout. It is not
-// ours to hand on, so it is read where it lies and never committed.
+// has_evidence_vectors() tells whether the captured evidence lies beside this checkout, or where
+// STRONGROOM_EVIDENCE_VECTORS says: another set of the same form. It is not ours to hand on, so it
+// is read where it lies and never committed.
 bool has_evidence_vectors();
 
 // read_evidence_vector() gives a file of that folder. It ends the process if it cannot be read.
