@@ -142,19 +142,22 @@ void judge_endorsement(const Certificate& leaf, JudgedSnpChain& judged, Checklis
 
 const Certificate* issuer_of(const Certificate& certificate,
                              std::span<const Certificate> authorities) {
-  const Certificate* named = nullptr;
+  std::vector<const Certificate*> named;
   const auto name = certificate.issuer_der();
   for (const auto& authority : authorities) {
-    if (authority.subject_der() != name) {
-      continue;
+    if (authority.subject_der() == name) {
+      named.push_back(&authority);
     }
-    // A simulator's authorities have the same names; the signature tells them apart.
-    if (authority.public_key() && crypto::verify_issued(certificate, *authority.public_key())) {
-      return &authority;
-    }
-    named = named == nullptr ? &authority : named;
   }
-  return named;
+  // A simulator's authorities have the same names; only then the signature has to tell them apart.
+  // The path is verified in any case.
+  for (const auto* authority : named) {
+    if (named.size() > 1 && authority->public_key() &&
+        crypto::verify_issued(certificate, *authority->public_key())) {
+      return authority;
+    }
+  }
+  return named.empty() ? nullptr : named.front();
 }
 
 }  // namespace

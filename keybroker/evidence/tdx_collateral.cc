@@ -102,6 +102,26 @@ Signer signer_of(const SignedDocument& document, const TdxRules& rules) {
   return signer;
 }
 
+// What was found about a signer. Both documents have the same one as a rule.
+struct JudgedSigner {
+  Signer signer;
+  crypto::PathVerdict path;
+  Revocation revocation;
+};
+
+const JudgedSigner& judge_signer(const Signer& signer, const TdxRules& rules,
+                                 std::optional<JudgedSigner>& kept) {
+  if (!kept || kept->signer.certificate != signer.certificate) {
+    kept = JudgedSigner{
+        signer, crypto::verify_path(*signer.certificate, {}, *signer.root, rules.now),
+        examine_revocation(*signer.certificate, *signer.root,
+                           {rules.collateral.crls, crypto::kEcdsaSha256, rules.now, rules.grace},
+                           {Reason::kTdxCrlMissing, Reason::kTdxCrlForged, Reason::kTdxCrlStale,
+                            Reason::kTdxTcbSignerRevoked})};
+  }
+  return *kept;
+}
+
 struct Authenticity {
   std::optional<Finding> signature;
   std::optional<Finding> time;
@@ -110,7 +130,8 @@ struct Authenticity {
 };
 
 Authenticity examine_authenticity(const SignedDocument& document, const TdxRules& rules,
-                                  const DocumentReasons& reasons) {
+                                  const DocumentReasons& reasons,
+                                  std::optional<JudgedSigner>& kept) {
   Authenticity result;
   const auto signer = signer_of(document, rules);
   if (signer.certificate == nullptr || signer.root == nullptr) {
@@ -122,7 +143,9 @@ Authenticity examine_authenticity(const SignedDocument& document, const TdxRules
   }
   const std::array chain{*signer.certificate, *signer.root};
   result.signature = examine_class(chain, rules.store);
-  const auto path = crypto::verify_path(chain[0], {}, chain[1], rules.now);
+  const auto& facts = judge_signer(signer, rules, kept);
+  const auto& path = facts.path;
+  const auto& revocation = facts.revocation;
   if (path.path != crypto::PathFault::kNone ||
       chain[0].signature_algorithm() != crypto::kEcdsaSha256) {
     result.signature = found(
@@ -131,10 +154,6 @@ Authenticity examine_authenticity(const SignedDocument& document, const TdxRules
   if (path.time != crypto::TimeFault::kNone) {
     result.time = found(reasons.stale, "its signer: " + path.time_detail);
   }
-  const auto revocation = examine_revocation(
-      chain[0], chain[1], {rules.collateral.crls, crypto::kEcdsaSha256, rules.now, rules.grace},
-      {Reason::kTdxCrlMissing, Reason::kTdxCrlForged, Reason::kTdxCrlStale,
-       Reason::kTdxTcbSignerRevoked});
   result.revocation = revocation.finding;
   result.validity = crypto::validity_of(chain);
   result.validity.narrow(revocation.window);
@@ -154,7 +173,8 @@ std::optional<Finding> examine_window(const T& content, const TdxRules& rules, R
 // Makes the checks `NAME.fit`, `.signature`, `.time` and `.revocation` of a document.
 template <typename T>
 void judge_document(const std::string& name, const Picked<T>& picked, const TdxRules& rules,
-                    const DocumentReasons& reasons, JudgedTdxCollateral& judged, Checklist& list) {
+                    const DocumentReasons& reasons, std::optional<JudgedSigner>& signer,
+                    JudgedTdxCollateral& judged, Checklist& list) {
   list.judge(name + ".fit", picked.finding);
   if (!picked.content) {
     for (const char* rest : {".signature", ".time", ".revocation"}) {
@@ -162,7 +182,7 @@ void judge_document(const std::string& name, const Picked<T>& picked, const TdxR
     }
     return;
   }
-  auto authenticity = examine_authenticity(*picked.document, rules, reasons);
+  auto authenticity = examine_authenticity(*picked.document, rules, reasons, signer);
   list.judge(name + ".signature", authenticity.signature);
   auto window = examine_window(*picked.content, rules, reasons.stale);
   list.judge(name + ".time", window ? window : authenticity.time);
@@ -199,8 +219,9 @@ JudgedTdxCollateral judge_tdx_collateral(const std::optional<crypto::SgxExtensio
                                 kTcbInfoReasons, rules.now);
   auto qe_identity = pick<QeIdentity>(rules.collateral.qe_identities, decode_qe_identity,
                                       is_for_all, kQeIdentityReasons, rules.now);
-  judge_document("tdx.tcb_info", tcb_info, rules, kTcbInfoReasons, judged, list);
-  judge_document("tdx.qe_identity", qe_identity, rules, kQeIdentityReasons, judged, list);
+  std::optional<JudgedSigner> signer;
+  judge_document("tdx.tcb_info", tcb_info, rules, kTcbInfoReasons, signer, judged, list);
+  judge_document("tdx.qe_identity", qe_identity, rules, kQeIdentityReasons, signer, judged, list);
   judged.tcb_info = std::move(tcb_info.content);
   judged.qe_identity = std::move(qe_identity.content);
   judged.checks = std::move(list).take();
