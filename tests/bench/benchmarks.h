@@ -32,4 +32,11 @@ base::Result<void> starts(const Setting& setting, Report& report);
 // memory(): what one of 50 idle VMs costs, ours under one vtpmd, and swtpm.
 base::Result<void> memory(const Setting& setting, Report& report);
 
+// verifications(): SNP reports and TDX quotes verified from their bytes, and with the chain judged
+// before, against the signatures in them by bare OpenSSL. The evidence is simulated.
+base::Result<void> verifications(const Setting& setting, Report& report);
+
+// provisions(): a new VM with its keys, against swtpm_setup with certificates.
+base::Result<void> provisions(const Setting& setting, Report& report);
+
 }  // namespace tests::bench

@@ -23,6 +23,8 @@ constexpr Benchmark kBenchmarks[] = {
     {"nv", "a durable NV write", tests::bench::nv_write},
     {"start", "start to first answer", tests::bench::starts},
     {"mem", "memory of idle VMs", tests::bench::memory},
+    {"verify", "SNP reports and TDX quotes verified", tests::bench::verifications},
+    {"provision", "a new VM with its keys", tests::bench::provisions},
 };
 
 }  // namespace
