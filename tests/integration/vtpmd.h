@@ -30,8 +30,9 @@ namespace tests::integration {
 // is killed when this dies, and with it go the instances that have no guest.
 class Vtpmd {
  public:
-  explicit Vtpmd(const std::filesystem::path& folder, std::string instance = VTPM_INSTANCE)
-      : folder_(folder), instance_(std::move(instance)) {
+  explicit Vtpmd(const std::filesystem::path& folder, std::string instance = VTPM_INSTANCE,
+                 std::vector<std::string> options = {})
+      : folder_(folder), instance_(std::move(instance)), options_(std::move(options)) {
     std::filesystem::create_directories(runtime());
     start();
   }
@@ -53,7 +54,10 @@ class Vtpmd {
   support::Process& process() { return *process_; }
 
   [[nodiscard]] std::vector<std::string> command_line() const {
-    return {VTPMD, "--state", state(), "--runtime", runtime(), "--instance", instance_};
+    std::vector<std::string> line = {VTPMD,     "--state",    state(),  "--runtime",
+                                     runtime(), "--instance", instance_};
+    line.insert(line.end(), options_.begin(), options_.end());
+    return line;
   }
 
   [[nodiscard]] std::filesystem::path state() const { return folder_ / "state"; }
@@ -186,6 +190,7 @@ class Vtpmd {
  private:
   std::filesystem::path folder_;
   std::string instance_;
+  std::vector<std::string> options_;
   std::optional<support::Process> process_;
 };
 

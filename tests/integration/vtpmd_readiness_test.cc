@@ -8,6 +8,7 @@
 
 #include "tests/integration/guest.h"
 #include "tests/integration/instance.h"
+#include "tests/integration/simulated_authority.h"
 
 namespace tests::integration {
 namespace {
@@ -164,7 +165,7 @@ class VtpmdSealedReadinessTest : public testing::Test {
 };
 
 TEST_F(VtpmdSealedReadinessTest, IsSealedElsewhereForAnotherImage) {
-  Vtpmd vtpmd(folder_.path(), VTPM_INSTANCE_SIM);
+  Vtpmd vtpmd(folder_.path(), VTPM_INSTANCE_SIM, certifying_simulated(folder_.path(), "sev-snp"));
   (void)vtpmd.create("a", {"--tee", "sev-snp"});
   EXPECT_THAT(vtpmd.ctl({"show", "a"}).out, HasSubstr("SIMULATED"));
   ASSERT_EQ(vtpmd.ctl({"stop", "a"}).status, 0);

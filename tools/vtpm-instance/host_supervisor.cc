@@ -2,8 +2,10 @@
 #include "tools/vtpm-instance/host_supervisor.h"
 
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -55,11 +57,33 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
 
 }  // namespace
 
-base::Result<ToInstance> HostSupervisor::receive() {
-  ToInstance message;
+HostSupervisor::HostSupervisor(base::Descriptor link)
+    : link_(std::move(link)),
+      certifier_({.send = [this](const instance::FromInstance& message) { return send(message); },
+                  .read = [this](auto deadline) { return read_until(deadline); }}) {}
+
+// What has come whole goes to whom it is for.
+base::Result<void> HostSupervisor::hand_out() {
   for (;;) {
+    ToInstance message;
     TRY_ASSIGN(complete, received_.next(message));
-    if (complete) {
+    if (!complete) {
+      return {};
+    }
+    if (message.has_certification_answer()) {
+      certifier_.take(std::move(*message.mutable_certification_answer()));
+    } else {
+      orders_.push_back(std::move(message));
+    }
+  }
+}
+
+base::Result<ToInstance> HostSupervisor::receive() {
+  for (;;) {
+    TRY(hand_out());
+    if (!orders_.empty()) {
+      auto message = std::move(orders_.front());
+      orders_.pop_front();
       return message;
     }
     TRY_ASSIGN(open, received_.receive(link_.number()));
@@ -67,6 +91,26 @@ base::Result<ToInstance> HostSupervisor::receive() {
       return base::fail(ErrorCode::kUnavailable, "vtpmd has gone");
     }
   }
+}
+
+// While an answer is awaited before a hypervisor is served. A stop that comes then is for opened(),
+// and ends the wait.
+base::Result<void> HostSupervisor::read_until(std::chrono::steady_clock::time_point deadline) {
+  TRY(hand_out());
+  if (!orders_.empty()) {
+    return base::fail(ErrorCode::kUnavailable, "vtpmd has other orders");
+  }
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  pollfd readable{.fd = link_.number(), .events = POLLIN, .revents = 0};
+  if (::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0))) <= 0) {
+    return {};
+  }
+  TRY_ASSIGN(open, received_.receive(link_.number()));
+  if (!open) {
+    return base::fail(ErrorCode::kUnavailable, "vtpmd has gone");
+  }
+  return hand_out();
 }
 
 base::Result<void> HostSupervisor::send(const instance::FromInstance& message) {
@@ -96,9 +140,9 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
     may_serve = answer.has_serve();
   }
   // A stop may have come right behind; nobody would look for it in what was received already.
-  ToInstance behind;
-  TRY_ASSIGN(is_stopped, received_.next(behind));
-  stopped_early_ = is_stopped || !may_serve;
+  TRY(hand_out());
+  stopped_early_ = !orders_.empty() || !may_serve;
+  certifier_.others_read();
   if (stopped_early_) {
     return base::fail(ErrorCode::kUnavailable, "stopped before it served anybody");
   }
@@ -118,12 +162,15 @@ void HostSupervisor::changed(Readiness readiness, std::string_view reason, bool 
 
 Order HostSupervisor::order() {
   const auto open = received_.receive(link_.number());
-  ToInstance message;
-  const auto complete = received_.next(message);
-  if (complete && *complete && message.has_stop()) {
+  const auto complete = hand_out();
+  const bool stopped = std::any_of(orders_.begin(), orders_.end(),
+                                   [](const ToInstance& message) { return message.has_stop(); });
+  orders_.clear();
+  if (stopped) {
     return Order::kStop;
   }
   if ((!open && open.error().code != ErrorCode::kUnavailable) || (open && !*open) || !complete) {
+    certifier_.closed();
     return Order::kAlone;
   }
   return Order::kNone;

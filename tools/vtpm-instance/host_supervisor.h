@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "keybroker/protocol/instance.pb.h"
+#include "tools/vtpm-instance/link_certifier.h"
 #include "tools/vtpm-instance/setup.h"
 #include "tools/vtpm-instance/supervisor.h"
 #include "vmgs/base/descriptor.h"
@@ -19,11 +22,13 @@ namespace tools::vtpm_instance {
 // HostSupervisor is vtpmd as an instance knows it: the other end of the link of instance.proto.
 class HostSupervisor final : public Supervisor {
  public:
-  explicit HostSupervisor(base::Descriptor link) : link_(std::move(link)) {}
+  explicit HostSupervisor(base::Descriptor link);
 
   // receive_setup() waits for what this instance is told. kUnavailable if vtpmd went away first;
   // kCorrupt if it says something else.
   base::Result<strongroom::instance::v1::Setup> receive_setup();
+
+  vtpm::provision::Certifier* certifier() override { return &certifier_; }
 
   base::Result<void> opened(const Opened& opened) override;
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
@@ -42,10 +47,13 @@ class HostSupervisor final : public Supervisor {
 
  private:
   base::Result<strongroom::instance::v1::ToInstance> receive();
+  base::Result<void> hand_out();
+  base::Result<void> read_until(std::chrono::steady_clock::time_point deadline);
   base::Result<void> send(const strongroom::instance::v1::FromInstance& message);
 
   base::Descriptor link_;
   vtpm::host::FrameReader received_;
+  std::deque<strongroom::instance::v1::ToInstance> orders_;  // received, and for this alone
   keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
 
   bool state_may_be_new_ = false;  // as far as vtpmd knows
@@ -53,6 +61,8 @@ class HostSupervisor final : public Supervisor {
 
   // Guards the writing side of the link.
   std::mutex sending_;
+
+  LinkCertifier certifier_;
 };
 
 // run_supervised() is the whole life of an instance that was forked for vtpmd. It gives the exit

@@ -23,6 +23,8 @@ using namespace tools::vtpm_instance;
 // An instance that nobody supervises says on stderr what it would tell.
 class Nobody final : public Supervisor {
  public:
+  vtpm::provision::Certifier* certifier() override { return nullptr; }
+
   base::Result<void> opened(const Opened& opened) override {
     base::log(base::LogLevel::kInfo,
               (opened.awaited ? "the TPM's state is still to arrive"

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -15,6 +16,7 @@
 #include <string>
 #include <utility>
 
+#include "tools/vtpm-instance/attestation_upkeep.h"
 #include "tools/vtpm-instance/device_service.h"
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/statement.h"
@@ -29,6 +31,7 @@
 #include "vtpm/engine/engine.h"
 #include "vtpm/provision/deferring_store.h"
 #include "vtpm/provision/report_service.h"
+#include "vtpm/provision/shared_tee.h"
 
 namespace tools::vtpm_instance {
 
@@ -70,16 +73,30 @@ base::Result<void> expect_bindable(const Endpoint& endpoint) {
 // Service is the time in which a hypervisor is served. All of it runs on the thread of serve().
 class Service {
  public:
-  Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state,
-          AttestationReadiness attestation, vtpm::engine::Engine& engine,
-          vtpm::provision::ReportService& reports, Supervisor& supervisor)
+  // What the TPM is besides its commands.
+  struct Tpm {
+    vtpm::engine::Engine& engine;
+    vtpm::provision::DeferringStore& store;
+    vtpm::provision::ReportService& reports;
+    std::optional<vtpm::provision::Vouching> vouching;
+    AttestationUpkeep::Begun begun;
+  };
+
+  Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state, Tpm tpm,
+          Supervisor& supervisor)
       : setup_(setup),
         choice_(choice),
         state_(state),
-        attestation_(std::move(attestation)),
         supervisor_(supervisor),
-        reports_(reports),
-        device_(engine, device_options()),
+        reports_(tpm.reports),
+        device_(tpm.engine, device_options()),
+        upkeep_({.io = io_,
+                 .device = device_,
+                 .engine = tpm.engine,
+                 .store = tpm.store,
+                 .vouching = std::move(tpm.vouching),
+                 .changed = [this] { attestation_changed(); }},
+                std::move(tpm.begun)),
         commands_(device_),
         signals_(io_, SIGTERM, SIGINT),
         orders_(io_),
@@ -106,6 +123,7 @@ class Service {
     });
     watch_orders();
     watch_twin();
+    upkeep_.start();
     rest_soon();
     if (setup_.incoming) {
       tell(Readiness::kProvisioning, "");
@@ -145,7 +163,11 @@ class Service {
                     }
                   });
                 },
-            .attendant = [this](base::ByteView command) { return reports_.before(command); }};
+            .attendant =
+                [this](base::ByteView command) {
+                  upkeep_.before(command);
+                  return reports_.before(command);
+                }};
   }
 
   void tell(Readiness readiness, const std::string& reason) {
@@ -162,7 +184,19 @@ class Service {
     if (setup_.incoming) {
       tell(Readiness::kReady, "");  // as well off as it was where it came from
     } else {
-      tell(attestation_.readiness, attestation_.reason);
+      const auto attestation = upkeep_.readiness();
+      tell(attestation.readiness, attestation.reason);
+    }
+  }
+
+  // What the whole TPM suffers from is worse than what keeps it from attesting.
+  void attestation_changed() {
+    const auto is_of_attestation = {Readiness::kReady, Readiness::kAkCertMissing,
+                                    Readiness::kAkMissing, Readiness::kAkSquatted,
+                                    Readiness::kReportMissing};
+    if (std::find(is_of_attestation.begin(), is_of_attestation.end(), readiness_) !=
+        is_of_attestation.end()) {
+      tell_ready();
     }
   }
 
@@ -195,6 +229,7 @@ class Service {
 
   // The TPM is off when this is called, or is turned off by it.
   base::Result<void> close() {
+    upkeep_.stop();
     device_.retire();
     if (!closing_) {
       closing_ = state_.close();
@@ -237,22 +272,9 @@ class Service {
                      [this](boost::system::error_code error) {
                        twin_.close();
                        if (!error) {
-                         twin_has_spoken(reports_.settle());
+                         upkeep_.twin_has_spoken(reports_.settle());
                        }
                      });
-  }
-
-  void twin_has_spoken(vtpm::provision::Obstacle found) {
-    if (found == vtpm::provision::Obstacle::kNone) {
-      return;
-    }
-    const bool unproven = found == vtpm::provision::Obstacle::kUnproven;
-    attestation_ = {unproven ? Readiness::kReportMissing : Readiness::kAkSquatted,
-                    unproven ? "whether the TPM's keys are its own could not be found out"
-                             : "an attestation or endorsement key in the TPM is not its own"};
-    if (readiness_ == Readiness::kReady) {
-      tell_ready();
-    }
   }
 
   // False once no more orders will come.
@@ -272,12 +294,12 @@ class Service {
   const InstanceSetup& setup_;
   const LaunchChoice& choice_;
   TpmState& state_;
-  AttestationReadiness attestation_;
   Supervisor& supervisor_;
   vtpm::provision::ReportService& reports_;
 
   asio::io_context io_{1};
   vtpm::device::Device device_;
+  AttestationUpkeep upkeep_;
   CommandsOfDevice commands_;
   std::optional<ControlServer> control_;
   asio::signal_set signals_;
@@ -313,7 +335,7 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
       }
     }
   }
-  auto state = TpmState::open(setup, *choice);
+  auto state = TpmState::open(setup, *choice, supervisor.certifier());
   if (!state) {
     const auto readiness = readiness_of(state.error(), *choice);
     return refuse(readiness, std::move(state).error());
@@ -344,11 +366,26 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   }
   base::Result<void> served;
   {
-    auto attestation = readiness_of((*state)->provisioned());
-    vtpm::provision::ReportService reports(**engine, nv_store, choice->tee.get(),
-                                           *std::move(statement),
+    std::optional<vtpm::provision::SharedTee> tee;
+    if (choice->tee) {
+      tee.emplace(*choice->tee);
+    }
+    AttestationUpkeep::Begun begun((*state)->provisioned());
+    vtpm::provision::ReportService reports(**engine, nv_store, tee ? &*tee : nullptr, *statement,
                                            std::move((*state)->provisioned()));
-    Service service(setup, *choice, **state, std::move(attestation), **engine, reports, supervisor);
+    std::optional<vtpm::provision::Vouching> vouching;
+    if (supervisor.certifier() != nullptr) {
+      vouching.emplace(vtpm::provision::Vouching{.certifier = *supervisor.certifier(),
+                                                 .statement = *statement,
+                                                 .tee = tee ? &*tee : nullptr});
+    }
+    Service service(setup, *choice, **state,
+                    {.engine = **engine,
+                     .store = nv_store,
+                     .reports = reports,
+                     .vouching = std::move(vouching),
+                     .begun = std::move(begun)},
+                    supervisor);
     served = service.serve(std::move(setup.control), std::move(setup.data));
   }
   const auto closed = (*state)->close();

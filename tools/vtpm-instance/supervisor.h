@@ -6,6 +6,7 @@
 
 #include "keybroker/protocol/readiness.h"
 #include "vmgs/base/result.h"
+#include "vtpm/provision/certifier.h"
 
 namespace tools::vtpm_instance {
 
@@ -24,10 +25,15 @@ enum class Order {
   kAlone,  // go on for the guest that is there, take no other, and end in order when it has gone
 };
 
-// Supervisor is whoever started an instance and follows its life. Called on the thread of run().
+// Supervisor is whoever started an instance and follows its life. Called on the thread of run(),
+// but for the certifier.
 class Supervisor {
  public:
   virtual ~Supervisor() = default;
+
+  // certifier() is the road to an authority for attestation keys; null where there is none, and
+  // then nobody expects certificates.
+  virtual vtpm::provision::Certifier* certifier() = 0;
 
   // opened() is called before a hypervisor is served, and returns when one may be. An error ends
   // the instance in order.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpm-instance/tpm_state.h"
 
+#include <chrono>
+#include <functional>
 #include <utility>
 
+#include "tools/vtpm-instance/statement.h"
 #include "vmgs/crypto/random.h"
 #include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
@@ -24,6 +27,7 @@ using vtpm::boot::StateStore;
 using vtpm::engine::NvStore;
 using vtpm::provision::Obstacle;
 using vtpm::provision::Provisioned;
+using vtpm::provision::ProvisionWishes;
 
 namespace {
 
@@ -72,13 +76,15 @@ class EphemeralState final : public TpmState {
 
 class StoredState final : public TpmState {
  public:
+  enum class Past { kMade, kOpened, kOpenedWeaker };
+
   StoredState(std::unique_ptr<Protector> protector, std::unique_ptr<StateStore> store,
-              base::Result<Provisioned> provisioned, bool made)
+              base::Result<Provisioned> provisioned, Past past)
       : protector_(std::move(protector)),
         store_(std::move(store)),
         provisioned_(std::move(provisioned)),
         identity_{store_->vm_id(), store_->boot_id()},
-        made_(made) {}
+        past_(past) {}
 
   NvStore& nv_store() override { return *store_; }
 
@@ -86,9 +92,15 @@ class StoredState final : public TpmState {
 
   [[nodiscard]] const Identity& identity() const override { return identity_; }
 
-  [[nodiscard]] bool created() const override { return made_; }
+  [[nodiscard]] bool created() const override { return past_ == Past::kMade; }
 
-  [[nodiscard]] std::string opened_by() const override { return protector_->opened_by(); }
+  [[nodiscard]] std::string opened_by() const override {
+    return protector_->opened_by() + (past_ == Past::kOpenedWeaker
+                                          ? "; the state was under a stronger protection before, "
+                                            "so that the TPM gets another "
+                                            "endorsement seed"
+                                          : "");
+  }
 
   base::Result<void> close() override { return store_->close(); }
 
@@ -97,7 +109,7 @@ class StoredState final : public TpmState {
   std::unique_ptr<StateStore> store_;
   base::Result<Provisioned> provisioned_;
   const Identity identity_;
-  const bool made_;
+  const Past past_;
 };
 
 class IncomingState final : public TpmState {
@@ -142,21 +154,28 @@ std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const Launch
   return nullptr;
 }
 
-// A new TPM, with its keys and indices.
-base::Result<Provisioned> make_tpm() {
-  TRY_ASSIGN(permanent, vtpm::boot::manufacture());
-  return vtpm::provision::provision(permanent.expose(), vtpm::provision::Past::kNew);
-}
+// What all starts of a TPM have in common.
+struct Start {
+  const InstanceSetup& setup;
+  const LaunchChoice& choice;
+  vtpm::provision::Certifier* certifier;
 
-base::Result<std::unique_ptr<TpmState>> open_ephemeral(
-    bool incoming, const std::optional<vmgs::format::VmId>& vm_id) {
-  if (incoming) {
-    return std::make_unique<EphemeralState>();
+  base::Result<Provisioned> provision(
+      const TpmState::Identity& identity,
+      const std::function<base::Result<Provisioned>(const ProvisionWishes&)>& provision) const {
+    ProvisionWishes wishes;
+    wishes.now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    if (certifier == nullptr) {
+      return provision(wishes);
+    }
+    TRY_ASSIGN(statement, statement_of(setup, choice, identity));
+    wishes.vouching.emplace(vtpm::provision::Vouching{
+        .certifier = *certifier, .statement = statement, .tee = choice.tee.get()});
+    return provision(wishes);
   }
-  TRY_ASSIGN(tpm, make_tpm());
-  vtpm::engine::MemoryNvStore memory;
-  TRY(memory.store(vtpm::engine::BlobKind::kPermanent, tpm.permanent_state.expose()));
-  tpm.permanent_state = {};
+};
+
+base::Result<TpmState::Identity> new_identity(const std::optional<vmgs::format::VmId>& vm_id) {
   TpmState::Identity identity;
   TRY(vmgs::crypto::random_bytes(identity.boot_id));
   if (vm_id) {
@@ -165,28 +184,42 @@ base::Result<std::unique_ptr<TpmState>> open_ephemeral(
     TRY_ASSIGN(drawn, vtpm::boot::new_vm_id());
     identity.vm_id = drawn;
   }
+  return identity;
+}
+
+// A new TPM, with its keys and indices.
+base::Result<Provisioned> make_tpm(const Start& start, const TpmState::Identity& identity) {
+  TRY_ASSIGN(permanent, vtpm::boot::manufacture());
+  return start.provision(identity, [&](const ProvisionWishes& wishes) {
+    return vtpm::provision::provision(permanent.expose(), vtpm::provision::Past::kNew, wishes);
+  });
+}
+
+base::Result<std::unique_ptr<TpmState>> open_ephemeral(const Start& start) {
+  if (start.setup.incoming) {
+    return std::make_unique<EphemeralState>();
+  }
+  TRY_ASSIGN(identity, new_identity(start.choice.vm_id));
+  TRY_ASSIGN(tpm, make_tpm(start, identity));
+  vtpm::engine::MemoryNvStore memory;
+  TRY(memory.store(vtpm::engine::BlobKind::kPermanent, tpm.permanent_state.expose()));
+  tpm.permanent_state = {};
   return std::make_unique<EphemeralState>(std::move(memory), std::move(tpm), identity);
 }
 
-base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
-                                                    const vtpm::boot::StoreSettings& settings,
-                                                    std::unique_ptr<Protector> protector) {
-  auto opened = StateStore::open(settings, *protector);
-  if (opened) {
-    auto provisioned = setup.export_for_openhcl ? base::Result<Provisioned>(not_served())
-                                                : vtpm::boot::provision_stored(**opened);
-    return std::make_unique<StoredState>(std::move(protector), *std::move(opened),
-                                         std::move(provisioned), false);
-  }
-  if (opened.error().code != ErrorCode::kNotFound || !setup.may_create) {
-    return base::fail(std::move(opened).error());
-  }
-  TRY_ASSIGN(tpm, make_tpm());
+base::Result<std::unique_ptr<TpmState>> make_stored(const Start& start,
+                                                    vtpm::boot::StoreSettings settings,
+                                                    std::unique_ptr<Protector> protector,
+                                                    base::Error why_not_opened) {
+  TRY_ASSIGN(identity, new_identity(settings.vm_id));
+  settings.vm_id = identity.vm_id;
+  settings.boot_id = identity.boot_id;
+  TRY_ASSIGN(tpm, make_tpm(start, identity));
   auto made = StateStore::create(settings, *protector, tpm.permanent_state.expose());
   if (!made) {
     // Of a store that is there, why it does not open says more than that none can be made.
     if (made.error().code == ErrorCode::kDenied) {
-      return base::fail(std::move(opened).error());
+      return base::fail(std::move(why_not_opened));
     }
     // Nothing of this VM is missing: there is no folder to make it in.
     if (made.error().code == ErrorCode::kNotFound) {
@@ -196,15 +229,40 @@ base::Result<std::unique_ptr<TpmState>> open_stored(const InstanceSetup& setup,
   }
   tpm.permanent_state = {};
   return std::make_unique<StoredState>(std::move(protector), *std::move(made), std::move(tpm),
-                                       true);
+                                       StoredState::Past::kMade);
+}
+
+base::Result<std::unique_ptr<TpmState>> open_stored(const Start& start,
+                                                    const vtpm::boot::StoreSettings& settings,
+                                                    std::unique_ptr<Protector> protector) {
+  auto opened = StateStore::open(settings, *protector);
+  if (opened) {
+    auto& store = **opened;
+    const bool weaker = store.is_weaker();
+    auto provisioned =
+        start.setup.export_for_openhcl
+            ? base::Result<Provisioned>(not_served())
+            : start.provision({store.vm_id(), store.boot_id()}, [&](const ProvisionWishes& wishes) {
+                return vtpm::boot::provision_stored(store, wishes);
+              });
+    return std::make_unique<StoredState>(
+        std::move(protector), *std::move(opened), std::move(provisioned),
+        weaker ? StoredState::Past::kOpenedWeaker : StoredState::Past::kOpened);
+  }
+  if (opened.error().code != ErrorCode::kNotFound || !start.setup.may_create) {
+    return base::fail(std::move(opened).error());
+  }
+  return make_stored(start, settings, std::move(protector), std::move(opened).error());
 }
 
 }  // namespace
 
 base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setup,
-                                                       const LaunchChoice& choice) {
+                                                       const LaunchChoice& choice,
+                                                       vtpm::provision::Certifier* certifier) {
+  const Start start{.setup = setup, .choice = choice, .certifier = certifier};
   if (choice.lifetime == Lifetime::kEphemeral) {
-    return open_ephemeral(setup.incoming, choice.vm_id);
+    return open_ephemeral(start);
   }
   vtpm::boot::StoreSettings settings{.path = setup.store};
   settings.vm_id = choice.vm_id;
@@ -214,7 +272,7 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
     return std::make_unique<IncomingState>(std::move(protector), std::move(settings),
                                            setup.may_create);
   }
-  return open_stored(setup, settings, std::move(protector));
+  return open_stored(start, settings, std::move(protector));
 }
 
 AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) {
@@ -223,6 +281,9 @@ AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) 
   }
   switch (provisioned->obstacle) {
     case Obstacle::kNone:
+      if (provisioned->uncertified && !provisioned->renew_at) {
+        return {Readiness::kAkCertMissing, provisioned->uncertified->message};
+      }
       break;
     case Obstacle::kAkMissing:
       return {Readiness::kAkMissing, provisioned->reason};

@@ -21,10 +21,12 @@ class TpmState {
  public:
   virtual ~TpmState() = default;
 
-  // open() leaves the TPM's state ready to be powered on, unless it is still to arrive. No engine
-  // may be alive. `choice` must outlive it.
+  // open() leaves the TPM's state ready to be powered on, unless it is still to arrive, with its
+  // AK certified if `certifier` is there and does so. No engine may be alive. `choice` must outlive
+  // it.
   static base::Result<std::unique_ptr<TpmState>> open(const InstanceSetup& setup,
-                                                      const LaunchChoice& choice);
+                                                      const LaunchChoice& choice,
+                                                      vtpm::provision::Certifier* certifier);
 
   virtual vtpm::engine::NvStore& nv_store() = 0;
 

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vtpm-instance/link_certifier.h"
+
+#include <string.h>
+
+#include <string>
+#include <utility>
+
+namespace tools::vtpm_instance {
+
+namespace {
+
+namespace instance = strongroom::instance::v1;
+using base::ErrorCode;
+using instance::CertificationAnswer;
+using instance::CertificationRequest;
+using vtpm::provision::Certificates;
+
+std::string text_of(base::ByteView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+base::Bytes bytes_of(const std::string& field) { return base::copy_of(base::bytes_of(field)); }
+
+base::Result<Certificates> certificates_of(const CertificationAnswer& answer) {
+  if (answer.has_refusal()) {
+    return base::fail(answer.refusal().may_pass() ? ErrorCode::kUnavailable : ErrorCode::kDenied,
+                      "vtpmd: " + answer.refusal().reason());
+  }
+  if (!answer.has_certificates()) {
+    return base::fail(ErrorCode::kUnavailable, "vtpmd answered a request with something else");
+  }
+  const auto& given = answer.certificates();
+  return Certificates{.ak = bytes_of(given.ak()),
+                      .ak_chain = bytes_of(given.ak_chain()),
+                      .rsa_ek = bytes_of(given.rsa_ek()),
+                      .ecc_ek = bytes_of(given.ecc_ek()),
+                      .renew_at = std::chrono::sys_seconds(std::chrono::seconds(given.renew_at()))};
+}
+
+}  // namespace
+
+void LinkCertifier::take(CertificationAnswer answer) {
+  const std::lock_guard lock(mutex_);
+  // An answer that nobody waits for any more came too late.
+  if (answer.serial() == serial_) {
+    answer_ = std::move(answer);
+    changed_.notify_all();
+  }
+}
+
+void LinkCertifier::closed() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  changed_.notify_all();
+}
+
+void LinkCertifier::others_read() {
+  const std::lock_guard lock(mutex_);
+  others_read_ = true;
+}
+
+base::Result<CertificationAnswer> LinkCertifier::ask(CertificationRequest& request,
+                                                     const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  request.set_serial(++serial_);
+  answer_.reset();
+  instance::FromInstance message;
+  message.mutable_certification_request()->Swap(&request);
+  auto waited = closed_ ? base::Result<void>(base::fail(ErrorCode::kUnavailable, "vtpmd has gone"))
+                        : link_.send(message);
+  message.mutable_certification_request()->Swap(&request);
+  if (waited) {
+    waited = wait(lock, stop);
+  }
+  ++serial_;  // what comes from now on is of a request that is over
+  TRY(waited);
+  return *std::exchange(answer_, std::nullopt);
+}
+
+base::Result<void> LinkCertifier::wait(std::unique_lock<std::mutex>& lock,
+                                       const std::stop_token& stop) {
+  const auto deadline = Clock::now() + kPatience;
+  while (!answer_) {
+    if (closed_) {
+      return base::fail(ErrorCode::kUnavailable, "vtpmd has gone");
+    }
+    if (stop.stop_requested() || Clock::now() >= deadline) {
+      return base::fail(ErrorCode::kUnavailable,
+                        "vtpmd has not answered the request for a certificate");
+    }
+    if (others_read_) {
+      changed_.wait_until(lock, stop, deadline, [this] { return answer_ || closed_; });
+    } else {
+      lock.unlock();
+      const auto read = link_.read(deadline);
+      lock.lock();
+      TRY(read);
+    }
+  }
+  return {};
+}
+
+base::Result<Certificates> LinkCertifier::certify(
+    const vtpm::provision::CertificationOfEvidence& request, const std::stop_token& stop) {
+  CertificationRequest message;
+  auto& asked = *message.mutable_confidential();
+  asked.set_report(text_of(request.bound.evidence.report));
+  asked.set_certificate_table(text_of(request.bound.evidence.certificates));
+  asked.set_hcl_report(text_of(request.bound.report.hcl));
+  asked.set_extended_claims(request.bound.report.extended_claims);
+  asked.set_rsa_ek(text_of(request.rsa_ek));
+  asked.set_ecc_ek(text_of(request.ecc_ek));
+  TRY_ASSIGN(answer, ask(message, stop));
+  return certificates_of(answer);
+}
+
+base::Result<Certificates> LinkCertifier::certify(
+    const vtpm::provision::CertificationOfHost& request,
+    const vtpm::provision::AnswerChallenge& answer_challenge, const std::stop_token& stop) {
+  CertificationRequest message;
+  auto& asked = *message.mutable_host();
+  asked.set_ak(text_of(request.ak));
+  asked.set_rsa_ek(text_of(request.rsa_ek));
+  asked.set_ecc_ek(text_of(request.ecc_ek));
+  asked.set_new_seeds(request.new_seeds);
+  asked.set_wants_ek_certificates(request.wants_ek_certificates);
+  asked.set_claims_digest(text_of(request.claims_digest));
+  TRY_ASSIGN(answer, ask(message, stop));
+  if (!answer.has_challenge()) {
+    return certificates_of(answer);
+  }
+  const auto& challenge = answer.challenge();
+  TRY_ASSIGN(secret,
+             answer_challenge({.credential_blob = bytes_of(challenge.credential_blob()),
+                               .encrypted_secret = bytes_of(challenge.encrypted_secret())}));
+  CertificationRequest proof;
+  proof.mutable_host_proof()->set_challenge(challenge.id());
+  auto& field = *proof.mutable_host_proof()->mutable_secret();
+  field = text_of(secret.expose());
+  const auto answered = ask(proof, stop);
+  ::explicit_bzero(field.data(), field.size());
+  TRY_ASSIGN(last, answered);
+  return certificates_of(last);
+}
+
+}  // namespace tools::vtpm_instance
