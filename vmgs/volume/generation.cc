@@ -136,8 +136,13 @@ bool Generation::file_table_digest_holds() const {
 
 bool Generation::is_encrypted(FileId id) const {
   const auto& entry = (*table_)[id];
-  if (!header_.encrypted || !extended_) {
+  if (!header_.encrypted) {
     return entry && format::is_encrypted(entry->attributes);
+  }
+  if (!extended_) {
+    // Anybody can clear the attributes of the file table; what has a nonce or a tag was sealed.
+    return entry && (format::is_encrypted(entry->attributes) || !base::is_all_zero(entry->nonce) ||
+                     !base::is_all_zero(entry->tag));
   }
   return entry && format::is_encrypted(extended_->attributes(id));
 }
@@ -160,10 +165,10 @@ base::Result<base::SecretBytes> Generation::read_file(storage::BlockDevice& devi
                   "is encrypted, but the header says that the store is not: a downgrade, or a "
                   "removed key");
   }
-  if (table_says_encrypted && !extended_) {
+  const bool encrypted = is_encrypted(id);
+  if (encrypted && !extended_) {
     return refuse(base::ErrorCode::kDenied, "is encrypted: the store's key is needed to read it");
   }
-  const bool encrypted = is_encrypted(id);
   if ((table_says_encrypted && !encrypted) ||
       (commit_info() && table_says_encrypted != encrypted)) {
     return refuse(base::ErrorCode::kAuthentication,

@@ -79,7 +79,8 @@ class Generation {
   [[nodiscard]] bool file_table_digest_holds() const;
 
   // is_encrypted() tells whether a present file is encrypted: by the extended table once unlocked
-  // (older writers left the file table's attributes zero), by the file table before.
+  // (older writers left the file table's attributes zero), by the file table before, where a nonce
+  // or a tag tells as well.
   [[nodiscard]] bool is_encrypted(format::FileId id) const;
 
   // read_file() gives the whole content, opened and checked. kNotFound; kDenied for an encrypted

@@ -260,6 +260,26 @@ TEST(VolumeTest, WrongKeyIsRefusedAndLeavesTheVolumeLocked) {
   EXPECT_EQ(read_hex(volume, FileId::kTpmNvram), base::to_hex(content_of(10, 1)));
 }
 
+TEST(VolumeTest, ALockedStoreGivesNoCiphertextForContentWhateverItsTableSays) {
+  storage::MemoryDevice device(kStoreBytes);
+  {
+    auto volume = *Volume::format(device, HeaderSpacing::k512, key_of(1));
+    ASSERT_TRUE(put(volume, FileId::kTpmNvram, content_of(100, 1)));
+    auto table = *volume.current().table();
+    table[FileId::kTpmNvram]->attributes = 0;
+    ASSERT_TRUE(device.write(
+        std::uint64_t{volume.current().header().file_table_block} * format::kBlockBytes,
+        format::encode_file_table(table)));
+  }
+  auto volume = *Volume::open(device, HeaderSpacing::k512);
+
+  EXPECT_EQ(volume.read(FileId::kTpmNvram).error().code, ErrorCode::kDenied);
+  Transaction over_it(Sequence::kEdit);
+  over_it.on_locked_store();
+  over_it.put(FileId::kTpmNvram, content_of(10, 2), Protection::kPlaintext);
+  EXPECT_EQ(volume.commit(over_it).error().code, ErrorCode::kDenied);
+}
+
 TEST(VolumeTest, KeySourceSeesTheProtectorOfTheGeneration) {
   storage::MemoryDevice device(kStoreBytes);
   {
