@@ -172,6 +172,17 @@ TEST_F(AttestToolVectorsTest, AcceptsAGenuineReportAndExitsZero) {
   EXPECT_THAT(attest(arguments).out, StartsWith("accepted\n"));
 }
 
+TEST_F(AttestToolVectorsTest, TellsTheLogOfATdFromThatOfATpm) {
+  for (const auto& [vector, its_register, other] :
+       {std::tuple("tdx/v4-ccel.ccel-data.bin", "\nrtmr1: f62dbc072bd5d3f3", "pcr"),
+        std::tuple("tpm/evlog-secureboot-on.bin", "\npcr7: 5fd54361d580eb75", "rtmr")}) {
+    const auto ran = attest({"eventlog", make_file("log", support::read_evidence_vector(vector))});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    EXPECT_THAT(ran.out, ::testing::HasSubstr(its_register));
+    EXPECT_THAT(ran.out, ::testing::Not(::testing::HasSubstr(other)));
+  }
+}
+
 // Azure's own form of evidence is taken as it is.
 TEST_F(AttestToolVectorsTest, AcceptsAnotherMakersBundle) {
   const auto bundle = make_file(

@@ -116,9 +116,11 @@ json::object registers_json(const Replay& replayed, const Arguments& arguments) 
   return registers;
 }
 
-base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& output) {
+base::Result<cli::ExitStatus> show(Arguments arguments, cli::Output& output) {
   TRY_ASSIGN(bytes, collateral::read_bytes(arguments.log, kMaxLogBytes));
   TRY_ASSIGN(log, decode_event_log(bytes));
+  // The header of a CC log stands in a register of its own count, which begins at one.
+  arguments.rtmrs = arguments.rtmrs || log.header_index != 0;
   TRY_ASSIGN(bank, bank_of(arguments, log));
   const auto registers = arguments.rtmrs ? Registers::kRtmrs : Registers::kPcrs;
   TRY_ASSIGN(replayed, replay(log, bank, registers));
@@ -160,7 +162,8 @@ cli::Command eventlog_command() {
             app.add_option("LOG", arguments->log, "binary_bios_measurements or CCEL; - for stdin")
                 ->required();
             app.add_option("--bank", arguments->bank, "sha256, sha384, sha512 or sha1");
-            app.add_flag("--rtmr", arguments->rtmrs, "The log is of a TD's RTMRs, not of PCRs");
+            app.add_flag("--rtmr", arguments->rtmrs,
+                         "The log is of a TD's RTMRs and does not say so itself");
             app.add_flag("--data", arguments->whole, "Show each event's data as well");
             return [arguments](cli::Output& output) { return show(*arguments, output); };
           }};
