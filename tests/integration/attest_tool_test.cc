@@ -183,6 +183,31 @@ TEST_F(AttestToolVectorsTest, TellsTheLogOfATdFromThatOfATpm) {
   }
 }
 
+// Evidence that nobody made a bundle of.
+TEST_F(AttestToolVectorsTest, PutsThePartsOfEvidenceTogether) {
+  const auto file = [&](const char* name) {
+    return make_file(name, support::read_evidence_vector("azure/" + std::string(name)));
+  };
+  const auto policy =
+      make_file("parts-policy.json",
+                R"({"schema":"strongroom.policy/1","snp":{"measurement":"any","crl":"off"},)"
+                R"("quote":{"required":true}})");
+  const auto status_of = [&](const std::vector<std::string>& parts) {
+    std::vector<std::string> arguments{
+        "verify",  "--policy",          policy, "--at", "2026-11-21T00:00:00Z",
+        "--nonce", "6368616c6c656e6765"};
+    arguments.insert(arguments.begin() + 1, parts.begin(), parts.end());
+    return attest(arguments).status;
+  };
+  const auto report = file("snp-milan-v2.hcl-report.bin");
+  const auto certificates = file("snp-milan-v2.vcek-ask-ark.pem");
+  const auto quote = file("snp-milan-v2.tpm-quote.json");
+  EXPECT_EQ(status_of({report, certificates, quote}), 0);
+  EXPECT_EQ(status_of({quote, certificates, report}), 0);
+  EXPECT_NE(status_of({report, certificates}), 0);  // the policy wants the quote
+  EXPECT_EQ(status_of({report, certificates, quote, quote}), 2);
+}
+
 // Azure's own form of evidence is taken as it is.
 TEST_F(AttestToolVectorsTest, AcceptsAnotherMakersBundle) {
   const auto bundle = make_file(

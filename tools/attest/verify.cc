@@ -22,7 +22,7 @@ constexpr std::size_t kMaxCertificates = 16;
 constexpr std::size_t kMaxCrlBytes = 16 * 1024 * 1024;
 
 struct Arguments {
-  std::string evidence;
+  std::vector<std::string> evidence;
   std::string policy;
   std::string at;
   std::string nonce;
@@ -130,7 +130,10 @@ cli::Command verify_command() {
           .summary = "Judge evidence by a policy, offline: each check, the verdict and the claims",
           .set_up = [](CLI::App& app) -> cli::Action {
             auto arguments = std::make_shared<Arguments>();
-            app.add_option("BUNDLE", arguments->evidence, "The evidence; - for stdin")->required();
+            app.add_option("BUNDLE", arguments->evidence,
+                           "The evidence: one bundle, or its parts in files of their own; - for "
+                           "stdin")
+                ->required();
             app.add_option("--policy", arguments->policy, "What is accepted (strongroom.policy/1)")
                 ->required()
                 ->type_name("FILE");
