@@ -51,11 +51,11 @@ class HostSupervisorTest : public testing::Test {
     send(message);
   }
 
-  static instance::ToInstance certificates(std::uint64_t serial) {
+  static instance::ToInstance certificates(std::uint64_t serial, const char* leaf = "leaf") {
     instance::ToInstance message;
     auto& answer = *message.mutable_certification_answer();
     answer.set_serial(serial);
-    answer.mutable_certificates()->set_ak("leaf");
+    answer.mutable_certificates()->set_ak(leaf);
     answer.mutable_certificates()->set_ak_chain("chain");
     answer.mutable_certificates()->set_rsa_ek("ek");
     answer.mutable_certificates()->set_renew_at(1'800'000'000);
@@ -123,8 +123,9 @@ TEST_F(HostSupervisorTest, IsCertifiedBeforeItServes) {
     EXPECT_NE(proof.serial(), asked.serial());
     EXPECT_EQ(proof.host_proof().challenge(), "id");
     EXPECT_EQ(proof.host_proof().secret(), "wrapped");
-    send(certificates(asked.serial()));  // of a request that is over
+    send(certificates(asked.serial(), "of a request that is over"));
     send(certificates(proof.serial()));
+    send(certificates(asked.serial(), "of a request that is over"));
     send_serve();
   });
   const auto given = ask();
@@ -222,6 +223,7 @@ TEST_F(HostSupervisorTest, WhileItServesAVtpmdThatGoesEndsTheWait) {
   EXPECT_EQ(supervisor_->order(), Order::kAlone);
   worker.join();
   EXPECT_EQ(error_code(given), ErrorCode::kUnavailable);
+  EXPECT_THAT(given.error().message, testing::HasSubstr("gone"));
   EXPECT_EQ(error_code(ask()), ErrorCode::kUnavailable) << "and nobody is asked again";
 }
 
