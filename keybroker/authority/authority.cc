@@ -192,7 +192,7 @@ base::Result<Certified> Authority::issue(const AkStatement& statement, const cry
   spec.not_after = now + rules_.certificate_life;
   spec.extensions = {
       ak_purpose(),
-      {std::string(kAkStatementOid), false, crypto::encode_der_ia5(encode(statement))}};
+      {std::string(evidence::kAkStatementOid), false, crypto::encode_der_ia5(encode(statement))}};
   TRY_ASSIGN(certificate, issue_and_record(std::move(spec), ak, CertifiedKey::kAk, statement));
   return Certified{std::move(certificate), {ca->certificate}};
 }

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "keybroker/authority/ak_statement.h"
 #include "keybroker/authority/certificate_records.h"
 #include "keybroker/authority/issuing_ca.h"
 #include "keybroker/crypto/credential.h"
+#include "keybroker/evidence/ak_statement.h"
 #include "keybroker/evidence/verify.h"
 #include "vmgs/base/secret.h"
 

@@ -6,11 +6,14 @@
 #include <string_view>
 #include <vector>
 
-#include "keybroker/authority/ak_statement.h"
 #include "keybroker/crypto/crl.h"
 #include "keybroker/crypto/time.h"
+#include "keybroker/evidence/ak_statement.h"
 
 namespace keybroker::authority {
+
+using evidence::AkClass;
+using evidence::AkStatement;
 
 // Which key of a VM's TPM a certificate is for.
 enum class CertifiedKey : std::uint8_t { kAk, kRsaEk, kEccEk };

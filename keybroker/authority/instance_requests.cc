@@ -146,11 +146,13 @@ base::Result<void> InstanceRequests::confidential(const RegisteredVm& vm,
   TRY_ASSIGN(shown, evidence_in(vm, asked));
   TRY_ASSIGN(collateral, rules_.collateral(shown));
   const bool simulated = calls_itself_simulated(asked);
-  if (simulated && !rules_.simulated) {
-    return denied("the evidence is a simulator's, and this host believes none");
+  if (!rules_.policy || (simulated && !rules_.simulated)) {
+    answer.mutable_refusal()->set_not_offered(true);
+    return denied(rules_.policy ? "the evidence is a simulator's, and this host believes none"
+                                : "this host has no policy for the evidence of confidential VMs");
   }
   const auto& store = simulated ? *rules_.simulated : evidence::TrustStore::production();
-  const auto policy = policy_for(vm, rules_.policy);
+  const auto policy = policy_for(vm, *rules_.policy);
   TRY_ASSIGN(certified,
              authority_.certify_confidential(shown, {policy, collateral, store, now},
                                              {bytes_in(asked.rsa_ek()), bytes_in(asked.ecc_ek())}));

@@ -23,8 +23,9 @@ base::Result<RegisteredVm> registered_vm(base::ByteView launch_document);
 
 // What confidential VMs are judged by.
 struct ConfidentialRules {
-  // The owner's. Of which VM the evidence has to be is not its to say: that is the registered one.
-  evidence::Policy policy;
+  // The owner's; without one no confidential VM is certified. Of which VM the evidence has to be is
+  // not its to say: that is the registered one.
+  std::optional<evidence::Policy> policy{};
 
   // collateral() gives what vendors publish, as it is now, and adds to evidence that came without
   // certificates those that are kept for its machine.

@@ -3,13 +3,15 @@
 
 #include <cstdint>
 
-#include "keybroker/authority/ak_statement.h"
 #include "keybroker/crypto/certificate.h"
 #include "keybroker/crypto/issue.h"
 #include "keybroker/crypto/private_key.h"
+#include "keybroker/evidence/ak_statement.h"
 #include "vmgs/base/secret.h"
 
 namespace keybroker::authority {
+
+using evidence::AkClass;
 
 // What a CA signs with: ECDSA P-384 with SHA-384, or RSASSA-PKCS1-v1_5 with SHA-384 for clients
 // that know no other.

@@ -186,11 +186,12 @@ std::optional<Finding> examine_use(const Certificate& leaf, const std::set<std::
 struct Path {
   std::vector<Certificate> certificates;
   bool rooted = false;
+  crypto::Validity validity{};  // of all of them, and of the lists that were consulted
 };
 
 Path build_path(const Sources& sources, const AkAuthorities& authorities) {
   constexpr std::size_t kMostCertificates = 6;
-  Path path{{sources.certificates.front()}, false};
+  Path path{.certificates = {sources.certificates.front()}};
   const auto signer_among = [&](const std::vector<Certificate>& candidates) -> const Certificate* {
     const auto issuer = path.certificates.back().issuer_der();
     for (const auto& candidate : candidates) {
@@ -243,7 +244,7 @@ std::optional<Finding> examine_revocation_of(const Path& path, const AkAuthoriti
 
 // Returns whether the certificate leads to a root that is trusted.
 bool judge_path(const Sources& sources, const AkAuthorities& authorities, const AkPolicy& policy,
-                crypto::Time now, crypto::Validity& validity, Checklist& list) {
+                crypto::Time now, Path& path, Checklist& list) {
   const auto& leaf = sources.certificates.front();
   const bool counts = policy.require_certificate || !authorities.roots.empty();
   const bool fits = counts && list.judge("ak.certificate.use", examine_use(leaf, policy.purposes));
@@ -261,7 +262,7 @@ bool judge_path(const Sources& sources, const AkAuthorities& authorities, const 
     list.not_asked("ak.certificate.revocation", "no root of AK certificates was given");
     return false;
   }
-  const auto path = build_path(sources, authorities);
+  path = build_path(sources, authorities);
   if (!path.rooted) {
     list.fail("ak.certificate.path", Reason::kAkCertificateChain,
               path.certificates.back().issuer() + " is no root that was given, nor leads to one");
@@ -278,14 +279,14 @@ bool judge_path(const Sources& sources, const AkAuthorities& authorities, const 
                                     : (verdict.time != crypto::TimeFault::kNone && on_time
                                            ? found(Reason::kAkCertificateStale, verdict.time_detail)
                                            : std::nullopt));
-  validity = crypto::validity_of(path.certificates);
+  path.validity = crypto::validity_of(path.certificates);
   const std::string check = "ak.certificate.revocation";
   if (policy.crl == CrlRule::kOff) {
     list.not_asked(check, "the policy asks for no revocation list");
     return fits && whole && on_time;
   }
   const bool standing =
-      list.judge(check, examine_revocation_of(path, authorities, policy.crl, now, validity));
+      list.judge(check, examine_revocation_of(path, authorities, policy.crl, now, path.validity));
   return fits && whole && on_time && standing;
 }
 
@@ -383,9 +384,12 @@ JudgedAk judge_ak(const AkEvidence& evidence, const AkClaims& claims,
   list.append(certificate_checks.checks());
   bool certified = false;
   if (has_certificate) {
-    crypto::Validity validity;
-    certified = judge_path(sources, authorities, policy, now, validity, list);
-    ak.certificate_until = certified ? std::optional(validity.until) : std::nullopt;
+    Path path;
+    certified = judge_path(sources, authorities, policy, now, path, list);
+    if (certified) {
+      ak.certificate_until = path.validity.until;
+      ak.certificate_path = std::move(path.certificates);
+    }
   } else {
     for (const char* check : {"ak.certificate.use", "ak.certificate.time", "ak.certificate.path",
                               "ak.certificate.revocation"}) {
@@ -401,7 +405,8 @@ void not_ask_ak(Checklist& list) {
   for (const char* check :
        {"ak.public", "ak.present", "ak.strength", "ak.attributes", "ak.agreement", "ak.certificate",
         "ak.certificate.use", "ak.certificate.time", "ak.certificate.path",
-        "ak.certificate.revocation", "ak.trust", "ak.expected"}) {
+        "ak.certificate.revocation", "ak.trust", "ak.expected", "ak.certificate.class",
+        "ak.certificate.vm"}) {
     list.not_asked(check, "nothing in the evidence needs an AK");
   }
 }

@@ -46,7 +46,10 @@ struct JudgedAk {
   std::optional<base::Bytes> name{};  // where the public area or the template gives it
   bool name_is_certain = false;       // false: the template's, which the key need not have
   std::optional<TpmScheme> scheme{};
-  std::optional<crypto::Time> certificate_until{};  // of a certificate that leads to a root
+  // Of a certificate that leads to a trusted root: from the AK's own up to the root, and how long
+  // all of them last.
+  std::vector<crypto::Certificate> certificate_path{};
+  std::optional<crypto::Time> certificate_until{};
 };
 
 // judge_ak() makes the checks `ak....`: claims, public area and certificate name one key, it is

@@ -345,6 +345,8 @@ void read_ak(Members& members, AkPolicy& policy) {
   members.bytes("name", 0, policy.names);
   members.bytes("spki_sha256", 32, policy.keys);
   members.flag("require_certificate", policy.require_certificate);
+  members.words("classes", parse_ak_class,
+                [&](AkClass ak_class) { policy.classes.insert(ak_class); });
   members.words("crl", parse_crl_rule, [&](CrlRule rule) { policy.crl = rule; });
   if (members.is_any("certificate_purposes")) {
     policy.purposes.clear();

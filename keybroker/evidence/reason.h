@@ -171,6 +171,8 @@ enum class Reason : std::uint8_t {
   kAkCertificateStale,
   kAkCertificateRevoked,
   kAkCertificateUse,
+  kAkCertificateClass,
+  kAkCertificateVm,
   kAkCrlMissing,
   kAkCrlForged,
   kAkCrlStale,

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "keybroker/crypto/signature.h"
+#include "keybroker/evidence/ak_statement.h"
 #include "keybroker/evidence/certificate_checks.h"
 #include "keybroker/evidence/expectation.h"
 #include "keybroker/evidence/tpm_quote.h"
@@ -19,6 +20,9 @@ struct AkPolicy {
   Expectation names{};  // TPM Names; an AK that is named here needs nobody to vouch for it
   Expectation keys{};   // SHA-256 of the DER SubjectPublicKeyInfo; the same
   bool require_certificate = false;
+  // Of one of these classes a certificate must be, and then there must be one; empty: of any. A
+  // relying party may do without, as each class has a root of its own.
+  std::set<AkClass> classes{};
   // One of these purposes must stand in a certificate that vouches for the AK; empty: any may. Some
   // clouds issue AK certificates without TCG's purpose.
   std::set<std::string> purposes{"2.23.133.8.3"};

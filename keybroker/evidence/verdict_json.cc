@@ -115,6 +115,18 @@ json::object ak_json(const Claims& claims) {
   if (claims.ak_name) {
     object["name"] = hex(*claims.ak_name);
   }
+  if (claims.ak_statement) {
+    const auto& said = *claims.ak_statement;
+    object["certificate"] = json::object{{"class", name(said.ak_class)},
+                                         {"vm_id", protocol::uuid_text(said.vm_id)},
+                                         {"tee", protocol::name(said.tee)},
+                                         {"measurement", hex(said.measurement)},
+                                         {"launch", hex(said.launch)},
+                                         {"protection", protocol::name(said.protection)},
+                                         {"lifetime", protocol::name(said.lifetime)},
+                                         {"origin", protocol::name(said.origin)},
+                                         {"epoch", said.epoch}};
+  }
   if (claims.ak_certificate_until) {
     object["certificate_until"] = crypto::to_text(*claims.ak_certificate_until);
   }

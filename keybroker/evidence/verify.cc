@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "keybroker/evidence/ak_certificate.h"
 #include "keybroker/evidence/certificate_checks.h"
 
 namespace keybroker::evidence {
@@ -178,13 +179,16 @@ class Verification {
     JudgedAk ak;
     const bool wanted = !evidence_.quotes.empty() || !evidence_.ak.empty() ||
                         policy_.quote.required || policy_.ak.require_certificate ||
-                        policy_.ak.names.is_list() || policy_.ak.keys.is_list();
+                        policy_.ak.names.is_list() || policy_.ak.keys.is_list() ||
+                        !policy_.ak.classes.empty();
     if (wanted) {
       const AkClaims ak_claims{
           claims_.runtime ? &*claims_.runtime : nullptr,
           claims_.extended ? &*claims_.extended : nullptr, claims_.claims_bound,
           evidence_.hcl_report && claims_.tee != TeeFamily::kNone && !claims_.claims_bound};
       ak = judge_ak(evidence_.ak, ak_claims, collateral_.ak, policy_.ak, now_, list_);
+      claims_.ak_statement =
+          judge_ak_certificate(ak, {policy_.hcl.vm_id, ak_claims}, policy_.ak, store_, list_);
     } else {
       not_ask_ak(list_);
     }

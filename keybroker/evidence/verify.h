@@ -77,6 +77,7 @@ struct Claims {
   bool claims_bound = false;  // to the hardware report; else they are the VM's own word
   std::optional<crypto::PublicKey> ak{};
   std::optional<base::Bytes> ak_name{};
+  std::optional<AkStatement> ak_statement{};           // of a certificate of that kind
   std::optional<crypto::Time> ak_certificate_until{};  // of one that leads to a root
   std::vector<QuoteClaims> quotes{};
   std::optional<SecureBootState> secure_boot{};

@@ -80,7 +80,11 @@ constexpr std::array kRows = {
                  "Make room or repair the storage, then restart the VM."},
     ReadinessRow{Readiness::kAkCertMissing, "ak-cert-missing", Prospect::kPasses,
                  "The TPM works, but its attestation key has no certificate yet.",
-                 "Wait for the broker, or attest by other means."},
+                 "Wait for the authority, which is asked again, or attest by other means."},
+    ReadinessRow{Readiness::kAkCertRefused, "ak-cert-refused", Prospect::kNeedsHelp,
+                 "The TPM works, but its attestation key has no certificate and will get none.",
+                 "The reason says what the authority did not like: see [authority] in vtpmd.toml. "
+                 "Then stop and start the VM. Or attest by other means."},
     ReadinessRow{Readiness::kAkMissing, "ak-missing", Prospect::kNeedsHelp,
                  "The TPM works, but its attestation key is gone, and the guest's authorizations "
                  "keep us from making it again.",

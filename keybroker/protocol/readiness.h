@@ -29,6 +29,7 @@ enum class Readiness {
   kStoreBusy,
   kStoreFailing,
   kAkCertMissing,
+  kAkCertRefused,
   kAkMissing,
   kAkSquatted,
   kReportMissing,

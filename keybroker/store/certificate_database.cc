@@ -13,9 +13,9 @@ namespace keybroker::store {
 
 namespace {
 
-using authority::AkClass;
 using authority::CertificateRecord;
 using base::ErrorCode;
+using evidence::AkClass;
 
 // "SrAk", so that another program's database is not taken for ours.
 constexpr std::int64_t kApplicationId = 0x5372416b;
@@ -182,7 +182,7 @@ base::Result<std::vector<CertificateRecord>> CertificateDatabase::of_vm(
                        {base::copy_of(vm_id)}));
   std::vector<CertificateRecord> records;
   for (auto& row : rows) {
-    TRY_ASSIGN(statement, authority::decode_ak_statement(std::get<std::string>(row[1])));
+    TRY_ASSIGN(statement, evidence::decode_ak_statement(std::get<std::string>(row[1])));
     const auto certified = authority::parse_certified_key(std::get<std::string>(row[5]));
     if (!certified) {
       return base::fail(ErrorCode::kCorrupt, "AK certificate records: a certificate is for no key");

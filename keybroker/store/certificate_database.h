@@ -22,14 +22,14 @@ class CertificateDatabase final : public authority::CertificateRecords {
   base::Result<std::vector<authority::CertificateRecord>> of_vm(
       const protocol::Uuid& vm_id) override;
   base::Result<void> revoke(base::ByteView serial, crypto::Time when) override;
-  base::Result<std::vector<crypto::Crl::Entry>> revoked(authority::AkClass ak_class,
+  base::Result<std::vector<crypto::Crl::Entry>> revoked(evidence::AkClass ak_class,
                                                         crypto::Time now) override;
   base::Result<void> register_ek(const protocol::Uuid& vm_id, base::ByteView ek) override;
   base::Result<void> forget_ek(const protocol::Uuid& vm_id) override;
   base::Result<base::Bytes> ek_of(const protocol::Uuid& vm_id) override;
   base::Result<std::vector<protocol::Uuid>> vms(crypto::Time now) override;
   base::Result<void> forget_ended(crypto::Time time) override;
-  base::Result<std::uint64_t> next_crl_number(authority::AkClass ak_class) override;
+  base::Result<std::uint64_t> next_crl_number(evidence::AkClass ak_class) override;
 
  private:
   struct Close {

@@ -11,8 +11,8 @@
 namespace keybroker::store {
 namespace {
 
-using authority::AkClass;
 using authority::CertificateRecord;
+using evidence::AkClass;
 using tests::support::error_code;
 
 const auto kNow = *crypto::parse_time("2026-01-01T00:00:00Z");

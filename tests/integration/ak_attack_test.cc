@@ -128,6 +128,9 @@ TEST(AkAttackTest, ACertificateVouchesForAnAkWithoutATee) {
   EXPECT_EQ(judged(evidence, policy), "ak-untrusted");
   auto collateral = honest_guest().collateral();
   collateral.ak.roots = {authority.certificate()};
+  // This authority does not say which VM it certifies; then it is no proof of the one asked for.
+  EXPECT_EQ(judged(evidence, policy, collateral), "ak-certificate-vm");
+  policy.hcl.vm_id.reset();
   EXPECT_EQ(judged(evidence, policy, collateral), "accepted");
 }
 

@@ -81,7 +81,7 @@ TEST_F(AuthorityTest, CertifiesTheAkOfVerifiedClaims) {
   EXPECT_LE(certificate.der().size(), 2048U);
   EXPECT_EQ(certificate.not_after() - certificate.not_before(), std::chrono::days(7));
   EXPECT_EQ(renewal_time(certificate), mint_begin() + std::chrono::hours(84));
-  const auto statement = statement_of(certificate);
+  const auto statement = keybroker::evidence::ak_statement_of(certificate);
   ASSERT_TRUE(statement) << statement.error().message;
   EXPECT_EQ(statement->ak_class, AkClass::kSimulated);
   EXPECT_EQ(statement->vm_id, asking.extended.vm_id);
@@ -94,6 +94,44 @@ TEST_F(AuthorityTest, CertifiesTheAkOfVerifiedClaims) {
   EXPECT_EQ(statement->ek_name, asking.extended.ek_name);
   const auto hcl = *evidence::decode_hcl_report(*asking.evidence().hcl_report);
   EXPECT_EQ(statement->claims_digest, vmgs::crypto::sha256(base::bytes_of(hcl.claims)));
+}
+
+// A relying party that takes certificates only: what is certified has to be what it asked for.
+TEST_F(AuthorityTest, AVerifierTakesACertificateOfTheClassAndTheVmThatItExpects) {
+  const auto asking = guest();
+  const auto certified = *certify(asking);
+  auto shown = asking.evidence();
+  shown.ak.certificates = {certified.certificate.der(), certified.chain.front().der()};
+  auto policy = asking.policy();
+  auto collateral = asking.collateral();
+  collateral.ak.roots = {ca_.root};
+  const auto judged = [&](const evidence::TrustStore& store) {
+    return verify(shown, policy, collateral, store, mint_begin());
+  };
+
+  policy.ak.classes = {AkClass::kSimulated};
+  const auto accepted = judged(asking.store());
+  ASSERT_TRUE(accepted.accepted) << accepted.detail;
+  ASSERT_TRUE(accepted.claims->ak_statement);
+  EXPECT_EQ(accepted.claims->ak_statement->vm_id, asking.extended.vm_id);
+  policy.ak.classes = {AkClass::kCvm, AkClass::kHost};
+  EXPECT_EQ(support::reason(judged(asking.store())), "ak-certificate-class");
+
+  // Without the report, only the certificate says which VM it is.
+  shown.hcl_report.reset();
+  shown.extended_claims.reset();
+  shown.snp_certificates.clear();
+  policy.tees = {protocol::TeeFamily::kNone};
+  policy.ak.classes.clear();
+  policy.log.required = false;
+  policy.boot.reset();
+  EXPECT_EQ(support::reason(judged(asking.store())), "accepted");
+  policy.hcl.vm_id->front() ^= std::byte{1};
+  EXPECT_EQ(support::reason(judged(asking.store())), "ak-certificate-vm");
+  policy.hcl.vm_id.reset();
+
+  // And a simulator's root is none for production, whoever hands it in.
+  EXPECT_EQ(support::reason(judged(evidence::TrustStore::production())), "simulated-in-production");
 }
 
 // Whoever relies on the guest later verifies its quote with this certificate.

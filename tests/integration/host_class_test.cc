@@ -64,7 +64,7 @@ TEST_F(HostClassTest, CertifiesAnAkThatItsTpmProves) {
   const auto certified = certify();
   ASSERT_TRUE(certified) << certified.error().message;
   EXPECT_EQ(*certified->certificate.public_key(), keybroker::evidence::decode_tpm_public(ak_)->key);
-  const auto statement = *statement_of(certified->certificate);
+  const auto statement = *keybroker::evidence::ak_statement_of(certified->certificate);
   EXPECT_EQ(statement.ak_class, AkClass::kHost);
   EXPECT_EQ(statement.tee, protocol::TeeFamily::kNone);
   EXPECT_EQ(statement.ek_name, keybroker::evidence::decode_tpm_public(ek_)->name);

@@ -170,7 +170,7 @@ TEST_F(HostRequestsTest, ATpmThatProvesItsAkIsCertified) {
   expect_chain(given, AkClass::kHost, given.ak());
   EXPECT_EQ(given.renew_at(), (kNow + std::chrono::hours(84)).time_since_epoch().count());
   EXPECT_TRUE(given.rsa_ek().empty());
-  const auto statement = *statement_of(certificate);
+  const auto statement = *keybroker::evidence::ak_statement_of(certificate);
   EXPECT_EQ(statement.vm_id, vm_.vm_id);
   EXPECT_EQ(statement.launch, vm_.launch);
   EXPECT_EQ(statement.protection, vm_.protection);
@@ -322,7 +322,7 @@ TEST_F(RsaRequestsTest, TheLargestCertificatesFitTheirIndices) {
   longest.origin = protocol::SeedOrigin::kImported;
   longest.epoch = ~0ULL;
   longest.ak_name = longest.ek_name = base::Bytes(34, std::byte{2});
-  const auto there = encode(*statement_of(decoded(given.ak())));
+  const auto there = encode(*keybroker::evidence::ak_statement_of(decoded(given.ak())));
   EXPECT_LE(given.ak().size() + encode(longest).size() - there.size() + 8, 2048U);
 }
 
@@ -335,7 +335,7 @@ class ConfidentialRequestsTest : public InstanceRequestsTest {
     vm_.launch = guest_.extended.launch;
     vm_.protection = protocol::Protection::kHardware;
     rules_.policy = guest_.policy();
-    rules_.policy.hcl.vm_id.reset();
+    rules_.policy->hcl.vm_id.reset();
     rules_.collateral = [this](evidence::Evidence& shown) -> base::Result<evidence::Collateral> {
       shown.snp_certificates = guest_.evidence().snp_certificates;
       return guest_.collateral();
@@ -361,7 +361,7 @@ TEST_F(ConfidentialRequestsTest, EvidenceOfTheRegisteredVmIsCertified) {
   ASSERT_TRUE(answer.has_certificates()) << answer.refusal().reason();
   const auto& given = answer.certificates();
   expect_chain(given, AkClass::kSimulated, given.ak());
-  const auto statement = *statement_of(decoded(given.ak()));
+  const auto statement = *keybroker::evidence::ak_statement_of(decoded(given.ak()));
   EXPECT_EQ(statement.ak_class, AkClass::kSimulated);
   EXPECT_EQ(statement.vm_id, vm_.vm_id);
   EXPECT_EQ(statement.launch, vm_.launch);
@@ -385,8 +385,8 @@ TEST_F(ConfidentialRequestsTest, EvidenceOfAnotherVmIsRefused) {
 
 // What an owner's policy says of the VM does not let another one in.
 TEST_F(ConfidentialRequestsTest, ThePolicyDoesNotSayWhichVmItIs) {
-  rules_.policy.snp.host_data = evidence::Expectation::any();
-  rules_.policy.hcl.vm_id = guest_.extended.vm_id;
+  rules_.policy->snp.host_data = evidence::Expectation::any();
+  rules_.policy->hcl.vm_id = guest_.extended.vm_id;
   auto other = vm_;
   other.vm_id.front() ^= std::byte{1};
   EXPECT_THAT(refusal(ask(other, request())), HasSubstr("vm-id-mismatch"));
@@ -398,11 +398,19 @@ TEST_F(ConfidentialRequestsTest, ThePolicyDoesNotSayWhichVmItIs) {
 TEST_F(ConfidentialRequestsTest, ASimulatorIsBelievedWhereItsRootsAreNamed) {
   rules_.simulated.reset();
   EXPECT_THAT(refusal(ask(vm_, request())), HasSubstr("simulator"));
+  EXPECT_TRUE(ask(vm_, request()).refusal().not_offered());
   // To leave the word out of the claims leads to production's roots, which do not know it.
   guest_.extended.tee_simulated = false;
   EXPECT_THAT(refusal(ask(vm_, request())), HasSubstr("simulated-in-production"));
   rules_.simulated = guest_.store();
   EXPECT_THAT(refusal(ask(vm_, request())), HasSubstr("simulated-in-production"));
+}
+
+TEST_F(ConfidentialRequestsTest, WithoutAPolicyNothingIsOfferedAndWithOneARefusalIsOne) {
+  rules_.policy->snp.measurements = evidence::Expectation::one_of({base::Bytes(48)});
+  EXPECT_FALSE(ask(vm_, request()).refusal().not_offered());
+  rules_.policy.reset();
+  EXPECT_TRUE(ask(vm_, request()).refusal().not_offered());
 }
 
 TEST_F(ConfidentialRequestsTest, OnlyEksOfTheClaimsGetCertificates) {

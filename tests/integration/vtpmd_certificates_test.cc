@@ -290,13 +290,23 @@ INSTANTIATE_TEST_SUITE_P(Vms, VtpmdCertificatesTest,
                          [](const testing::TestParamInfo<Kind>& kind) { return kind.param.name; });
 
 // An authority that does not certify this kind of VM keeps it from nothing but its certificate.
-class VtpmdRefusalTest : public VtpmdCertificatesTest {};
+class VtpmdRefusalTest : public VtpmdCertificatesTest {
+ protected:
+  // Its policy is for another image.
+  [[nodiscard]] std::vector<std::string> refusing() const {
+    auto options = certifying();
+    std::ofstream(folder_ / "policy.json")
+        << R"({"schema": "strongroom.policy/1", "snp": {"measurement": ")" << std::string(96, 'a')
+        << R"("}})";
+    return options;
+  }
+};
 
 TEST_P(VtpmdRefusalTest, ARefusalIsAReadinessAndTheOldCertificateStays) {
-  start_vtpmd({});
+  start_vtpmd(refusing());
   create();
-  EXPECT_EQ(vtpmd_->readiness("vm"), "ak-cert-missing");
-  EXPECT_NE(vtpmd_->text("vm", "readiness.reason"), "");
+  EXPECT_EQ(vtpmd_->readiness("vm"), "ak-cert-refused");
+  EXPECT_THAT(vtpmd_->text("vm", "readiness.reason"), testing::HasSubstr("snp-measurement"));
   EXPECT_NE(run({"nvread", "-C", "o", kLeaf}).status, 0) << "it was never written";
   EXPECT_EQ(run({"getrandom", "8"}).status, 0);
   stop();
@@ -308,10 +318,18 @@ TEST_P(VtpmdRefusalTest, ARefusalIsAReadinessAndTheOldCertificateStays) {
   // Then it is asked for an EK's, and refuses.
   tool({"nvundefine", "-Q", "-C", "p", "0x01C00002"});
   stop();
-  start_vtpmd({});
+  start_vtpmd(refusing());
   boot();
   EXPECT_EQ(leaf(), first);
   EXPECT_EQ(vtpmd_->readiness("vm"), "ready");
+}
+
+// Who set up no certification misses none.
+TEST_P(VtpmdRefusalTest, WithoutAPolicyThereAreNoCertificatesAndNothingIsWrong) {
+  start_vtpmd({});
+  create();
+  EXPECT_EQ(vtpmd_->readiness("vm"), "ready");
+  EXPECT_NE(run({"nvread", "-C", "o", kLeaf}).status, 0) << "it was never written";
 }
 
 INSTANTIATE_TEST_SUITE_P(Vms, VtpmdRefusalTest,

@@ -49,6 +49,10 @@ double spread() {
   return std::generate_canonical<double, 32>(source);
 }
 
+bool stays(const base::Error& refusal) {
+  return refusal.code == ErrorCode::kDenied || refusal.code == ErrorCode::kNotFound;
+}
+
 base::Result<base::SecretBytes> cannot_answer(const vtpm::provision::CredentialChallenge&) {
   return base::fail(ErrorCode::kDenied,
                     "the authority wants the AK proven, which a TPM cannot do while its guest uses "
@@ -96,11 +100,12 @@ AttestationUpkeep::AttestationUpkeep(Surroundings surroundings, Begun begun)
       timer_(around_.io),
       is_proven_(begun_.is_proven),
       has_certificate_(begun_.renew_at.has_value()),
-      why_uncertified_(begun_.uncertified ? begun_.uncertified->message : "") {}
+      uncertified_(begun_.uncertified.value_or(base::Error{ErrorCode::kUnavailable, ""})) {}
 
 AttestationReadiness AttestationUpkeep::readiness() const {
   const bool obstructed = begun_.readiness.readiness != Readiness::kReady &&
-                          begun_.readiness.readiness != Readiness::kAkCertMissing;
+                          begun_.readiness.readiness != Readiness::kAkCertMissing &&
+                          begun_.readiness.readiness != Readiness::kAkCertRefused;
   if (obstructed) {
     return begun_.readiness;
   }
@@ -111,7 +116,7 @@ AttestationReadiness AttestationUpkeep::readiness() const {
     return {readiness_for(aks_.obstacle), aks_.reason};
   }
   if (around_.vouching && begun_.keys && !has_certificate_) {
-    return {Readiness::kAkCertMissing, why_uncertified_};
+    return readiness_of_uncertified(uncertified_);
   }
   return {};
 }
@@ -119,7 +124,7 @@ AttestationReadiness AttestationUpkeep::readiness() const {
 void AttestationUpkeep::start() {
   if (begun_.renew_at) {
     schedule_.found(*begun_.renew_at, wall(), now());
-  } else if (begun_.uncertified && begun_.uncertified->code != ErrorCode::kDenied) {
+  } else if (begun_.uncertified && !stays(*begun_.uncertified)) {
     schedule_.failed(now());
   }
   wait_for_next();
@@ -216,12 +221,12 @@ void AttestationUpkeep::came(base::Result<Certificates> given) {
   }
   base::log(base::LogLevel::kWarning,
             "the attestation key was not certified: " + given.error().message);
-  if (given.error().code == ErrorCode::kDenied) {
+  if (stays(given.error())) {
     schedule_.refused();
   } else {
     schedule_.failed(now());
   }
-  why_uncertified_ = given.error().message;
+  uncertified_ = given.error();
   around_.changed();
 }
 

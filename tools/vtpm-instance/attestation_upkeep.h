@@ -91,7 +91,7 @@ class AttestationUpkeep {
   // Of the thread of `io`.
   bool is_proven_;
   bool has_certificate_;
-  std::string why_uncertified_;
+  base::Error uncertified_;
   AttestationReadiness twins_word_;
   vtpm::provision::AkPresence aks_;
   bool wants_look_ = false;

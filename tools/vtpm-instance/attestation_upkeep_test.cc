@@ -240,7 +240,7 @@ TEST_F(AttestationUpkeepTest, DoesNotProveTheAkWhileAGuestUsesTheTpm) {
   authority_.refuses.reset();
   serve(std::move(provisioned));
   until([this] { return changes_ > 0; });
-  EXPECT_EQ(upkeep_->readiness().readiness, Readiness::kAkCertMissing);
+  EXPECT_EQ(upkeep_->readiness().readiness, Readiness::kAkCertRefused);
   EXPECT_THAT(upkeep_->readiness().reason, testing::HasSubstr("next start"));
 }
 

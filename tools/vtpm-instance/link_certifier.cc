@@ -24,8 +24,11 @@ base::Bytes bytes_of(const std::string& field) { return base::copy_of(base::byte
 
 base::Result<Certificates> certificates_of(const CertificationAnswer& answer) {
   if (answer.has_refusal()) {
-    return base::fail(answer.refusal().may_pass() ? ErrorCode::kUnavailable : ErrorCode::kDenied,
-                      "vtpmd: " + answer.refusal().reason());
+    const auto& refusal = answer.refusal();
+    const auto code = refusal.not_offered() ? ErrorCode::kNotFound
+                      : refusal.may_pass()  ? ErrorCode::kUnavailable
+                                            : ErrorCode::kDenied;
+    return base::fail(code, "vtpmd: " + refusal.reason());
   }
   if (!answer.has_certificates()) {
     return base::fail(ErrorCode::kUnavailable, "vtpmd answered a request with something else");

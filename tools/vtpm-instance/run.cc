@@ -191,9 +191,9 @@ class Service {
 
   // What the whole TPM suffers from is worse than what keeps it from attesting.
   void attestation_changed() {
-    const auto is_of_attestation = {Readiness::kReady, Readiness::kAkCertMissing,
-                                    Readiness::kAkMissing, Readiness::kAkSquatted,
-                                    Readiness::kReportMissing};
+    const auto is_of_attestation = {Readiness::kReady,         Readiness::kAkCertMissing,
+                                    Readiness::kAkCertRefused, Readiness::kAkMissing,
+                                    Readiness::kAkSquatted,    Readiness::kReportMissing};
     if (std::find(is_of_attestation.begin(), is_of_attestation.end(), readiness_) !=
         is_of_attestation.end()) {
       tell_ready();

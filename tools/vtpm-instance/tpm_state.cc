@@ -275,6 +275,14 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
   return open_stored(start, settings, std::move(protector));
 }
 
+AttestationReadiness readiness_of_uncertified(const base::Error& error) {
+  if (error.code == ErrorCode::kNotFound) {
+    return {};
+  }
+  const bool stays = error.code == ErrorCode::kDenied;
+  return {stays ? Readiness::kAkCertRefused : Readiness::kAkCertMissing, error.message};
+}
+
 AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) {
   if (!provisioned) {
     return {Readiness::kReportMissing, provisioned.error().message};
@@ -282,7 +290,7 @@ AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) 
   switch (provisioned->obstacle) {
     case Obstacle::kNone:
       if (provisioned->uncertified && !provisioned->renew_at) {
-        return {Readiness::kAkCertMissing, provisioned->uncertified->message};
+        return readiness_of_uncertified(*provisioned->uncertified);
       }
       break;
     case Obstacle::kAkMissing:

@@ -61,6 +61,10 @@ struct AttestationReadiness {
 
 AttestationReadiness readiness_of(const base::Result<vtpm::provision::Provisioned>& provisioned);
 
+// readiness_of_uncertified() is that of a TPM whose AK has no certificate, and why: ready where
+// none is given to VMs of this kind.
+AttestationReadiness readiness_of_uncertified(const base::Error& error);
+
 // readiness_of() names, for operators, why open() failed or the TPM does not start.
 keybroker::protocol::Readiness readiness_of(const base::Error& error, const LaunchChoice& choice);
 

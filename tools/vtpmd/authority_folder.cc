@@ -16,9 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using base::ErrorCode;
-using keybroker::authority::AkClass;
 using keybroker::authority::CaKey;
 using keybroker::authority::IssuingCa;
+using keybroker::evidence::AkClass;
 
 fs::path ca_file(const fs::path& folder, AkClass ak_class) {
   return folder / (std::string(name(ak_class)) + ".pem");
@@ -51,7 +51,7 @@ base::Result<IssuingCa> open_ca(const fs::path& folder, AkClass ak_class, CaKey 
   if (!pem) {
     return base::fail(base::Error(pem.error()).context("AK certificate authority"));
   }
-  auto ca = decode_issuing_ca(ak_class, *pem);
+  auto ca = keybroker::authority::decode_issuing_ca(ak_class, *pem);
   if (!ca) {
     return base::fail(ErrorCode::kCorrupt,
                       "AK certificate authority: " + file.string() +

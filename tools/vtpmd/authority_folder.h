@@ -13,7 +13,7 @@ namespace tools::vtpmd {
 // What an authority has on disk.
 struct AuthorityFolder {
   keybroker::store::CertificateDatabase records;
-  std::map<keybroker::authority::AkClass, keybroker::authority::IssuingCa> cas;
+  std::map<keybroker::evidence::AkClass, keybroker::authority::IssuingCa> cas;
 };
 
 // open_authority_folder() reads an authority's folder, and makes what is not there yet:

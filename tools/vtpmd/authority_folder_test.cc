@@ -14,8 +14,8 @@ namespace tools::vtpmd {
 namespace {
 
 namespace fs = std::filesystem;
-using keybroker::authority::AkClass;
 using keybroker::authority::CaKey;
+using keybroker::evidence::AkClass;
 using ::testing::HasSubstr;
 using tests::support::error_code;
 

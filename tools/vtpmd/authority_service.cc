@@ -104,7 +104,7 @@ AuthorityService::Answer<api::GetCrlResponse> AuthorityService::get_crl(api::Get
                                                                         Context) {
   using Response = api::GetCrlResponse;
   auto asked = authority_.run<Response>([request](Desk& desk) -> base::Result<Response> {
-    const auto ak_class = authority::parse_ak_class(request.class_());
+    const auto ak_class = keybroker::evidence::parse_ak_class(request.class_());
     if (!ak_class || !desk.cas.contains(*ak_class)) {
       return base::fail(ErrorCode::kNotFound,
                         "this host has no CA of class '" + request.class_() + "'");

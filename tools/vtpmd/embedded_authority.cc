@@ -18,16 +18,16 @@ namespace asio = boost::asio;
 namespace authority = keybroker::authority;
 namespace evidence = keybroker::evidence;
 
-base::Result<evidence::Policy> read_policy(const std::filesystem::path& file) {
+base::Result<std::optional<evidence::Policy>> read_policy(const std::filesystem::path& file) {
   if (file.empty()) {
-    return evidence::Policy();
+    return std::optional<evidence::Policy>();
   }
   TRY_ASSIGN(text, collateral::read_text(file.string(), evidence::kMaxPolicyBytes));
   auto policy = evidence::decode_policy(text);
   if (!policy) {
     return base::fail(std::move(policy).error().context(file.string()));
   }
-  return policy;
+  return std::optional(*std::move(policy));
 }
 
 base::Result<std::optional<evidence::TrustStore>> read_simulated(

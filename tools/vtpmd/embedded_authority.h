@@ -48,7 +48,7 @@ class EmbeddedAuthority {
     Desk& operator=(const Desk&) = delete;
 
     keybroker::store::CertificateDatabase records;
-    std::map<keybroker::authority::AkClass, keybroker::authority::IssuingCa> cas;
+    std::map<keybroker::evidence::AkClass, keybroker::authority::IssuingCa> cas;
     keybroker::authority::Authority authority;
     keybroker::authority::InstanceRequests requests;
   };

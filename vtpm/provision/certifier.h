@@ -52,7 +52,8 @@ struct Certificates {
 
 // Certifier is the road to the authority that certifies attestation keys. A call waits for the
 // answer, some seconds at most, or until `stop` asks it not to. kDenied for a refusal that stays;
-// kUnavailable where it may be otherwise later. One call at a time; any thread.
+// kNotFound where nobody certifies VMs of this kind; kUnavailable where it may be otherwise later.
+// One call at a time; any thread.
 class Certifier {
  public:
   virtual ~Certifier() = default;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keybroker/authority/ak_statement.h"
+#include "keybroker/evidence/ak_statement.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include "keybroker/protocol/strict_json.h"
 #include "keybroker/protocol/uuid.h"
 
-namespace keybroker::authority {
+namespace keybroker::evidence {
 
 namespace {
 
@@ -152,7 +152,7 @@ base::Result<AkStatement> decode_ak_statement(std::string_view text) {
   return statement;
 }
 
-base::Result<AkStatement> statement_of(const crypto::Certificate& certificate) {
+base::Result<AkStatement> ak_statement_of(const crypto::Certificate& certificate) {
   TRY_ASSIGN(content, certificate.extension(std::string(kAkStatementOid)));
   if (!content) {
     return base::fail(base::ErrorCode::kNotFound, "the certificate has no AK statement");
@@ -161,4 +161,4 @@ base::Result<AkStatement> statement_of(const crypto::Certificate& certificate) {
   return decode_ak_statement(text);
 }
 
-}  // namespace keybroker::authority
+}  // namespace keybroker::evidence

@@ -13,7 +13,7 @@
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 
-namespace keybroker::authority {
+namespace keybroker::evidence {
 
 // Who vouches for an AK: verified hardware, the host, or a simulator. Each class has an issuing CA
 // of its own, so that nobody has to read a certificate to tell them apart.
@@ -49,8 +49,8 @@ struct AkStatement {
 std::string encode(const AkStatement& statement);
 base::Result<AkStatement> decode_ak_statement(std::string_view text);
 
-// statement_of() reads that of a certificate, which nobody has verified here. kNotFound if it has
-// none.
-base::Result<AkStatement> statement_of(const crypto::Certificate& certificate);
+// ak_statement_of() reads that of a certificate, which nobody has verified here. kNotFound if it
+// has none.
+base::Result<AkStatement> ak_statement_of(const crypto::Certificate& certificate);
 
-}  // namespace keybroker::authority
+}  // namespace keybroker::evidence

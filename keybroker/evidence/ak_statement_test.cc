@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keybroker/authority/ak_statement.h"
+#include "keybroker/evidence/ak_statement.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "tests/support/error_code.h"
 
-namespace keybroker::authority {
+namespace keybroker::evidence {
 namespace {
 
 AkStatement whole_statement() {
@@ -54,4 +54,4 @@ TEST(AkStatementTest, RefusesMissingAndMisshapenMembers) {
 }
 
 }  // namespace
-}  // namespace keybroker::authority
+}  // namespace keybroker::evidence
