@@ -56,7 +56,12 @@ std::optional<AkStatement> judge_ak_certificate(const JudgedAk& ak, const Expect
   const bool certified = !ak.certificate_path.empty();
   if (!certified && policy.classes.empty()) {
     list.not_asked("ak.certificate.class", "there is no certificate of a trusted root");
-    list.not_asked("ak.certificate.vm", "there is no certificate of a trusted root");
+    if (expected.vm_id && expected.claims.runtime == nullptr) {
+      list.fail("ak.certificate.vm", Reason::kAkCertificateVm,
+                "neither claims nor a certificate of a trusted root say of which VM the AK is");
+    } else {
+      list.not_asked("ak.certificate.vm", "there is no certificate of a trusted root");
+    }
     return std::nullopt;
   }
   std::optional<AkStatement> statement;

@@ -243,11 +243,19 @@ JudgedClaims judge_claims(base::ByteView hcl_report,
   return judged;
 }
 
-void not_ask_claims(Checklist& list) {
+void judge_no_claims(const HclPolicy& policy, protocol::TeeFamily tee, Checklist& list) {
   const std::string why = "the evidence has no HCL report";
   list.not_asked("hcl", why);
-  for (const char* check : kAllButFirst) {
-    list.not_asked(check, why);
+  for (const std::string check : kAllButFirst) {
+    if (check == "hcl.form" && policy.own_form) {
+      list.fail(check, Reason::kHclForm, why + ", and the policy wants one of our vTPM");
+    } else if (check == "claims.vm_id" && policy.vm_id && tee != protocol::TeeFamily::kNone) {
+      list.fail(check, Reason::kVmIdMismatch, why + ", so no claims say which VM it is of");
+    } else if (check == "claims.user_data" && policy.user_data.is_list()) {
+      list.fail(check, Reason::kUserDataMismatch, why + ", so there are no user data");
+    } else {
+      list.not_asked(check, why);
+    }
   }
 }
 

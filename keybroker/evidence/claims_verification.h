@@ -9,6 +9,7 @@
 #include "keybroker/evidence/hcl_report.h"
 #include "keybroker/evidence/td_report.h"
 #include "keybroker/protocol/extended_claims.h"
+#include "keybroker/protocol/launch_document.h"
 #include "keybroker/protocol/runtime_claims.h"
 
 namespace keybroker::evidence {
@@ -46,7 +47,8 @@ JudgedClaims judge_claims(base::ByteView hcl_report,
                           const std::optional<BoundReport>& report, const Expectation* nonce,
                           const HclPolicy& policy, Checklist& list);
 
-// not_ask_claims() lists the same checks where there is no HCL report.
-void not_ask_claims(Checklist& list);
+// judge_no_claims() lists the same checks where there is no HCL report: what the policy wants of
+// one fails, but that an AK certificate may say which VM it is where there is no TEE.
+void judge_no_claims(const HclPolicy& policy, protocol::TeeFamily tee, Checklist& list);
 
 }  // namespace keybroker::evidence

@@ -234,10 +234,12 @@ std::optional<QuoteClaims> judge_pcrs(const QuoteEvidence& evidence, Reading& re
   } else {
     list.judge(prefix + "digest", examine_digest(reading, claims.pcrs));
   }
-  if (claims.decides) {
-    list.judge(prefix + "values", examine_values(claims, policy));
-  } else {
+  if (!claims.decides) {
     list.not_asked(prefix + "values", undecided);
+  } else if (!policy.values.contains(claims.bank)) {
+    list.not_asked(prefix + "values", "the policy names no values of its bank");
+  } else {
+    list.judge(prefix + "values", examine_values(claims, policy));
   }
   if (policy.last_seen) {
     list.judge(prefix + "counters", examine_counters(claims.quote.clock, *policy.last_seen));
@@ -270,6 +272,28 @@ std::optional<QuoteClaims> judge_quote(const QuoteEvidence& evidence, const Judg
   return judge_pcrs(evidence, reading, policy, prefix, list);
 }
 
+// Whoever makes the quotes chooses their banks, so values that are named need a quote of theirs.
+void judge_values(const std::vector<QuoteClaims>& quotes, const QuotePolicy& policy,
+                  Checklist& list) {
+  const std::string check = "quote.values";
+  if (policy.values.empty()) {
+    list.not_asked(check, "the policy names no values of PCRs");
+    return;
+  }
+  for (const auto& named : policy.values) {
+    const auto bank = named.first;
+    if (std::ranges::none_of(quotes, [&](const QuoteClaims& quote) {
+          return quote.decides && quote.bank == bank;
+        })) {
+      list.fail(check, Reason::kPcrUnexpected,
+                "no quote that decides is of the bank " + bank_name(bank) +
+                    ", of which the policy names values");
+      return;
+    }
+  }
+  list.pass(check);
+}
+
 std::string register_name(Registers registers, std::uint32_t index) {
   return registers == Registers::kPcrs ? "pcr" + std::to_string(index)
                                        : "rtmr" + std::to_string(index - 1);
@@ -288,6 +312,7 @@ std::vector<QuoteClaims> judge_quotes(const std::vector<QuoteEvidence>& quotes, 
       list.not_asked("quote.present", "the policy wants no TPM quote");
     }
     list.not_asked("quote.decides", "there is no TPM quote");
+    judge_values(result, policy, list);
     return result;
   }
   list.pass("quote.present");
@@ -302,6 +327,7 @@ std::vector<QuoteClaims> judge_quotes(const std::vector<QuoteEvidence>& quotes, 
   list.judge("quote.decides", decides ? std::nullopt
                                       : found(Reason::kQuoteBankWeak,
                                               "no quote is of a bank that the policy takes"));
+  judge_values(result, policy, list);
   return result;
 }
 

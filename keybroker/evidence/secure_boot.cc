@@ -2,9 +2,11 @@
 #include "keybroker/evidence/secure_boot.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "keybroker/crypto/certificate.h"
+#include "vmgs/base/layout.h"
 #include "vmgs/crypto/digest.h"
 
 namespace keybroker::evidence {
@@ -26,10 +28,41 @@ void keep_first(std::optional<Finding>& kept, Reason reason, std::string detail)
 
 std::string at(const LogEvent& event) { return "event " + std::to_string(event.number); }
 
+// What a policy knows an entry of a database by: SHA-256 of it, or the hash that it is.
+base::Bytes digest_of(const EfiSignature& entry) {
+  return entry.is_sha256() ? entry.content : base::copy_of(vmgs::crypto::sha256(entry.content));
+}
+
 bool is_policy_variable(std::string_view name) {
   constexpr std::array<std::string_view, 9> kNames{
       "SecureBoot", "PK", "KEK", "db", "dbx", "dbt", "dbr", "AuditMode", "DeployedMode"};
   return std::ranges::find(kNames, name) != kNames.end();
+}
+
+// Variables that say how the boot is to be, and vouch for nothing.
+bool is_of_policy_only(std::string_view name) {
+  return is_policy_variable(name) && !name.starts_with("db");
+}
+
+// What the event of a separator measures: that the firmware is done, or that it failed. The type of
+// an event is not measured, so a separator is known by its digest, whatever it is called.
+bool has_digest_of_separator(const LogEvent& event, crypto::Hash bank) {
+  const auto* digest = event.digest(tpm_of_hash(bank));
+  return digest != nullptr &&
+         std::ranges::any_of(std::array<std::uint32_t, 3>{0, 1, 0xFFFFFFFF},
+                             [&](std::uint32_t value) {
+                               base::U32Le data;
+                               data = value;
+                               return crypto::digest(bank, base::view(data)) == *digest;
+                             });
+}
+
+// Texts of EV_EFI_ACTION may end with the zero of a C string.
+bool is_text(base::ByteView data, std::string_view text) {
+  if (!data.empty() && data.back() == std::byte{0}) {
+    data = data.first(data.size() - 1);
+  }
+  return std::ranges::equal(data, base::bytes_of(text));
 }
 
 // Reads one register's events in order.
@@ -38,6 +71,11 @@ class SecureBootReader {
   SecureBootReader(crypto::Hash bank, Registers registers) : bank_(bank), registers_(registers) {}
 
   void read(const LogEvent& event) {
+    if (event.type != EventType::kNoAction && event.type != EventType::kSeparator &&
+        has_digest_of_separator(event, bank_)) {
+      keep_first(state_.separator, Reason::kBootSeparator,
+                 at(event) + " is a separator that is called " + event_type_name(event.type));
+    }
     switch (event.type) {
       case EventType::kNoAction:
         return;
@@ -136,6 +174,11 @@ class SecureBootReader {
     MeasuredAuthority authority;
     authority.event = event.number;
     authority.variable = variable->plain_name();
+    if (is_of_policy_only(authority.variable)) {
+      keep_first(state_.unexpected_event, Reason::kBootUnexpectedEvent,
+                 at(event) + " has '" + authority.variable + "' vouch for something");
+      return;
+    }
     const base::ByteView content(variable->content);
     // db gives EFI_SIGNATURE_DATA, whose owner stands in front; shim gives the certificate alone.
     const auto signature = content.subspan(std::min(content.size(), sizeof(EfiGuid)));
@@ -149,15 +192,23 @@ class SecureBootReader {
       authority.digest = base::copy_of(vmgs::crypto::sha256(content));
     }
     if (authority.variable == "db") {
-      authority.in_database = is_in_database(signature);
+      const auto* entry = entry_of(signature);
+      authority.in_database = entry != nullptr;
+      if (entry != nullptr) {
+        authority.digest = digest_of(*entry);
+      }
     }
     state_.authorities.push_back(std::move(authority));
   }
 
-  [[nodiscard]] bool is_in_database(base::ByteView content) const {
-    return state_.db && std::ranges::any_of(state_.db->entries, [&](const EfiSignature& entry) {
-             return std::ranges::equal(entry.content, content);
-           });
+  [[nodiscard]] const EfiSignature* entry_of(base::ByteView content) const {
+    if (!state_.db) {
+      return nullptr;
+    }
+    const auto entry = std::ranges::find_if(state_.db->entries, [&](const EfiSignature& each) {
+      return std::ranges::equal(each.content, content);
+    });
+    return entry == state_.db->entries.end() ? nullptr : &*entry;
   }
 
   void read_separator(const LogEvent& event) {
@@ -175,11 +226,14 @@ class SecureBootReader {
     if (!has_its_data(event)) {
       return;
     }
-    const std::string_view text(reinterpret_cast<const char*>(event.data.data()),
-                                event.data.size());
-    state_.debug_mode = state_.debug_mode || text.starts_with("UEFI Debug Mode");
-    state_.dma_protection_disabled =
-        state_.dma_protection_disabled || text.starts_with("DMA Protection Disabled");
+    if (is_text(event.data, "UEFI Debug Mode")) {
+      state_.debug_mode = true;
+    } else if (is_text(event.data, "DMA Protection Disabled")) {
+      state_.dma_protection_disabled = true;
+    } else if (registers_ == Registers::kPcrs) {
+      keep_first(state_.unexpected_event, Reason::kBootUnexpectedEvent,
+                 at(event) + " is an action that is not one of the boot policy");
+    }
   }
 
   crypto::Hash bank_;
@@ -225,11 +279,12 @@ std::optional<Finding> examine_key_list(const SecureBootState& state, const Expe
       continue;
     }
     for (const auto& entry : (*database)->entries) {
-      const auto digest = base::copy_of(vmgs::crypto::sha256(entry.content));
-      if (entry.is_certificate() && !is_listed(keys, digest)) {
-        return found(Reason::kBootKeyUnknown, std::string(name) + " has the certificate " +
-                                                  base::to_hex(digest) + " (event " +
-                                                  std::to_string((*database)->event) + ")");
+      const auto digest = digest_of(entry);
+      if (!is_listed(keys, digest)) {
+        return found(
+            Reason::kBootKeyUnknown,
+            std::string(name) + " has the " + (entry.is_certificate() ? "certificate " : "entry ") +
+                base::to_hex(digest) + " (event " + std::to_string((*database)->event) + ")");
       }
     }
   }
@@ -259,7 +314,10 @@ std::optional<Finding> examine_authorities(const SecureBootState& state, const B
     if (!authority.in_database) {
       return found(Reason::kBootAuthorityUnknown, where + ": the signer is not in db");
     }
-    if (authority.is_certificate && policy.authorities.is_list() &&
+    // Shim measures by the same events which revocations and which of its switches it goes by.
+    const bool vouches =
+        authority.variable != "SbatLevel" && authority.variable != "MokListTrusted";
+    if (vouches && policy.authorities.is_list() &&
         !is_listed(policy.authorities, authority.digest)) {
       return found(Reason::kBootAuthorityUnknown, where + ": the signer " +
                                                       base::to_hex(authority.digest) +

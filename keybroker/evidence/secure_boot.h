@@ -24,7 +24,7 @@ struct MeasuredDatabase {
 struct MeasuredAuthority {
   std::size_t event = 0;
   std::string variable;  // "db", "Shim", "MokList", ...
-  base::Bytes digest;    // SHA-256 of the certificate, or of the content if it is none
+  base::Bytes digest;    // SHA-256 of the certificate or content; an entry of db that is a hash
   bool is_certificate = false;
   bool in_database = true;  // false: it should be in db and is not
 };
@@ -55,8 +55,10 @@ SecureBootState read_secure_boot(const EventLog& log, crypto::Hash bank, Registe
 // BootPolicy is what an owner wants of a boot.
 struct BootPolicy {
   bool require_secure_boot = false;
-  Expectation keys{};         // SHA-256 of the certificates that PK, KEK and db may have
-  Expectation authorities{};  // SHA-256 of the certificates that may vouch for what starts
+  // What PK, KEK and db may have, and what may vouch for what starts: SHA-256 of certificates, and
+  // the hashes that stand in db in place of one.
+  Expectation keys{};
+  Expectation authorities{};
   std::vector<base::Bytes> forbidden{};  // SHA-256 digests that dbx must have
 };
 

@@ -164,7 +164,7 @@ class Verification {
 
   void judge_hcl() {
     if (!evidence_.hcl_report) {
-      not_ask_claims(list_);
+      judge_no_claims(policy_.hcl, claims_.tee, list_);
       return;
     }
     const auto* nonce = evidence_.quotes.empty() ? &policy_.nonce : nullptr;
@@ -207,7 +207,7 @@ class Verification {
     const bool has_rtmr_log = evidence_.cc_event_log && claims_.tdx;
     if (evidence_.event_log) {
       judge_pcr_log(*evidence_.event_log);
-    } else if (policy_.log.required && !has_rtmr_log) {
+    } else if (policy_.log.required && (!has_rtmr_log || !evidence_.quotes.empty())) {
       list_.fail("log", Reason::kLogMissing, "the evidence has no event log");
     } else {
       list_.not_asked("log", "the evidence has no event log of PCRs");

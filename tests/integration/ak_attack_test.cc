@@ -125,6 +125,7 @@ TEST(AkAttackTest, ACertificateVouchesForAnAkWithoutATee) {
   evidence.ak.certificates = {authority.issue(authority.ak_spec(), ak)};
   auto policy = honest_guest().policy();
   policy.tees = {keybroker::protocol::TeeFamily::kNone};
+  policy.hcl.own_form = false;
   EXPECT_EQ(judged(evidence, policy), "ak-untrusted");
   auto collateral = honest_guest().collateral();
   collateral.ak.roots = {authority.certificate()};
@@ -201,6 +202,7 @@ TEST(AkAttackTest, AnAkThatCannotBeReadOrIsWeakIsNone) {
       "19a7127f26471f3d93468574d81ac7f73d1e91f30203010001"));
   auto policy = honest_guest().policy();
   policy.tees = {keybroker::protocol::TeeFamily::kNone};
+  policy.hcl = {};
   EXPECT_EQ(judged(evidence, policy), "ak-weak");
 }
 

@@ -122,6 +122,7 @@ TEST_F(AuthorityTest, AVerifierTakesACertificateOfTheClassAndTheVmThatItExpects)
   shown.extended_claims.reset();
   shown.snp_certificates.clear();
   policy.tees = {protocol::TeeFamily::kNone};
+  policy.hcl.own_form = false;
   policy.ak.classes.clear();
   policy.log.required = false;
   policy.boot.reset();

@@ -6,6 +6,7 @@
 
 #include "keybroker/evidence/signature_database.h"
 #include "tests/support/simulated_guest.h"
+#include "vmgs/crypto/digest.h"
 
 // What can be done with an event log, and what a log may honestly tell of a boot that nobody
 // wants. A log that was changed is shown beside a quote of the boot that it was; a log of a bad
@@ -28,6 +29,11 @@ std::string judged(const SimulatedGuest& guest, const Policy& policy) {
 }
 
 std::string judged(const SimulatedGuest& guest) { return judged(guest, guest.policy()); }
+
+bool fails_by(const Verdict& verdict, Reason wanted) {
+  return std::ranges::any_of(verdict.checks,
+                             [&](const Check& check) { return check.reason == wanted; });
+}
 
 // The place of the nth event of a PCR.
 std::size_t place(const EventLog& log, std::uint32_t pcr, std::size_t nth) {
@@ -120,6 +126,61 @@ TEST_F(BootAttackTest, AVariableIsMeasuredOnceAndBeforeTheSeparator) {
   EXPECT_EQ(judged(booted(log)), "boot-variable-repeated");
 }
 
+// E4 by another name: the type of an event is not measured. A boot without Secure Boot calls its
+// own events something else, and measures what a good machine does behind them.
+TEST_F(BootAttackTest, EventsUnderAnotherNameAreNotPassedOver) {
+  auto log = firmware_log(false);
+  const auto own = log.events.size();
+  for (const auto& event : firmware_log().events) {
+    if (event.index == 7) {
+      log.events.push_back(event);
+    }
+  }
+  const auto guest = booted(log);
+  ASSERT_EQ(judged(guest), "boot-separator");
+  const auto relabelled = [&](EventType type, EventType separator) {
+    auto shown = guest.log;
+    for (std::size_t i = 0; i < own; ++i) {
+      auto& event = shown.events[i];
+      if (event.index == 7) {
+        event.type = event.type == EventType::kSeparator ? separator : type;
+      }
+    }
+    auto evidence = guest.evidence();
+    evidence.event_log = encode(shown);
+    return guest.judge(evidence);
+  };
+  for (const auto type : {EventType::kEfiAction, EventType::kEfiVariableAuthority}) {
+    const auto verdict = relabelled(type, EventType::kEfiAction);
+    EXPECT_FALSE(verdict.accepted);
+    EXPECT_TRUE(fails_by(verdict, Reason::kBootSeparator)) << failures(verdict);
+    EXPECT_TRUE(fails_by(verdict, Reason::kBootUnexpectedEvent)) << failures(verdict);
+  }
+}
+
+TEST_F(BootAttackTest, OnlyActionsThatAreKnownBelongToTheBootPolicy) {
+  const auto measured_action = [](const std::string& text) {
+    return measured([&](EventLog& log) {
+      log.events.insert(log.events.begin(),
+                        log_event(7, EventType::kEfiAction, base::bytes_of(text)));
+    });
+  };
+  EXPECT_EQ(measured_action("DMA Protection Disabled"), "accepted");
+  EXPECT_EQ(measured_action(std::string("DMA Protection Disabled\0", 24)), "accepted");
+  EXPECT_EQ(measured_action("DMA Protection Disabled?"), "boot-unexpected-event");
+  EXPECT_EQ(measured_action("UEFI Debug Mode"), "boot-debug-mode");
+  EXPECT_EQ(measured_action("Calling EFI Application"), "boot-unexpected-event");
+  // A separator that tells of an error, which a type cannot hide either.
+  for (const auto first : {std::byte{1}, std::byte{0xFF}}) {
+    auto data = base::Bytes(4, first == std::byte{1} ? std::byte{0} : first);
+    data.front() = first;
+    auto log = firmware_log();
+    log.events.insert(log.events.begin(), log_event(7, EventType::kEfiAction, data));
+    const auto guest = booted(std::move(log));
+    EXPECT_TRUE(fails_by(guest.judge(guest.evidence()), Reason::kBootSeparator));
+  }
+}
+
 // E5.
 TEST_F(BootAttackTest, FirmwareSaysWhenItIsDoneAndThatItWasNotDebugged) {
   const auto separator = place(firmware_log(), 7, 5);
@@ -203,6 +264,37 @@ TEST_F(BootAttackTest, KeysAndForbiddenDigestsAreThoseOfThePolicy) {
   policy = guest.policy();
   policy.boot->forbidden = {base::Bytes(32, std::byte{5})};
   EXPECT_EQ(judged(guest, policy), "boot-dbx-too-old");
+}
+
+// A database may name what may be started by its hash: whoever enrols his loader so needs no
+// certificate.
+TEST_F(BootAttackTest, AHashInDbIsNoWayAroundTheLists) {
+  const auto sha256_guid = *base::from_hex("2616c4c14c509240aca941f936934328");
+  EfiSignature hash;
+  std::ranges::copy(sha256_guid, hash.type.begin());
+  hash.content = base::Bytes(32, std::byte{0xA5});
+  auto log = firmware_log();
+  const auto db = place(log, 7, 3);
+  auto entries = *decode_signature_database(decode_efi_variable(log.events[db].data)->content);
+  const auto vendor = base::copy_of(vmgs::crypto::sha256(entries.front().content));
+  entries.push_back(hash);
+  log.events[db] =
+      variable_event(EventType::kEfiVariableDriverConfig, "db", encode_signature_database(entries));
+  base::Bytes started(16);  // its owner
+  started.insert(started.end(), hash.content.begin(), hash.content.end());
+  *std::ranges::find(log.events, EventType::kEfiVariableAuthority, &LogEvent::type) =
+      variable_event(EventType::kEfiVariableAuthority, "db", started);
+  const auto guest = booted(std::move(log));
+  auto policy = guest.policy();
+  EXPECT_EQ(judged(guest, policy), "accepted");
+  policy.boot->keys = Expectation::one_of({vendor});
+  EXPECT_EQ(judged(guest, policy), "boot-key-unknown");
+  policy.boot->keys = Expectation::one_of({vendor, hash.content});
+  EXPECT_EQ(judged(guest, policy), "accepted");
+  policy.boot->authorities = Expectation::one_of({vendor});
+  EXPECT_EQ(judged(guest, policy), "boot-authority-unknown");
+  policy.boot->authorities = Expectation::one_of({hash.content});
+  EXPECT_EQ(judged(guest, policy), "accepted");
 }
 
 TEST_F(BootAttackTest, ABootIsNotJudgedWithoutItsPcr) {

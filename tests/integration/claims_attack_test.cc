@@ -77,6 +77,39 @@ TEST(ClaimsAttackTest, UserDataAreComparedInFull) {
   EXPECT_EQ(judged(guest.evidence(), policy), "user-data-mismatch");
 }
 
+// Whoever leaves the claims away cannot be asked what they say.
+TEST(ClaimsAttackTest, WhatAPolicyWantsOfClaimsIsNotMetWithoutThem) {
+  auto evidence = honest_guest().evidence();
+  const auto hcl = decode_hcl_report(*evidence.hcl_report);
+  evidence.snp_report = hcl->hardware_report;
+  evidence.hcl_report.reset();
+  evidence.extended_claims.reset();
+  auto policy = honest_guest().policy();
+  policy.report_data = Expectation::any();
+  policy.ak.names =
+      Expectation::one_of({decode_tpm_public(*evidence.ak.public_area)->name});  // so it is trusted
+  policy.hcl = {};
+  EXPECT_EQ(judged(evidence, policy), "accepted");
+  policy.hcl.vm_id = honest_guest().extended.vm_id;
+  EXPECT_EQ(judged(evidence, policy), "vm-id-mismatch");
+  policy.hcl = {};
+  policy.hcl.own_form = true;
+  EXPECT_EQ(judged(evidence, policy), "hcl-form");
+  policy.hcl = {};
+  policy.hcl.user_data = Expectation::one_of({base::Bytes(64)});
+  EXPECT_EQ(judged(evidence, policy), "user-data-mismatch");
+
+  // Without a TEE a certificate may say which VM it is; a key that the policy names does not.
+  evidence.snp_report.reset();
+  evidence.snp_certificates.clear();
+  policy.tees = {keybroker::protocol::TeeFamily::kNone};
+  EXPECT_EQ(judged(evidence, policy), "user-data-mismatch");
+  policy.hcl = {};
+  EXPECT_EQ(judged(evidence, policy), "accepted");
+  policy.hcl.vm_id = honest_guest().extended.vm_id;
+  EXPECT_EQ(judged(evidence, policy), "ak-certificate-vm");
+}
+
 // Genuine evidence of Azure TDs, put together in ways that nobody's was.
 class TdClaimsAttackTest : public support::EvidenceVectors {
  protected:
@@ -89,7 +122,7 @@ class TdClaimsAttackTest : public support::EvidenceVectors {
     return *decode_foreign_json(text("azure/tdx-v4-full.evidence.json"));
   }
 
-  static std::string judged(const Evidence& evidence) {
+  static std::string judged(const Evidence& evidence, bool log_required = false) {
     const std::string folder = "tdx/collateral-2026-03/";
     Collateral collateral;
     auto& tdx = collateral.tdx;
@@ -105,6 +138,7 @@ class TdClaimsAttackTest : public support::EvidenceVectors {
     policy.nonce = Expectation::one_of(
         {base::copy_of(base::bytes_of(std::string_view("attestation-test-fixture")))});
     policy.tdx.mr_td = Expectation::any();
+    policy.log.required = log_required;
     return reason(verify(evidence, policy, collateral, TrustStore::production(),
                          *crypto::parse_time("2026-04-01T00:00:00Z")));
   }
@@ -119,6 +153,22 @@ TEST_F(TdClaimsAttackTest, TheQuoteIsOfTheTdThatTheClaimsAreOf) {
   input = evidence();
   input.td_quote.reset();
   EXPECT_EQ(judged(input), "tee-refused");
+}
+
+// The RTMRs of a TD with a paravisor are zero, so a log of nothing leads to them. It explains no
+// PCR.
+TEST_F(TdClaimsAttackTest, ALogOfRtmrsExplainsNoQuotedPcr) {
+  auto input = evidence();
+  EXPECT_EQ(judged(input, true), "log-missing");
+  EventLog log;
+  log.header_index = 1;
+  log.header_data = *base::from_hex(
+      "53706563204944204576656e74303300000000000002000201000000"
+      "0c00300000");
+  log.algorithms = {{kTpmSha384, 48}};
+  input.cc_event_log = encode(log);
+  EXPECT_EQ(judged(input, false), "accepted");
+  EXPECT_EQ(judged(input, true), "log-missing");
 }
 
 // T20: each part of a TDREPORT is covered by one of its hashes.

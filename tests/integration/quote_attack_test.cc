@@ -118,6 +118,7 @@ TEST(QuoteAttackTest, AnUnrestrictedKeyForgesQuotesAndIsNoAk) {
   evidence.ak.public_area = key.public_area;
   auto policy = honest_guest().policy();
   policy.tees = {keybroker::protocol::TeeFamily::kNone};
+  policy.hcl = {};
   policy.ak.names = Expectation::one_of({decode_tpm_public(key.public_area)->name});
   policy.log.required = false;
   policy.boot.reset();
@@ -356,6 +357,31 @@ TEST(QuoteAttackTest, PcrsHaveTheValuesThatThePolicyNames) {
   EXPECT_EQ(judged(guest.evidence(), policy), "quote-selection");
 }
 
+// Whoever makes the quotes chooses their bank.
+TEST(QuoteAttackTest, ValuesOfABankNeedAQuoteOfIt) {
+  auto policy = honest_guest().policy();
+  policy.quote.values[crypto::Hash::kSha256][4] = Expectation::one_of({base::Bytes(32)});
+  const auto other =
+      tpm().quote(tpm().rsa_ak(), honest_guest().nonce, crypto::Hash::kSha384, kBootPcrs);
+  EXPECT_EQ(judged(with_quote(other), policy), "pcr-unexpected");
+  policy.quote.values[crypto::Hash::kSha256][4] =
+      Expectation::one_of({tpm().pcr(crypto::Hash::kSha256, 4)});
+  EXPECT_EQ(judged(with_quote(other), policy), "pcr-unexpected");
+  auto both = with_quote(other);
+  both.quotes.push_back(honest_quote());
+  EXPECT_EQ(judged(both, policy), "accepted");
+  // Nor does leaving out each quote help, nor a bank that decides nothing.
+  policy.quote.required = policy.log.required = false;
+  policy.boot.reset();
+  auto none = honest_guest().evidence();
+  none.quotes.clear();
+  none.event_log.reset();
+  policy.nonce = Expectation::any();
+  EXPECT_EQ(judged(none, policy), "pcr-unexpected");
+  policy.quote.banks = {crypto::Hash::kSha384};
+  EXPECT_EQ(judged(both, policy), "pcr-unexpected");
+}
+
 // Without a TEE nothing but the policy or a certificate vouches for an AK.
 TEST(QuoteAttackTest, AnAkThatNobodyVouchesForIsRefused) {
   auto evidence = honest_guest().evidence();
@@ -364,6 +390,7 @@ TEST(QuoteAttackTest, AnAkThatNobodyVouchesForIsRefused) {
   evidence.snp_certificates.clear();
   auto policy = honest_guest().policy();
   policy.tees = {keybroker::protocol::TeeFamily::kNone};
+  policy.hcl = {};
   EXPECT_EQ(judged(evidence, policy), "ak-untrusted");
   policy.ak.names = Expectation::one_of({decode_tpm_public(tpm().rsa_ak().public_area)->name});
   EXPECT_EQ(judged(evidence, policy), "accepted");

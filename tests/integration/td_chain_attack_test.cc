@@ -260,6 +260,23 @@ TEST(TdChainAttackTest, TheLogOfATdTellsOfSecureBoot) {
   EXPECT_EQ(
       booted([&](EventLog& log) { log.events.push_back(variable("SecureBoot", std::byte{1})); }),
       "boot-variable-repeated");
+  // Behind a separator that is called something else stands what the guest measured.
+  EXPECT_EQ(with([&](TdCase& input) {
+              auto log = td_log();
+              log.events.front() = variable("SecureBoot", std::byte{0});
+              for (const auto& event : td_log().events) {
+                if (event.index == 1) {
+                  log.events.push_back(event);
+                }
+              }
+              boot(input, log);
+              for (std::size_t i = 0; i < 6; ++i) {
+                log.events[i].type = EventType::kIpl;
+              }
+              input.cc_event_log = encode(log);
+              input.policy.boot.emplace().require_secure_boot = true;
+            }),
+            "boot-separator");
   // What PCR 1 would hold stands in the same register and is no part of the question.
   EXPECT_EQ(booted([&](EventLog& log) { log.events.push_back(variable("Lang", std::byte{7})); }),
             "accepted");
