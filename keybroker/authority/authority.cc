@@ -149,24 +149,36 @@ base::Result<Certified> Authority::certify_confidential(const evidence::Evidence
 base::Result<Certified> Authority::certify(const AkStatement& statement,
                                            const crypto::PublicKey& ak, const EkAreas& eks,
                                            crypto::Time now) {
-  TRY(settle_earlier(statement, now));
-  TRY_ASSIGN(certified, issue(statement, ak, now));
-  TRY_ASSIGN(rsa_ek, certify_ek(statement, CertifiedKey::kRsaEk, eks.rsa, now));
-  TRY_ASSIGN(ecc_ek, certify_ek(statement, CertifiedKey::kEccEk, eks.ecc, now));
+  TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
+  TRY(settle_earlier(statement, earlier, now));
+  const auto unended = std::ranges::count_if(
+      earlier, [now](const CertificateRecord& record) { return record.not_after >= now; });
+  if (static_cast<std::size_t>(unended) >= rules_.most_unended) {
+    return base::fail(ErrorCode::kUnavailable, "no AK certificate: this VM has had " +
+                                                   std::to_string(unended) +
+                                                   " that have not ended yet");
+  }
+  TRY_ASSIGN(ca, ca_of(statement.ak_class));
+  TRY_ASSIGN(certificate, certify_ak(statement, ak, earlier, now));
+  Certified certified{std::move(certificate), {ca->certificate}};
+  TRY_ASSIGN(rsa_ek, certify_ek(statement, CertifiedKey::kRsaEk, eks.rsa, earlier, now));
+  TRY_ASSIGN(ecc_ek, certify_ek(statement, CertifiedKey::kEccEk, eks.ecc, earlier, now));
   certified.rsa_ek = std::move(rsa_ek);
   certified.ecc_ek = std::move(ecc_ek);
   // The new one is on record; what another key of this VM had is worth nothing from now on.
-  TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
   for (const auto& record : earlier) {
-    if (record.statement.ak_name != statement.ak_name && !record.revoked) {
+    const bool is_same = record.certified == CertifiedKey::kAk
+                             ? record.statement.ak_name == statement.ak_name
+                             : record.statement.ek_name == statement.ek_name;
+    if (!is_same && !record.revoked) {
       TRY(records_.revoke(record.serial, now));
     }
   }
   return certified;
 }
 
-base::Result<void> Authority::settle_earlier(const AkStatement& statement, crypto::Time now) {
-  TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
+base::Result<void> Authority::settle_earlier(const AkStatement& statement, const Records& earlier,
+                                             crypto::Time now) {
   bool weaker = false;
   for (const auto& record : earlier) {
     if (record.statement.ak_name == statement.ak_name &&
@@ -183,9 +195,34 @@ base::Result<void> Authority::settle_earlier(const AkStatement& statement, crypt
   return {};
 }
 
-base::Result<Certified> Authority::issue(const AkStatement& statement, const crypto::PublicKey& ak,
-                                         crypto::Time now) {
-  TRY_ASSIGN(ca, ca_of(statement.ak_class));
+// What `record` is, if that is a good certificate of the present CA for `key` that is not due to be
+// renewed.
+base::Result<std::optional<crypto::Certificate>> Authority::young(const CertificateRecord& record,
+                                                                  const crypto::PublicKey& key,
+                                                                  crypto::Time now) const {
+  if (!record.is_good(now)) {
+    return std::optional<crypto::Certificate>();
+  }
+  TRY_ASSIGN(ca, ca_of(record.statement.ak_class));
+  TRY_ASSIGN(certificate, crypto::Certificate::decode(record.certificate));
+  const bool is_young =
+      certificate.public_key() && *certificate.public_key() == key &&
+      renewal_time(certificate) > now && certificate.not_before() <= now &&
+      crypto::verify_issued(certificate, *ca->certificate.public_key()).has_value();
+  return is_young ? std::optional(std::move(certificate)) : std::nullopt;
+}
+
+base::Result<crypto::Certificate> Authority::certify_ak(const AkStatement& statement,
+                                                        const crypto::PublicKey& ak,
+                                                        const Records& earlier, crypto::Time now) {
+  for (const auto& record : earlier) {
+    if (record.certified == CertifiedKey::kAk && record.statement == statement) {
+      TRY_ASSIGN(certificate, young(record, ak, now));
+      if (certificate) {
+        return *std::move(certificate);
+      }
+    }
+  }
   crypto::CertificateSpec spec;
   spec.subject = {{"CN", protocol::uuid_text(statement.vm_id)}};
   spec.not_before = now;
@@ -193,8 +230,7 @@ base::Result<Certified> Authority::issue(const AkStatement& statement, const cry
   spec.extensions = {
       ak_purpose(),
       {std::string(evidence::kAkStatementOid), false, crypto::encode_der_ia5(encode(statement))}};
-  TRY_ASSIGN(certificate, issue_and_record(std::move(spec), ak, CertifiedKey::kAk, statement));
-  return Certified{std::move(certificate), {ca->certificate}};
+  return issue_and_record(std::move(spec), ak, CertifiedKey::kAk, statement);
 }
 
 base::Result<crypto::Certificate> Authority::issue_and_record(crypto::CertificateSpec spec,
@@ -249,14 +285,14 @@ base::Result<void> Authority::forget(const protocol::Uuid& vm_id, crypto::Time n
 }
 
 base::Result<void> Authority::keep_house(crypto::Time now) {
-  // A certificate that was revoked stays in one list more than it lives (RFC 5280, 3.3).
   return records_.forget_ended(now - rules_.crl_life);
 }
 
 base::Result<crypto::Crl> Authority::crl(AkClass ak_class, crypto::Time now) {
   TRY_ASSIGN(ca, ca_of(ak_class));
   TRY_ASSIGN(number, records_.next_crl_number(ak_class));
-  TRY_ASSIGN(revoked, records_.revoked(ak_class, now));
+  // A certificate that was revoked stays in one list more than it lives (RFC 5280, 3.3).
+  TRY_ASSIGN(revoked, records_.revoked(ak_class, now - rules_.crl_life));
   return crypto::issue_crl({.issuer = ca_name(ak_class),
                             .this_update = now,
                             .next_update = now + rules_.crl_life,

@@ -21,6 +21,13 @@ struct AuthorityRules {
   std::chrono::hours certificate_life{7 * 24};
   std::chrono::hours crl_life{24};
 
+  // Of the EKs of a TPM that outlives its power; of another's, as long as the AK's.
+  std::chrono::hours ek_certificate_life{365 * 24};
+
+  // How many that have not ended a VM may have had, revoked ones too: each of them may have to
+  // stand in revocation lists.
+  std::size_t most_unended = 1024;
+
   // What the NV index of the certificate holds (guest-side: 0x01C101D0).
   std::size_t most_certificate_bytes = 2048;
 };
@@ -91,8 +98,10 @@ class Authority {
   // issued for the old one is revoked once the new certificate is on record. A certificate that is
   // renewed stays good until it ends.
   //
-  // An EK gets a certificate if the claims have its Name; one that they do not have is ignored. An
-  // EK that has a good certificate gets that one again.
+  // An EK gets a certificate if the claims have its Name; one that they do not have is ignored.
+  //
+  // A key that has a good certificate in the first half of its life, for the same statement in the
+  // case of an AK, gets that one again. kUnavailable for a VM with too many certificates.
   base::Result<Certified> certify_confidential(const evidence::Evidence& evidence,
                                                const CertificationRules& rules,
                                                const EkAreas& eks = {});
@@ -129,14 +138,15 @@ class Authority {
   // repeat it after a crash between the two is safe. A VM that is not known is a success.
   base::Result<void> forget(const protocol::Uuid& vm_id, crypto::Time now);
 
-  // keep_house() drops records of certificates that ended so long ago that each list which could
-  // name them has ended too.
+  // keep_house() drops records of certificates that ended so long ago that no list names them.
   base::Result<void> keep_house(crypto::Time now);
 
   // crl() is the revocation list of a class as of now, with a number above all before it.
   base::Result<crypto::Crl> crl(AkClass ak_class, crypto::Time now);
 
  private:
+  using Records = std::vector<CertificateRecord>;  // of one VM
+
   struct OpenChallenge {
     AkStatement statement;
     crypto::PublicKey ak;
@@ -147,18 +157,24 @@ class Authority {
 
   base::Result<Certified> certify(const AkStatement& statement, const crypto::PublicKey& ak,
                                   const EkAreas& eks, crypto::Time now);
-  base::Result<Certified> issue(const AkStatement& statement, const crypto::PublicKey& ak,
-                                crypto::Time now);
+  base::Result<crypto::Certificate> certify_ak(const AkStatement& statement,
+                                               const crypto::PublicKey& ak, const Records& earlier,
+                                               crypto::Time now);
   base::Result<std::optional<crypto::Certificate>> certify_ek(const AkStatement& statement,
                                                               CertifiedKey which,
                                                               base::ByteView area,
+                                                              const Records& earlier,
                                                               crypto::Time now);
+  base::Result<std::optional<crypto::Certificate>> young(const CertificateRecord& record,
+                                                         const crypto::PublicKey& key,
+                                                         crypto::Time now) const;
   base::Result<crypto::Certificate> issue_and_record(crypto::CertificateSpec spec,
                                                      const crypto::PublicKey& key,
                                                      CertifiedKey which,
                                                      const AkStatement& statement);
   base::Result<void> admit_host(const HostStatement& said);
-  base::Result<void> settle_earlier(const AkStatement& statement, crypto::Time now);
+  base::Result<void> settle_earlier(const AkStatement& statement, const Records& earlier,
+                                    crypto::Time now);
   base::Result<const IssuingCa*> ca_of(AkClass ak_class) const;
 
   std::map<AkClass, IssuingCa> cas_;

@@ -69,6 +69,7 @@ std::vector<crypto::Extension> ek_extensions() {
 base::Result<std::optional<crypto::Certificate>> Authority::certify_ek(const AkStatement& statement,
                                                                        CertifiedKey which,
                                                                        base::ByteView area,
+                                                                       const Records& earlier,
                                                                        crypto::Time now) {
   if (area.empty()) {
     return std::optional<crypto::Certificate>();
@@ -78,26 +79,23 @@ base::Result<std::optional<crypto::Certificate>> Authority::certify_ek(const AkS
     return base::fail(base::ErrorCode::kDenied,
                       "no certificate: this is no " + std::string(name(which)));
   }
-  TRY_ASSIGN(earlier, records_.of_vm(statement.vm_id));
   for (const auto& record : earlier) {
-    if (record.certified != which || !record.is_good(now) ||
-        record.statement.ak_class != statement.ak_class) {
-      continue;
-    }
-    TRY_ASSIGN(certificate, crypto::Certificate::decode(record.certificate));
-    if (certificate.public_key() && *certificate.public_key() == ek.key) {
-      return std::optional(std::move(certificate));
+    if (record.certified == which && record.statement.ak_class == statement.ak_class) {
+      TRY_ASSIGN(certificate, young(record, ek.key, now));
+      if (certificate) {
+        return certificate;
+      }
     }
   }
-  TRY_ASSIGN(ca, ca_of(statement.ak_class));
   crypto::CertificateSpec spec;
   spec.use = ek.key.is_rsa() ? crypto::EndEntityUse::kKeyEncipherment
                              : crypto::EndEntityUse::kKeyAgreement;
   spec.not_before = now;
-  // An EK lasts as long as its TPM; one that is gone at the next start needs no long life.
-  spec.not_after = statement.lifetime == protocol::Lifetime::kPersistent
-                       ? ca->certificate.not_after()
-                       : now + rules_.certificate_life;
+  // A TPM that is gone at the next start needs no long life; and as what is revoked stays in lists
+  // until it ends, no certificate lasts as long as its EK.
+  spec.not_after =
+      now + (statement.lifetime == protocol::Lifetime::kPersistent ? rules_.ek_certificate_life
+                                                                   : rules_.certificate_life);
   spec.extensions = ek_extensions();
   TRY_ASSIGN(certificate, issue_and_record(std::move(spec), ek.key, which, statement));
   return std::optional(std::move(certificate));

@@ -37,10 +37,14 @@ bool has_critical_extension(X509_CRL* crl) {
 }  // namespace
 
 base::Result<Crl> Crl::decode(base::ByteView der) {
-  const ClearedErrors errors;
   if (der.size() > kMaxCrlBytes) {
     return corrupt("has " + std::to_string(der.size()) + " bytes, at most 4 MiB are allowed");
   }
+  return decode_own(der);
+}
+
+base::Result<Crl> Crl::decode_own(base::ByteView der) {
+  const ClearedErrors errors;
   const unsigned char* at = in(der);
   X509_CRL* parsed = d2i_X509_CRL(nullptr, &at, static_cast<long>(der.size()));
   if (parsed == nullptr) {

@@ -25,6 +25,9 @@ class Crl {
   // certificates of its issuer, or more.
   static base::Result<Crl> decode(base::ByteView der);
 
+  // decode_own() reads a list that was made here, however long it is.
+  static base::Result<Crl> decode_own(base::ByteView der);
+
   [[nodiscard]] const base::Bytes& der() const { return *der_; }
 
   [[nodiscard]] std::string issuer() const;

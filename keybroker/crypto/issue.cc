@@ -271,7 +271,7 @@ base::Result<Crl> issue_crl(const CrlSpec& spec, const PrivateKey& issuer_key) {
   if (X509_CRL_sign_ctx(list.get(), context.get()) <= 0) {
     return refuse("cannot sign a revocation list");
   }
-  return Crl::decode(openssl::encoded(i2d_X509_CRL, list.get()));
+  return Crl::decode_own(openssl::encoded(i2d_X509_CRL, list.get()));
 }
 
 }  // namespace keybroker::crypto

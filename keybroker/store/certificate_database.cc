@@ -20,6 +20,9 @@ using evidence::AkClass;
 // "SrAk", so that another program's database is not taken for ours.
 constexpr std::int64_t kApplicationId = 0x5372416b;
 
+// Of kSchema. The first had no column `certified`.
+constexpr std::int64_t kVersion = 2;
+
 constexpr const char* kSchema = R"(
   BEGIN IMMEDIATE;
   CREATE TABLE certificate (
@@ -38,7 +41,7 @@ constexpr const char* kSchema = R"(
   CREATE TABLE ek (vm_id BLOB NOT NULL PRIMARY KEY, public_area BLOB NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE crl (class TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   PRAGMA application_id = 0x5372416b;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
   COMMIT;
 )";
 
@@ -154,6 +157,17 @@ base::Result<void> CertificateDatabase::set_up() {
   if (!empty && std::get<std::int64_t>(application.at(0).at(0)) != kApplicationId) {
     return base::fail(ErrorCode::kCorrupt, "this is some other program's database");
   }
+  TRY_ASSIGN(versions, run(database, "PRAGMA user_version", {}));
+  const auto version = std::get<std::int64_t>(versions.at(0).at(0));
+  if (!empty && version != kVersion) {
+    return base::fail(ErrorCode::kDenied,
+                      "it has form " + std::to_string(version) + ", and this program knows form " +
+                          std::to_string(kVersion) +
+                          (version > kVersion ? ". A newer one has written it; use that one"
+                                              : ". An early one has written it; move the "
+                                                "authority's folder away to begin with a "
+                                                "new authority, and start each VM anew"));
+  }
   for (const char* sql :
        {"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", empty ? kSchema : ""}) {
     if (sqlite3_exec(database, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
@@ -249,6 +263,17 @@ base::Result<base::Bytes> CertificateDatabase::ek_of(const protocol::Uuid& vm_id
   return std::get<base::Bytes>(rows[0][0]);
 }
 
+base::Result<bool> CertificateDatabase::has_certified(const protocol::Uuid& vm_id,
+                                                      crypto::Time now) {
+  TRY_ASSIGN(rows, run(database_.get(),
+                       "SELECT count(DISTINCT certified) FROM certificate WHERE vm_id = ? "
+                       "AND revoked_at IS NULL AND not_after >= ? AND certified IN (?, ?)",
+                       {base::copy_of(vm_id), seconds(now),
+                        std::string(name(authority::CertifiedKey::kAk)),
+                        std::string(name(authority::CertifiedKey::kRsaEk))}));
+  return std::get<std::int64_t>(rows.at(0).at(0)) == 2;
+}
+
 base::Result<std::vector<protocol::Uuid>> CertificateDatabase::vms(crypto::Time now) {
   TRY_ASSIGN(rows, run(database_.get(),
                        "SELECT vm_id FROM certificate WHERE revoked_at IS NULL AND not_after >= ? "
@@ -278,6 +303,18 @@ base::Result<std::uint64_t> CertificateDatabase::next_crl_number(AkClass ak_clas
                        "DO UPDATE SET number = number + 1 RETURNING number",
                        {std::string(name(ak_class))}));
   return static_cast<std::uint64_t>(std::get<std::int64_t>(rows.at(0).at(0)));
+}
+
+base::Result<std::uint64_t> CertificateDatabase::last_crl_number(AkClass ak_class) {
+  TRY_ASSIGN(rows, run(database_.get(), "SELECT number FROM crl WHERE class = ?",
+                       {std::string(name(ak_class))}));
+  return rows.empty() ? 0 : static_cast<std::uint64_t>(std::get<std::int64_t>(rows[0].at(0)));
+}
+
+base::Result<bool> CertificateDatabase::has_issued(AkClass ak_class) {
+  TRY_ASSIGN(rows, run(database_.get(), "SELECT 1 FROM certificate WHERE class = ? LIMIT 1",
+                       {std::string(name(ak_class))}));
+  return !rows.empty();
 }
 
 }  // namespace keybroker::store

@@ -12,7 +12,7 @@ namespace keybroker::store {
 
 // CertificateDatabase keeps an authority's records in an SQLite file, each change durable when it
 // is acknowledged. One thread. Errors: kUnavailable if another process has it locked, kCorrupt if
-// it is damaged or some other program's, else kIo.
+// it is damaged or some other program's, kDenied if its form is an older or a newer one, else kIo.
 class CertificateDatabase final : public authority::CertificateRecords {
  public:
   // open() makes an empty one if nothing is there.
@@ -27,6 +27,14 @@ class CertificateDatabase final : public authority::CertificateRecords {
   base::Result<void> register_ek(const protocol::Uuid& vm_id, base::ByteView ek) override;
   base::Result<void> forget_ek(const protocol::Uuid& vm_id) override;
   base::Result<base::Bytes> ek_of(const protocol::Uuid& vm_id) override;
+  // last_crl_number() is what next_crl_number() gave last, 0 if it never gave any; has_issued()
+  // tells whether a certificate of the class is on record.
+  base::Result<std::uint64_t> last_crl_number(evidence::AkClass ak_class);
+  base::Result<bool> has_issued(evidence::AkClass ak_class);
+
+  // has_certified() tells whether there are a good certificate of a VM's AK and one of its RSA EK.
+  base::Result<bool> has_certified(const protocol::Uuid& vm_id, crypto::Time now);
+
   base::Result<std::vector<protocol::Uuid>> vms(crypto::Time now) override;
   base::Result<void> forget_ended(crypto::Time time) override;
   base::Result<std::uint64_t> next_crl_number(evidence::AkClass ak_class) override;

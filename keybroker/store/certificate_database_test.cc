@@ -2,6 +2,7 @@
 #include "keybroker/store/certificate_database.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <fstream>
 
@@ -141,6 +142,38 @@ TEST_F(CertificateDatabaseTest, TakesNobodyElsesFile) {
   std::ofstream(folder_ / "text") << std::string(4096, 'x');
   EXPECT_EQ(error_code(CertificateDatabase::open(folder_ / "text")), base::ErrorCode::kCorrupt);
   EXPECT_EQ(error_code(CertificateDatabase::open(folder_ / "no" / "folder")), base::ErrorCode::kIo);
+}
+
+TEST_F(CertificateDatabaseTest, RefusesAnotherFormWithWhatToDo) {
+  (void)open();
+  for (const auto& [version, remedy] :
+       {std::pair{"1", "move the authority's folder away"}, std::pair{"3", "newer"}}) {
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open((folder_ / "ca.sqlite").c_str(), &raw), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(raw, ("PRAGMA user_version = " + std::string(version)).c_str(), nullptr,
+                           nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(raw);
+    const auto opened = CertificateDatabase::open(folder_ / "ca.sqlite");
+    ASSERT_EQ(error_code(opened), base::ErrorCode::kDenied);
+    EXPECT_NE(opened.error().message.find(remedy), std::string::npos) << opened.error().message;
+  }
+}
+
+TEST_F(CertificateDatabaseTest, TellsWhetherAVmsAkAndEkAreCertified) {
+  auto database = open();
+  const auto vm_id = record(1).statement.vm_id;
+  auto ek = record(5);
+  ek.certified = authority::CertifiedKey::kRsaEk;
+  EXPECT_TRUE(database.add(record(4)));
+  EXPECT_TRUE(database.add(record(3)));
+  EXPECT_FALSE(*database.has_certified(vm_id, kNow)) << "two of the AK";
+  EXPECT_TRUE(database.add(ek));
+  EXPECT_TRUE(*database.has_certified(vm_id, kNow));
+  EXPECT_FALSE(*database.has_certified({}, kNow));
+  EXPECT_FALSE(*database.has_certified(vm_id, kNow + std::chrono::hours(5))) << "the AK's ended";
+  EXPECT_TRUE(database.revoke(ek.serial, kNow));
+  EXPECT_FALSE(*database.has_certified(vm_id, kNow));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "keybroker/crypto/issue.h"
 #include "keybroker/store/certificate_database.h"
 #include "tests/support/error_code.h"
 #include "tests/support/simulated_guest.h"
@@ -230,9 +231,48 @@ TEST_F(AuthorityTest, AWeakerProtectionNeedsAnotherKey) {
 TEST_F(AuthorityTest, RenewalLeavesTheOldCertificateGood) {
   const auto asking = guest();
   const auto first = *certify(asking);
-  const auto second = *certify(asking);
+  const auto second = *certify(asking, renewal_time(first.certificate));
   EXPECT_NE(first.certificate.serial(), second.certificate.serial());
   EXPECT_EQ(revoked_now(), 0U);
+}
+
+// Who asks without end fills no records.
+TEST_F(AuthorityTest, AYoungCertificateForTheSameStatementIsGivenAgain) {
+  const auto asking = guest();
+  const auto first = *certify(asking);
+  const auto again = *certify(asking, renewal_time(first.certificate) - std::chrono::seconds(1));
+  EXPECT_EQ(again.certificate, first.certificate);
+  ASSERT_EQ(again.chain.size(), 1U);
+  EXPECT_EQ(again.chain.front(), first.chain.front());
+  EXPECT_EQ(records_.of_vm(asking.extended.vm_id)->size(), 1U);
+  // Not a revoked one, and not for other claims.
+  ASSERT_TRUE(authority_.revoke(asking.extended.vm_id, mint_begin()));
+  const auto second = *certify(asking);
+  EXPECT_NE(second.certificate, first.certificate);
+  auto stronger = asking;
+  stronger.extended.state_protection.mode = protocol::Protection::kBroker;
+  EXPECT_NE(certify(stronger)->certificate, second.certificate);
+}
+
+TEST_F(AuthorityTest, AVmHasNoMoreCertificatesThanListsCanHold) {
+  AuthorityRules few;
+  few.most_unended = 2;
+  Authority authority({{AkClass::kSimulated, ca_}}, records_, few);
+  const auto asking = guest();
+  const auto vm_id = asking.extended.vm_id;
+  const auto policy = asking.policy();
+  const auto collateral = asking.collateral();
+  const auto store = asking.store();
+  const auto ask = [&] {
+    return authority.certify_confidential(asking.evidence(),
+                                          {policy, collateral, store, mint_begin(), 7});
+  };
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(ask());
+    ASSERT_TRUE(authority.revoke(vm_id, mint_begin()));
+  }
+  EXPECT_EQ(error_code(ask()), base::ErrorCode::kUnavailable);
+  EXPECT_EQ(records_.of_vm(vm_id)->size(), 2U);
 }
 
 TEST_F(AuthorityTest, ANewKeyEndsTheCertificatesOfTheOldOne) {
@@ -257,6 +297,38 @@ TEST_F(AuthorityTest, ListsHaveNumbersAndEnds) {
   EXPECT_TRUE(crl.verify(*ca_.certificate.public_key()));
   EXPECT_EQ(crl.next_update() - crl.this_update(), std::chrono::hours(24));
   EXPECT_EQ(crl.issuer_der(), ca_.certificate.subject_der());
+  // What was revoked is in one list more than it lives.
+  const auto certificate = certify(asking)->certificate;
+  ASSERT_TRUE(authority_.revoke(asking.extended.vm_id, mint_begin()));
+  const auto names_it = [&](std::chrono::seconds after_its_end) {
+    const auto now = certificate.not_after() + after_its_end;
+    EXPECT_TRUE(authority_.keep_house(now));
+    return authority_.crl(AkClass::kSimulated, now)->revokes(certificate);
+  };
+  EXPECT_TRUE(names_it(std::chrono::hours(24)));
+  EXPECT_FALSE(names_it(std::chrono::hours(24) + std::chrono::seconds(1)));
+}
+
+TEST_F(AuthorityTest, AListIsGivenHoweverLongItIs) {
+  // A revoked certificate takes some 35 bytes.
+  std::vector<keybroker::crypto::Crl::Entry> entries(130'000);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    entries[i].serial = base::Bytes(16, std::byte{0x41});
+    for (std::size_t digit = 0; digit < 4; ++digit) {
+      entries[i].serial[digit + 1] = static_cast<std::byte>(i >> (8 * digit));
+    }
+    entries[i].revoked = mint_begin();
+  }
+  const auto crl =
+      keybroker::crypto::issue_crl({.issuer = keybroker::authority::ca_name(AkClass::kSimulated),
+                                    .this_update = mint_begin(),
+                                    .next_update = mint_begin() + std::chrono::hours(24),
+                                    .number = 1,
+                                    .revoked = std::move(entries)},
+                                   ca_.key);
+  ASSERT_TRUE(crl) << crl.error().message;
+  EXPECT_GT(crl->der().size(), keybroker::crypto::kMaxCrlBytes);
+  EXPECT_EQ(error_code(keybroker::crypto::Crl::decode(crl->der())), base::ErrorCode::kCorrupt);
 }
 
 TEST_F(AuthorityTest, TheThreeClassesHaveCasOfTheirOwn) {

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "vmgs/base/log.h"
 #include "vmgs/storage/folder.h"
 #include "vmgs/storage/private_file.h"
 
@@ -19,6 +20,7 @@ using base::ErrorCode;
 using keybroker::authority::CaKey;
 using keybroker::authority::IssuingCa;
 using keybroker::evidence::AkClass;
+using keybroker::store::CertificateDatabase;
 
 fs::path ca_file(const fs::path& folder, AkClass ak_class) {
   return folder / (std::string(name(ak_class)) + ".pem");
@@ -32,33 +34,67 @@ base::Result<void> make_folder(const fs::path& folder) {
   return vmgs::storage::sync_folder_of(folder);
 }
 
+tl::unexpected<base::Error> fault(const std::string& what) {
+  return base::fail(ErrorCode::kCorrupt, "AK certificate authority: " + what);
+}
+
+// The first number of a CA's revocation lists is taken before there is the CA, and given to no
+// list: by it the records know the CA even before it has issued anything.
 base::Result<IssuingCa> make_ca(const fs::path& file, AkClass ak_class, CaKey kind,
-                                keybroker::crypto::Time now) {
+                                CertificateDatabase& records, keybroker::crypto::Time now) {
+  TRY_ASSIGN(number, records.last_crl_number(ak_class));
+  TRY_ASSIGN(has_issued, records.has_issued(ak_class));
+  if (number > 1 || has_issued) {
+    return fault(
+        file.string() +
+        " is not there, and it has issued certificates. Restore it from a backup. To begin "
+        "with new CAs, move the whole folder away: whoever trusts the old roots will not "
+        "believe what the new CAs issue");
+  }
+  if (number == 0) {
+    TRY(records.next_crl_number(ak_class));
+  }
   TRY_ASSIGN(ca, make_issuing_ca(ak_class, now, kind));
   TRY_ASSIGN(pem, encode(ca));
   TRY(vmgs::storage::create_private_file(file, pem.expose()));
+  base::log(base::LogLevel::kInfo, "AK certificate authority: " + file.string() +
+                                       " is new; the SHA-256 of its root is " +
+                                       base::to_hex(ca.root.fingerprint()));
   return ca;
 }
 
+// Records that know nothing of a CA cannot say what it has revoked.
+base::Result<void> expect_known(const fs::path& file, AkClass ak_class,
+                                CertificateDatabase& records) {
+  TRY_ASSIGN(number, records.last_crl_number(ak_class));
+  TRY_ASSIGN(has_issued, records.has_issued(ak_class));
+  if (number == 0 && !has_issued) {
+    return fault(
+        file.parent_path().string() + "/certificates.db knows nothing of " + file.string() +
+        ", so nobody knows what that has issued and revoked. Restore both from a backup, or "
+        "move the whole folder away and begin with new CAs");
+  }
+  return {};
+}
+
 base::Result<IssuingCa> open_ca(const fs::path& folder, AkClass ak_class, CaKey kind,
-                                keybroker::crypto::Time now) {
+                                CertificateDatabase& records, keybroker::crypto::Time now) {
   const auto file = ca_file(folder, ak_class);
   const auto pem = vmgs::storage::read_private_file(file, vmgs::storage::OtherReaders::kNone,
                                                     keybroker::authority::kMaxIssuingCaBytes);
   if (!pem && pem.error().code == ErrorCode::kNotFound) {
-    return make_ca(file, ak_class, kind, now);
+    return make_ca(file, ak_class, kind, records, now);
   }
   if (!pem) {
     return base::fail(base::Error(pem.error()).context("AK certificate authority"));
   }
   auto ca = keybroker::authority::decode_issuing_ca(ak_class, *pem);
   if (!ca) {
-    return base::fail(ErrorCode::kCorrupt,
-                      "AK certificate authority: " + file.string() +
-                          " is damaged: " + ca.error().message +
-                          ". Restore it from a backup. To begin with a new CA, move the file away: "
-                          "whoever trusts the old root will not believe what the new CA issues");
+    return fault(file.string() + " is damaged: " + ca.error().message +
+                 ". Restore it from a backup. To begin with new CAs, move the whole folder away: "
+                 "whoever trusts the old roots will not believe what the new CAs issue");
   }
+  TRY(expect_known(file, ak_class, records));
   return ca;
 }
 
@@ -85,7 +121,7 @@ base::Result<AuthorityFolder> open_authority_folder(const fs::path& folder, bool
       }
     }
   }
-  auto records = keybroker::store::CertificateDatabase::open(database);
+  auto records = CertificateDatabase::open(database);
   if (!records) {
     return base::fail(std::move(records).error().context("AK certificate authority"));
   }
@@ -93,10 +129,11 @@ base::Result<AuthorityFolder> open_authority_folder(const fs::path& folder, bool
   TRY(vmgs::storage::sync_folder_of(database));
   std::map<AkClass, IssuingCa> cas;
   for (const auto ak_class : classes) {
-    TRY_ASSIGN(ca, open_ca(folder, ak_class, kind, now));
+    TRY_ASSIGN(ca, open_ca(folder, ak_class, kind, *records, now));
     cas.emplace(ak_class, std::move(ca));
   }
-  return AuthorityFolder{*std::move(records), std::move(cas)};
+  TRY_ASSIGN(view, CertificateDatabase::open(database));
+  return AuthorityFolder{*std::move(records), std::move(view), std::move(cas)};
 }
 
 }  // namespace tools::vtpmd

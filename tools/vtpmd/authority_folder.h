@@ -13,6 +13,7 @@ namespace tools::vtpmd {
 // What an authority has on disk.
 struct AuthorityFolder {
   keybroker::store::CertificateDatabase records;
+  keybroker::store::CertificateDatabase view;  // the same, to read from another thread
   std::map<keybroker::evidence::AkClass, keybroker::authority::IssuingCa> cas;
 };
 
@@ -21,7 +22,8 @@ struct AuthorityFolder {
 //   certificates.db   what was issued and revoked
 // There is a CA of class `cvm` and one of class `host`, and one of class `simulated` if asked for.
 // A new CA signs with a key of this kind; it is durable before it is given back. What is damaged is
-// kCorrupt, with the file, the reason and what to do: nothing is ever put in its place.
+// kCorrupt, with the file, the reason and what to do: nothing is ever put in its place. So is a CA
+// that has issued something and is gone, and a CA that the records know nothing of.
 base::Result<AuthorityFolder> open_authority_folder(const std::filesystem::path& folder,
                                                     bool simulated,
                                                     keybroker::authority::CaKey kind,

@@ -99,5 +99,41 @@ TEST_F(AuthorityFolderTest, WantsTheRecordsOfItsCas) {
   EXPECT_THAT(refusal(), HasSubstr("certificates.db"));
 }
 
+TEST_F(AuthorityFolderTest, WantsTheCasOfItsRecords) {
+  {
+    auto opened = *open();
+    // A list that vtpmd has published, and a certificate of the other class.
+    ASSERT_TRUE(opened.records.next_crl_number(AkClass::kCvm));
+    keybroker::authority::CertificateRecord record;
+    record.serial = base::Bytes(16, std::byte{1});
+    record.statement.ak_class = AkClass::kHost;
+    ASSERT_TRUE(opened.records.add(record));
+  }
+  for (const char* name : {"cvm.pem", "host.pem"}) {
+    fs::rename(folder() / name, folder() / "away");
+    EXPECT_THAT(refusal(), AllOf(HasSubstr(name), HasSubstr("is not there")));
+    EXPECT_FALSE(fs::exists(folder() / name));
+    fs::rename(folder() / "away", folder() / name);
+  }
+  EXPECT_TRUE(open());
+}
+
+// As a crash leaves it between the two.
+TEST_F(AuthorityFolderTest, ACaThatWasNeverUsedIsMadeAgain) {
+  ASSERT_TRUE(open());
+  fs::remove(folder() / "cvm.pem");
+  EXPECT_TRUE(open());
+}
+
+TEST_F(AuthorityFolderTest, EmptyRecordsBesideACaAreNotItsRecords) {
+  ASSERT_TRUE(open());
+  for (const char* name : {"certificates.db", "certificates.db-wal", "certificates.db-shm"}) {
+    fs::remove(folder() / name);
+  }
+  std::ofstream(folder() / "certificates.db").flush();
+  EXPECT_THAT(refusal(), HasSubstr("knows nothing of"));
+  EXPECT_THAT(refusal(), HasSubstr("knows nothing of")) << "and stays so";
+}
+
 }  // namespace
 }  // namespace tools::vtpmd
