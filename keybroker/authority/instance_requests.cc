@@ -73,7 +73,6 @@ void fill_in(instance::Certificates& out, const Certified& certified) {
   if (certified.ecc_ek) {
     out.set_ecc_ek(field_of(certified.ecc_ek->der()));
   }
-  out.set_renew_at(renewal_time(certified.certificate).time_since_epoch().count());
 }
 
 HostStatement statement_for(const RegisteredVm& vm, const protocol::ClaimsDigest& claims) {

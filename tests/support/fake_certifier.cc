@@ -60,7 +60,6 @@ Certificates FakeCertifier::given(const crypto::PublicKey& ak, base::ByteView rs
   certificates.ak_chain = certificate_->der();
   certificates.rsa_ek = rsa_ek.empty() ? base::Bytes() : issue(rsa_ek).der();
   certificates.ecc_ek = ecc_ek.empty() ? base::Bytes() : issue(ecc_ek).der();
-  certificates.renew_at = now + life / 2;
   if (spoils) {
     spoils(certificates);
   }

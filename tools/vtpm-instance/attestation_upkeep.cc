@@ -215,7 +215,7 @@ void AttestationUpkeep::ended(Turn turn) {
 
 void AttestationUpkeep::came(base::Result<Certificates> given) {
   if (given) {
-    schedule_.certified(given->renew_at, wall(), now());
+    schedule_.certified(vtpm::provision::ak_renewal_of(*given), wall(), now());
     held_ = *std::move(given);
     return;
   }

@@ -142,11 +142,9 @@ class AttestationUpkeepTest : public testing::Test {
 
   // A certificate that is due when the guest's life begins.
   base::Result<Provisioned> overdue() {
-    authority_.spoils = [this](vtpm::provision::Certificates& given) {
-      given.renew_at = authority_.now - std::chrono::hours(1);
-    };
+    const auto now = std::exchange(authority_.now, authority_.now - authority_.life * 2 / 3);
     auto provisioned = made();
-    authority_.spoils = nullptr;
+    authority_.now = now;
     authority_.renews_without_proof = true;
     return provisioned;
   }

@@ -50,6 +50,7 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
                                             : vmgs::volume::Barriers::kOneWhereSafe;
   setup.tcb_grace =
       told.tcb_grace_over() ? vtpm::sealing::TcbGrace::kOver : vtpm::sealing::TcbGrace::kRunning;
+  setup.ask_for_certificates = told.ask_for_certificates();
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
   return setup;

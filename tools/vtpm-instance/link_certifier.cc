@@ -37,8 +37,7 @@ base::Result<Certificates> certificates_of(const CertificationAnswer& answer) {
   return Certificates{.ak = bytes_of(given.ak()),
                       .ak_chain = bytes_of(given.ak_chain()),
                       .rsa_ek = bytes_of(given.rsa_ek()),
-                      .ecc_ek = bytes_of(given.ecc_ek()),
-                      .renew_at = std::chrono::sys_seconds(std::chrono::seconds(given.renew_at()))};
+                      .ecc_ek = bytes_of(given.ecc_ek())};
 }
 
 }  // namespace

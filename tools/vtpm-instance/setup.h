@@ -50,6 +50,9 @@ struct InstanceSetup {
   // well.
   vtpm::sealing::TcbGrace tcb_grace = vtpm::sealing::TcbGrace::kRunning;
 
+  // Whoever certifies this VM has no good certificate of its keys on record.
+  bool ask_for_certificates = false;
+
   // Nobody is served: the store of a confidential VM gets a HW_KEY_PROTECTOR for OpenHCL, with this
   // as its vm-configuration, and that is all. The next start in service takes it away again.
   std::optional<std::string> export_for_openhcl = std::nullopt;

@@ -165,6 +165,7 @@ struct Start {
       const std::function<base::Result<Provisioned>(const ProvisionWishes&)>& provision) const {
     ProvisionWishes wishes;
     wishes.now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    wishes.ask_for_certificates = setup.ask_for_certificates;
     if (certifier == nullptr) {
       return provision(wishes);
     }

@@ -75,8 +75,10 @@ base::Result<std::unique_ptr<EmbeddedAuthority>> EmbeddedAuthority::start(
              open_authority_folder(folder, rules.simulated.has_value(), kind, now_in_seconds()));
   authority::AuthorityRules terms;
   terms.certificate_life = std::chrono::hours(24) * settings.certificate_days;
+  auto view = std::move(opened.view);
   auto desk = std::make_unique<Desk>(std::move(opened), terms, std::move(rules));
-  return std::unique_ptr<EmbeddedAuthority>(new EmbeddedAuthority(io, std::move(desk)));
+  return std::unique_ptr<EmbeddedAuthority>(
+      new EmbeddedAuthority(io, std::move(view), std::move(desk)));
 }
 
 EmbeddedAuthority::~EmbeddedAuthority() { pool_.join(); }
@@ -95,6 +97,15 @@ void EmbeddedAuthority::ask(const authority::RegisteredVm& vm, Request request,
     auto answer = desk_->requests.answer(vm, request, now_in_seconds());
     asio::post(io_, [reply, answer = std::move(answer)] { reply(answer); });
   });
+}
+
+bool EmbeddedAuthority::has_certified(const keybroker::protocol::Uuid& vm_id) {
+  const auto certified = view_.has_certified(vm_id, now_in_seconds());
+  if (!certified) {
+    warn(certified.error().message);
+    return true;  // its instance judges by what it has
+  }
+  return *certified;
 }
 
 void EmbeddedAuthority::forget_all_but(std::set<keybroker::protocol::Uuid> vms) {

@@ -66,6 +66,10 @@ class EmbeddedAuthority {
   void ask(const keybroker::authority::RegisteredVm& vm, Request request,
            std::function<void(const Answer&)> reply);
 
+  // has_certified() tells whether a VM has good certificates on record, for its AK and its RSA EK.
+  // It reads beside the other thread and waits for nothing.
+  [[nodiscard]] bool has_certified(const keybroker::protocol::Uuid& vm_id);
+
   // forget_all_but() ends every VM that is not one of these: those whose removal was cut short.
   void forget_all_but(std::set<keybroker::protocol::Uuid> vms);
 
@@ -95,10 +99,12 @@ class EmbeddedAuthority {
   void keep_house();
 
  private:
-  EmbeddedAuthority(boost::asio::io_context& io, std::unique_ptr<Desk> desk)
-      : io_(io), desk_(std::move(desk)) {}
+  EmbeddedAuthority(boost::asio::io_context& io, keybroker::store::CertificateDatabase view,
+                    std::unique_ptr<Desk> desk)
+      : io_(io), view_(std::move(view)), desk_(std::move(desk)) {}
 
   boost::asio::io_context& io_;
+  keybroker::store::CertificateDatabase view_;
   std::unique_ptr<Desk> desk_;
   keybroker::authority::RequestBudget budget_;
   boost::asio::thread_pool pool_{1};

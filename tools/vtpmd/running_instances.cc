@@ -202,6 +202,8 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   instance::ToInstance message;
   *message.mutable_setup() = setup;
   message.mutable_setup()->set_tcb_grace_over(tcb_grace_over_);
+  message.mutable_setup()->set_ask_for_certificates(authority_ != nullptr &&
+                                                    !authority_->has_certified(id.bytes));
   auto sent = send(id, message);
   if (!sent) {
     // Without its link it ends by itself.

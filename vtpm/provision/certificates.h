@@ -33,12 +33,19 @@ struct StoredCertificates {
   base::Bytes ecc_ek;
 
   static StoredCertificates in(base::ByteView permanent_state);
-
-  // ak_renewal() is when the AK's certificate should be replaced; nothing if there is none that is
-  // for this key and has not ended by `now`.
-  [[nodiscard]] std::optional<std::chrono::sys_seconds> ak_renewal(
-      const PublicKey& key, std::chrono::sys_seconds now) const;
 };
+
+// How far the clocks of an authority and of a host may be apart.
+inline constexpr std::chrono::minutes kClockSkew{5};
+
+// renewal_of() is when `der` should be replaced; nothing if it is not one certificate for `key`
+// that has begun, give or take kClockSkew, and has not ended by `now`.
+std::optional<std::chrono::sys_seconds> renewal_of(base::ByteView der, const PublicKey& key,
+                                                   std::chrono::sys_seconds now);
+
+// ak_renewal_of() is when the AK's certificate of those that expect_fitting() has passed should be
+// replaced.
+std::chrono::sys_seconds ak_renewal_of(const Certificates& fitting);
 
 // has_certificate() tells whether `der` is one certificate for `key`.
 bool has_certificate(base::ByteView der, const PublicKey& key);

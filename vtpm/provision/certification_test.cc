@@ -210,7 +210,7 @@ TEST_P(CertificationTest, ACertificateThatHasEndedIsReplaced) {
   expect_certified(next);
   if (!confidential()) {
     EXPECT_FALSE(certifier_.of_host->new_seeds) << "their EK has its certificate";
-    EXPECT_FALSE(certifier_.of_host->wants_ek_certificates);
+    EXPECT_TRUE(certifier_.of_host->wants_ek_certificates) << "that has ended too";
   }
 }
 
@@ -292,6 +292,54 @@ TEST_P(CertificationTest, WhatAnAuthoritySendsIsLookedAt) {
   EXPECT_FALSE(provisioned.uncertified) << "the AK's is good";
   EXPECT_TRUE(read(provisioned, kRsaEkCertificateIndex).empty());
   EXPECT_TRUE(read(provisioned, kEccEkCertificateIndex).empty());
+}
+
+TEST_P(CertificationTest, AStartInTheSecondHalfOfACertificateAsksForAnother) {
+  const auto first = made();
+  auto wanted = wishes();
+  wanted.now = certifier_.now + certifier_.life / 2 - std::chrono::hours(1);
+  EXPECT_TRUE(provision(first.permanent_state.expose(), Past::kUsed, wanted));
+  EXPECT_EQ(certifier_.asked, 1);
+  certifier_.now = wanted.now = certifier_.now + certifier_.life / 2 + std::chrono::hours(1);
+  const auto next = *provision(first.permanent_state.expose(), Past::kUsed, wanted);
+  EXPECT_EQ(certifier_.asked, 2);
+  expect_certified(next);
+  EXPECT_EQ(next.renew_at, certifier_.now + certifier_.life / 2);
+  if (!confidential()) {
+    EXPECT_FALSE(certifier_.of_host->new_seeds);
+  }
+  for (const auto index : {kAkCertificateIndex, kRsaEkCertificateIndex, kEccEkCertificateIndex}) {
+    EXPECT_NE(read(next, index), read(first, index)) << index;
+  }
+}
+
+TEST_P(CertificationTest, WhatIsNotOnRecordIsAskedForAndCountsForNothing) {
+  const auto first = made();
+  auto wanted = wishes();
+  wanted.ask_for_certificates = true;
+  certifier_.refuses = base::Error{ErrorCode::kUnavailable, "away"};
+  const auto refused = *provision(first.permanent_state.expose(), Past::kUsed, wanted);
+  EXPECT_FALSE(refused.renew_at) << "what lies there was revoked";
+  EXPECT_TRUE(refused.uncertified);
+
+  certifier_.refuses.reset();
+  const auto next = *provision(refused.permanent_state.expose(), Past::kUsed, wanted);
+  expect_certified(next);
+  for (const auto index : {kAkCertificateIndex, kRsaEkCertificateIndex, kEccEkCertificateIndex}) {
+    EXPECT_NE(read(next, index), read(first, index)) << index;
+  }
+}
+
+TEST_P(CertificationTest, ACertificateOfTheFutureIsNone) {
+  const auto first = made();
+  const auto keys = StoredCertificates::in(first.permanent_state.expose());
+  const auto renewal = [&](std::chrono::sys_seconds now) {
+    return renewal_of(keys.ak, *first.rsa_ak, now);
+  };
+  EXPECT_TRUE(renewal(certifier_.now - kClockSkew));
+  EXPECT_FALSE(renewal(certifier_.now - kClockSkew - std::chrono::seconds(1)));
+  EXPECT_TRUE(renewal(certifier_.now + certifier_.life - std::chrono::seconds(1)));
+  EXPECT_FALSE(renewal(certifier_.now + certifier_.life));
 }
 
 TEST_P(CertificationTest, ANewEndorsementSeedTakesTheOldCertificatesWithIt) {

@@ -47,7 +47,6 @@ struct Certificates {
   base::Bytes ak_chain;  // one behind the other, the issuer first, the root left out
   base::Bytes rsa_ek;    // empty where there is none
   base::Bytes ecc_ek;
-  std::chrono::sys_seconds renew_at;
 };
 
 // Certifier is the road to the authority that certifies attestation keys. A call waits for the

@@ -55,9 +55,10 @@ base::Result<void> renew_all(ESYS_CONTEXT* esys, Provisioned& provisioned,
 
 // Certificates of EKs are less than a TPM can attest without.
 void put_ek_certificates(ESYS_CONTEXT* esys, const Certificates& given,
-                         const WantedCertificates& wanted) {
-  const auto put = [esys](bool is_wanted, TPM2_HANDLE index, const base::Bytes& der) {
-    if (!is_wanted || der.empty()) {
+                         const WantedCertificates& wanted, const StoredCertificates& stored) {
+  const auto put = [esys](bool is_wanted, TPM2_HANDLE index, const base::Bytes& der,
+                          const base::Bytes& there) {
+    if (!is_wanted || der.empty() || der == there) {
       return;
     }
     if (const auto done = put_ek_certificate(esys, index, der); !done) {
@@ -65,13 +66,14 @@ void put_ek_certificates(ESYS_CONTEXT* esys, const Certificates& given,
                 "an EK certificate could not be put in: " + done.error().message);
     }
   };
-  put(wanted.rsa_ek, kRsaEkCertificateIndex, given.rsa_ek);
-  put(wanted.ecc_ek, kEccEkCertificateIndex, given.ecc_ek);
+  put(wanted.rsa_ek, kRsaEkCertificateIndex, given.rsa_ek, stored.rsa_ek);
+  put(wanted.ecc_ek, kEccEkCertificateIndex, given.ecc_ek, stored.ecc_ek);
 }
 
 base::Result<std::chrono::sys_seconds> certify(ESYS_CONTEXT* esys, const Provisioned& provisioned,
                                                const WantedCertificates& wanted,
-                                               const Vouching& vouching) {
+                                               const Vouching& vouching,
+                                               const StoredCertificates& stored) {
   const ClaimedKeys keys{.rsa_ak = *provisioned.rsa_ak,
                          .rsa_ek = *provisioned.rsa_ek,
                          .ecc_ak = provisioned.ecc_ak,
@@ -82,8 +84,14 @@ base::Result<std::chrono::sys_seconds> certify(ESYS_CONTEXT* esys, const Provisi
   TRY_ASSIGN(given, ask_for_certificates(vouching, keys, wanted, answer, {}));
   TRY(write_index(esys, kAkChainIndex, *provisioned.index_password, given.ak_chain));
   TRY(write_index(esys, kAkCertificateIndex, *provisioned.index_password, given.ak));
-  put_ek_certificates(esys, given, wanted);
-  return given.renew_at;
+  put_ek_certificates(esys, given, wanted, stored);
+  return ak_renewal_of(given);
+}
+
+// Whether there is a good certificate for `key` in the first half of its life.
+bool is_young(base::ByteView der, const PublicKey& key, std::chrono::sys_seconds now) {
+  const auto renewal = renewal_of(der, key, now);
+  return renewal && *renewal > now;
 }
 
 }  // namespace
@@ -93,7 +101,8 @@ bool certificates_fit(const StoredCertificates& stored, const PublicKey& rsa_ak,
   if (!wishes.vouching) {
     return !is_for_another(stored.ak, rsa_ak) && !is_for_another(stored.rsa_ek, rsa_ek);
   }
-  return stored.ak_renewal(rsa_ak, wishes.now) && has_certificate(stored.rsa_ek, rsa_ek);
+  return !wishes.ask_for_certificates && is_young(stored.ak, rsa_ak, wishes.now) &&
+         is_young(stored.rsa_ek, rsa_ek, wishes.now);
 }
 
 void renew_indices(ESYS_CONTEXT* esys, Provisioned& provisioned, const StoredCertificates& stored,
@@ -110,16 +119,19 @@ void see_to_certificates(ESYS_CONTEXT* esys, Provisioned& provisioned,
   if (!provisioned.index_password || !provisioned.rsa_ak || !provisioned.rsa_ek) {
     return;  // an obstacle says why
   }
-  provisioned.renew_at = stored.ak_renewal(*provisioned.rsa_ak, wishes.now);
+  provisioned.renew_at = renewal_of(stored.ak, *provisioned.rsa_ak, wishes.now);
   if (!wishes.vouching ||
       certificates_fit(stored, *provisioned.rsa_ak, *provisioned.rsa_ek, wishes)) {
     return;
   }
   WantedCertificates wanted;
-  wanted.rsa_ek = !has_certificate(stored.rsa_ek, *provisioned.rsa_ek);
-  wanted.ecc_ek = provisioned.ecc_ek && !has_certificate(stored.ecc_ek, *provisioned.ecc_ek);
-  wanted.new_seeds = wanted.rsa_ek;
-  auto renewal = certify(esys, provisioned, wanted, *wishes.vouching);
+  const auto wants = [&wishes](const base::Bytes& der, const PublicKey& key) {
+    return wishes.ask_for_certificates || !is_young(der, key, wishes.now);
+  };
+  wanted.rsa_ek = wants(stored.rsa_ek, *provisioned.rsa_ek);
+  wanted.ecc_ek = provisioned.ecc_ek && wants(stored.ecc_ek, *provisioned.ecc_ek);
+  wanted.new_seeds = !has_certificate(stored.rsa_ek, *provisioned.rsa_ek);
+  auto renewal = certify(esys, provisioned, wanted, *wishes.vouching, stored);
   if (renewal) {
     provisioned.renew_at = *renewal;
     return;
@@ -127,6 +139,9 @@ void see_to_certificates(ESYS_CONTEXT* esys, Provisioned& provisioned,
   base::log(base::LogLevel::kWarning,
             "the attestation key was not certified: " + renewal.error().message);
   provisioned.uncertified = std::move(renewal).error();
+  if (wishes.ask_for_certificates) {
+    provisioned.renew_at.reset();  // what is there has been revoked
+  }
 }
 
 }  // namespace vtpm::provision

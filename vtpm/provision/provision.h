@@ -63,6 +63,9 @@ struct ProvisionWishes {
   std::optional<Vouching> vouching = std::nullopt;
   std::chrono::sys_seconds now{};
 
+  // Whoever certifies has no good certificate of this TPM's on record, whatever its indices hold.
+  bool ask_for_certificates = false;
+
   // The TPM gets another endorsement seed, and with it other keys: whoever held the state may have
   // read the old one. The owner's seed stays, and what the guest sealed with it. The certificates
   // of the keys that were are dropped.
@@ -84,9 +87,9 @@ inline constexpr std::string_view kDistrustMark = "strongroom: keys not of this 
 // made where there is nothing, and are otherwise the guest's.
 //
 // Where there is somebody to certify the AK, and the indices hold no good certificate for this AK
-// and its RSA EK, the AK is proven, certified, and the certificates are written: a guest finds them
-// at its first read. What keeps us from it is told in the result, and the old certificate stays if
-// it is for this AK.
+// and its RSA EK in the first half of its life, the AK is proven, certified, and the certificates
+// are written: a guest finds them at its first read. What keeps us from it is told in the result,
+// and the old certificate stays if it is for this AK.
 //
 // What the guest's authorizations forbid is an obstacle and no error. kDenied for a TPM that
 // sleeps, which has to be left alone. Any other error says that this TPM, at this start, cannot be
