@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "keybroker/crypto/certificate.h"
+#include "keybroker/crypto/crl.h"
 #include "keybroker/evidence/hcl_report.h"
 #include "tests/integration/simulated_authority.h"
 #include "tests/integration/vtpmd.h"
@@ -194,6 +195,35 @@ TEST_P(VtpmdCertificatesTest, ALostOneIsRenewedWhateverTheGuestOwns) {
   EXPECT_EQ(vtpmd_->readiness("vm"), "ready") << vtpmd_->log();
 }
 
+// Who revokes what a TPM has may have it certified anew, and nothing of what was revoked is shown.
+TEST_P(VtpmdCertificatesTest, TheStartAfterARevocationBringsNewOnes) {
+  create();
+  const auto certificates = [] {
+    std::vector<Certificate> found = {leaf()};
+    for (const char* index : {"0x01C00002", "0x01C0000A"}) {
+      found.push_back(certificates_in(tool({"nvread", "-C", "o", index})).at(0));
+    }
+    return found;
+  };
+  const auto before = certificates();
+  EXPECT_EQ(vtpmd_->ctl({"revoke", "vm"}).status, 0) << vtpmd_->log();
+  stop();
+  boot();
+  const auto after = certificates();
+  const auto chain = certificates_in(read_index(kChain));
+  const auto der = vtpmd_->ctl({"authority", "crl", "--class", GetParam().ca_class, "--der"}).out;
+  const auto list = keybroker::crypto::Crl::decode(base::bytes_of(der));
+  ASSERT_TRUE(list) << list.error().message;
+  EXPECT_TRUE(list->verify(*chain.at(0).public_key()));
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    EXPECT_TRUE(list->revokes(before[i])) << i;
+    EXPECT_FALSE(list->revokes(after[i])) << i;
+    EXPECT_EQ(*after[i].public_key(), *before[i].public_key()) << i;
+    EXPECT_TRUE(keybroker::crypto::verify_issued(after[i], *chain.at(0).public_key())) << i;
+  }
+  EXPECT_EQ(vtpmd_->readiness("vm"), "ready") << vtpmd_->log();
+}
+
 TEST_P(VtpmdCertificatesTest, AGuestThatRemovesItsAkFindsItAgain) {
   create();
   const auto ak = key_at(kAk);
@@ -305,6 +335,13 @@ class VtpmdRefusalTest : public VtpmdCertificatesTest {
 TEST_P(VtpmdRefusalTest, ARefusalIsAReadinessAndTheOldCertificateStays) {
   start_vtpmd(refusing());
   create();
+  // What an instance says first is what counts, to whoever asks and whenever.
+  for (int i = 0; i < 5; ++i) {
+    const auto name = "twin" + std::to_string(i);
+    const auto made = vtpmd_->ctl({"create", name, "--tee", GetParam().tee});
+    EXPECT_EQ(made.status, 3) << made.out << made.err;
+    EXPECT_EQ(vtpmd_->ctl({"create", name, "--tee", GetParam().tee}).status, 3);
+  }
   EXPECT_EQ(vtpmd_->readiness("vm"), "ak-cert-refused");
   EXPECT_THAT(vtpmd_->text("vm", "readiness.reason"), testing::HasSubstr("snp-measurement"));
   EXPECT_NE(run({"nvread", "-C", "o", kLeaf}).status, 0) << "it was never written";

@@ -63,12 +63,8 @@ base::Result<api::CreateVmRequest> request_of(Arguments& arguments) {
 base::Result<api::Vm> wait_until_settled(const Arguments& arguments, const std::string& vm_id) {
   api::GetReadinessRequest readiness;
   readiness.set_vm(vm_id);
-  TRY_ASSIGN(now, arguments.service.call<api::GetReadinessResponse>("GetReadiness", readiness));
-  // One that was there and is stopped stays so.
-  if (now.readiness().name() == "provisioning") {
-    readiness.set_wait(true);
-    TRY(arguments.service.call<api::GetReadinessResponse>("GetReadiness", std::move(readiness)));
-  }
+  readiness.set_wait_for_start(true);
+  TRY(arguments.service.call<api::GetReadinessResponse>("GetReadiness", std::move(readiness)));
   api::GetVmRequest request;
   request.set_vm(vm_id);
   TRY_ASSIGN(found, arguments.service.call<api::GetVmResponse>("GetVm", std::move(request)));

@@ -278,8 +278,11 @@ VmService::Answer<api::GetReadinessResponse> VmService::readiness(api::GetReadin
   for (;;) {
     auto found = host_.find(request.vm());
     CO_TRY_ASSIGN(vm, std::move(found));
-    const auto prospect = protocol::row(host_.readiness(*vm)).prospect;
-    if (!request.wait() || prospect != protocol::Prospect::kPasses) {
+    const auto readiness = host_.readiness(*vm);
+    const bool passes =
+        request.wait() && protocol::row(readiness).prospect == protocol::Prospect::kPasses;
+    const bool starts = request.wait_for_start() && readiness == protocol::Readiness::kProvisioning;
+    if (!passes && !starts) {
       api::GetReadinessResponse response;
       *response.mutable_readiness() = readiness_view_of(host_, *vm);
       co_return response;

@@ -428,9 +428,8 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
       return;
     }
   }
+  // How it is, it says next.
   target.phase = Phase::kServing;
-  target.readiness = Readiness::kReady;
-  target.reason.clear();
   changed_(id);
 }
 

@@ -132,6 +132,7 @@ class HostTest : public ::testing::Test {
     host_->forked(vm.id(), 100);
     host_->opened(vm.id(), {});
     ASSERT_EQ(vm.phase, Phase::kServing);
+    say(vm, "ready");
   }
 
   void say(const Vm& vm, const std::string& readiness, bool guest = false,
@@ -299,7 +300,16 @@ TEST_F(HostTest, NotesThatAVmHasStateBeforeItLetsAGuestIn) {
 
   EXPECT_EQ(instances_.sent, std::vector{instance::ToInstance::kServe});
   EXPECT_TRUE(registry_->all()->front().has_state);
-  EXPECT_EQ(vm.readiness, Readiness::kReady);
+}
+
+TEST_F(HostTest, IsNotReadyBeforeItsInstanceSaysSo) {
+  const auto& vm = create_vm("a");
+  ASSERT_TRUE(host_->start(vm.id()));
+  host_->opened(vm.id(), {});
+  EXPECT_EQ(vm.phase, Phase::kServing);
+  EXPECT_EQ(vm.readiness, Readiness::kProvisioning);
+  say(vm, "ak-missing");
+  EXPECT_EQ(vm.readiness, Readiness::kAkMissing);
 }
 
 // An instance that opened its store before its parent was heard of had process 0 for a while, and
@@ -785,7 +795,7 @@ TEST_F(HostTest, ShowsWhatTheInstanceSaidAboutItsStore) {
 
   EXPECT_EQ(view.opened_by(), "the second slot");
   EXPECT_TRUE(view.simulated_tee());
-  EXPECT_TRUE(view.readiness().is_ready());
+  EXPECT_FALSE(view.readiness().is_ready()) << "it has not said so";
 }
 
 }  // namespace
