@@ -189,6 +189,13 @@ struct Path {
   crypto::Validity validity{};  // of all of them, and of the lists that were consulted
 };
 
+// Whoever sends certificates chooses their keys, and with them what a signature costs to verify.
+bool is_oversized(const PublicKey& key) {
+  constexpr std::size_t kMostBytes = 512;  // RSA-4096
+  const auto numbers = key.rsa_numbers();
+  return numbers && numbers->modulus.size() > kMostBytes;
+}
+
 Path build_path(const Sources& sources, const AkAuthorities& authorities) {
   constexpr std::size_t kMostCertificates = 6;
   Path path{.certificates = {sources.certificates.front()}};
@@ -196,6 +203,7 @@ Path build_path(const Sources& sources, const AkAuthorities& authorities) {
     const auto issuer = path.certificates.back().issuer_der();
     for (const auto& candidate : candidates) {
       if (candidate.subject_der() == issuer && candidate.public_key() &&
+          !is_oversized(*candidate.public_key()) &&
           crypto::verify_issued(path.certificates.back(), *candidate.public_key())) {
         return &candidate;
       }

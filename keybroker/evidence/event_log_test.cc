@@ -300,6 +300,18 @@ TEST(ReplayTest, SaysWhereALogWentWrong) {
   std::erase_if(log.events, [](const LogEvent& each) { return each.index == 4; });
   EXPECT_THAT(told(log), HasSubstr("no event for it"));
 
+  // Among many events nobody searches: it takes time with the square of their number.
+  for (const std::size_t events : {8U, 80U}) {
+    log = good;
+    for (std::size_t i = 0; i < events; ++i) {
+      log.events.push_back(event(5, EventType::kIpl, std::to_string(i)));
+    }
+    const auto right = replay(log, Hash::kSha256, Registers::kPcrs)->at(5).value;
+    std::swap(log.events[log.events.size() - 1], log.events[log.events.size() - 2]);
+    EXPECT_THAT(diagnose(log, Hash::kSha256, Registers::kPcrs, 5, right),
+                HasSubstr(events == 8 ? "in the other order" : "missing or has another digest"));
+  }
+
   EXPECT_THAT(diagnose(good, Hash::kSha256, Registers::kPcrs, 4, base::Bytes(32)),
               HasSubstr("initial value"));
 }
@@ -329,7 +341,6 @@ TEST_F(EventLogVectorsTest, ReplayToTheirPublishedValues) {
       continue;
     }
     SCOPED_TRACE(item.at("id").as_string().c_str());
-    ++seen;
     const auto bytes = tests::support::read_evidence_vector(
         std::string(item.at("files").at("event_log").as_string()));
     const auto& expected = item.at("expected_fields");
@@ -338,17 +349,29 @@ TEST_F(EventLogVectorsTest, ReplayToTheirPublishedValues) {
 
     ASSERT_TRUE(log) << log.error().message;
     EXPECT_EQ(encode(*log), bytes);
-    EXPECT_EQ(log->events.size(), expected.at("events").to_number<std::size_t>());
-    const auto registers = *replay(*log, Hash::kSha256, Registers::kPcrs);
-    for (const auto& pcr : expected.at("pcrs_sha256").as_object()) {
-      EXPECT_EQ(
-          base::to_hex(
-              registers.at(static_cast<std::uint32_t>(std::stoul(std::string(pcr.key())))).value),
-          pcr.value().as_string())
-          << pcr.key();
+    if (const auto* events = expected.as_object().if_contains("events")) {
+      EXPECT_EQ(log->events.size(), events->to_number<std::size_t>());
+    }
+    for (const auto& [name, bank] :
+         {std::pair("pcrs_sha256", Hash::kSha256), std::pair("pcrs_sha384", Hash::kSha384)}) {
+      const auto* pcrs = expected.as_object().if_contains(name);
+      if (pcrs == nullptr) {
+        continue;
+      }
+      ++seen;
+      const auto registers = replay(*log, bank, Registers::kPcrs);
+      ASSERT_TRUE(registers) << registers.error().message;
+      for (const auto& pcr : pcrs->as_object()) {
+        EXPECT_EQ(base::to_hex(
+                      registers->at(static_cast<std::uint32_t>(std::stoul(std::string(pcr.key()))))
+                          .value),
+                  pcr.value().as_string())
+            << pcr.key();
+      }
     }
   }
-  EXPECT_GE(seen, 2U);
+  const char* other = std::getenv("STRONGROOM_EVIDENCE_VECTORS");
+  EXPECT_TRUE(seen >= 2 || (other != nullptr && *other != '\0'));
 }
 
 TEST_F(EventLogVectorsTest, ReadALogAreaToItsFilling) {

@@ -91,7 +91,7 @@ base::Result<std::map<std::uint32_t, Track>> tracks_of(const EventLog& log, Hash
 std::string number_of(const LogEvent* event) { return std::to_string(event->number); }
 
 // Larger tracks are not searched: the search takes time with the square of their length.
-constexpr std::size_t kMostSearched = 1024;
+constexpr std::size_t kMostSearched = 64;
 
 std::optional<std::string> search(const Track& track, std::uint16_t algorithm, Hash bank,
                                   base::ByteView actual) {

@@ -37,6 +37,10 @@ std::size_t total_bytes(const Evidence& evidence) {
   return total;
 }
 
+// More than the banks of a TPM, and than any chain is long.
+constexpr std::size_t kMostQuotes = 8;
+constexpr std::size_t kMostAkCertificates = 8;
+
 std::optional<Finding> examine_envelope(const Evidence& evidence) {
   if (!evidence.snp_report && !evidence.td_quote && !evidence.td_report && !evidence.hcl_report &&
       evidence.quotes.empty()) {
@@ -45,6 +49,11 @@ std::optional<Finding> examine_envelope(const Evidence& evidence) {
   if (total_bytes(evidence) > kMaxEvidenceBytes || size_of(evidence.event_log) > kMaxLogBytes ||
       size_of(evidence.cc_event_log) > kMaxLogBytes) {
     return found(Reason::kEvidenceTooLarge, "the evidence is larger than 1 MiB, or a log than 16");
+  }
+  if (evidence.quotes.size() > kMostQuotes ||
+      evidence.ak.certificates.size() > kMostAkCertificates) {
+    return found(Reason::kEvidenceTooLarge,
+                 "there are more than 8 quotes, or more than 8 certificates of an AK");
   }
   return std::nullopt;
 }
@@ -281,22 +290,40 @@ class Verification {
     }
   }
 
-  // A log explains the PCRs that the policy asks for, in each bank that was quoted.
+  // A log explains the PCRs that the policy asks for, in each bank that decides. Where it has
+  // explained one, it need not have the others.
   std::optional<crypto::Hash> judge_quoted_pcrs(const EventLog& log) {
     std::optional<crypto::Hash> bank;
-    for (const auto& quote : claims_.quotes) {
-      std::map<std::uint32_t, base::Bytes> actual;
-      for (const auto pcr : policy_.quote.pcrs) {
-        if (const auto value = quote.pcrs.find(pcr); value != quote.pcrs.end()) {
-          actual[pcr] = value->second;
+    bool explained = false;
+    for (const bool in_log : {true, false}) {
+      for (const auto& quote : claims_.quotes) {
+        if (log.has_bank(tpm_of_hash(quote.bank)) != in_log) {
+          continue;
         }
-      }
-      const bool explained = judge_replay(log, quote.bank, Registers::kPcrs, actual, list_);
-      if (explained && quote.decides && actual.contains(7) && !bank) {
-        bank = quote.bank;
+        if (!quote.decides || (!in_log && explained)) {
+          list_.not_asked("log." + bank_name(quote.bank) + ".bank",
+                          quote.decides ? "the log explains a quote of another bank"
+                                        : "its bank decides nothing");
+          continue;
+        }
+        const auto actual = wanted_pcrs(quote);
+        if (judge_replay(log, quote.bank, Registers::kPcrs, actual, list_)) {
+          explained = true;
+          bank = bank || !actual.contains(7) ? bank : quote.bank;
+        }
       }
     }
     return bank;
+  }
+
+  [[nodiscard]] std::map<std::uint32_t, base::Bytes> wanted_pcrs(const QuoteClaims& quote) const {
+    std::map<std::uint32_t, base::Bytes> wanted;
+    for (const auto pcr : policy_.quote.pcrs) {
+      if (const auto value = quote.pcrs.find(pcr); value != quote.pcrs.end()) {
+        wanted[pcr] = value->second;
+      }
+    }
+    return wanted;
   }
 
   Verdict finish() {

@@ -114,6 +114,18 @@ TEST(AkAttackTest, AnAkCertificateIsForThisKeyThisUseAndThisTime) {
   EXPECT_EQ(with(authority.issue(spec, ak)), "ak-certificate-revoked");
 }
 
+TEST(AkAttackTest, CertificatesAreFew) {
+  const Authority authority("an AK authority");
+  const auto ak = decode_tpm_public(tpm().rsa_ak().public_area)->key;
+  auto evidence = honest_guest().evidence();
+  evidence.ak.certificates.resize(8, authority.issue(authority.ak_spec(), ak));
+  auto collateral = honest_guest().collateral();
+  collateral.ak.roots = {authority.certificate()};
+  EXPECT_EQ(judged(evidence, honest_guest().policy(), collateral), "accepted");
+  evidence.ak.certificates.push_back(evidence.ak.certificates.front());
+  EXPECT_EQ(judged(evidence, honest_guest().policy(), collateral), "evidence-too-large");
+}
+
 // A certificate vouches for an AK where there is no TEE.
 TEST(AkAttackTest, ACertificateVouchesForAnAkWithoutATee) {
   const Authority authority("an AK authority");

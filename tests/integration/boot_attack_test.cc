@@ -89,6 +89,41 @@ TEST_F(BootAttackTest, AChangedLogDoesNotReplay) {
             "log-replay");
 }
 
+// Searching for the event that differs takes time with the square of their number, so it is for few
+// events of evidence that stands but for them.
+TEST_F(BootAttackTest, WhoeverSendsALogDoesNotChooseWhatItCosts) {
+  const auto without_one = [](std::size_t events, bool authentic) {
+    auto log = firmware_log();
+    for (std::size_t i = 0; i < events; ++i) {
+      log.events.push_back(log_event(5, EventType::kEfiAction, base::bytes_of(std::to_string(i))));
+    }
+    const auto guest = booted(log);
+    auto evidence = guest.evidence();
+    log.events.erase(log.events.end() - 2);
+    support::renumber(log);
+    log.events.push_back(log.events.back());
+    evidence.event_log = encode(log);
+    if (!authentic) {
+      evidence.quotes.front().signature.back() ^= std::byte{1};
+    }
+    const auto verdict = guest.judge(evidence);
+    const auto check = std::ranges::find(verdict.checks, "log.sha256.pcr5", &Check::name);
+    EXPECT_EQ(check->reason, Reason::kLogReplay);
+    return check->detail;
+  };
+  EXPECT_THAT(without_one(8, true), ::testing::HasSubstr("an event is missing"));
+  EXPECT_THAT(without_one(8, false), ::testing::Not(::testing::HasSubstr("an event")));
+}
+
+TEST_F(BootAttackTest, QuotesAreFew) {
+  const auto guest = booted(firmware_log());
+  auto evidence = guest.evidence();
+  evidence.quotes.resize(8, evidence.quotes.front());
+  EXPECT_EQ(reason(guest.judge(evidence)), "accepted");
+  evidence.quotes.push_back(evidence.quotes.front());
+  EXPECT_EQ(reason(guest.judge(evidence)), "evidence-too-large");
+}
+
 // E2: some verifiers pass a PCR that no event speaks of.
 TEST_F(BootAttackTest, ARegisterWithoutEventsHasItsInitialValue) {
   const auto verdict = shown([](EventLog& log) {

@@ -175,7 +175,27 @@ TEST(QuoteAttackTest, EveryBankThatIsQuotedIsExplained) {
   }
   evidence.quotes.push_back(
       tpm().quote(tpm().rsa_ak(), honest_guest().nonce, crypto::Hash::kSha512, kBootPcrs));
+  // The log has no digests of SHA-512 or SHA-1. It has explained this boot without.
+  EXPECT_EQ(judged(evidence), "accepted");
+  evidence.quotes.push_back(
+      tpm().quote(tpm().rsa_ak(), honest_guest().nonce, crypto::Hash::kSha1, kBootPcrs));
+  EXPECT_EQ(judged(evidence), "accepted");
+  evidence.quotes = {evidence.quotes[2]};
   EXPECT_EQ(judged(evidence), "log-bank-missing");
+}
+
+// An AK of another maker may be a child of another key, whose qualified name nobody here knows.
+TEST(QuoteAttackTest, TheQualifiedNameIsThatOfOurTemplateOnly) {
+  auto evidence = honest_guest().evidence();
+  evidence.hcl_report.reset();
+  evidence.extended_claims.reset();
+  evidence.snp_certificates.clear();
+  auto policy = honest_guest().policy();
+  policy.tees = {keybroker::protocol::TeeFamily::kNone};
+  policy.hcl = {};
+  (*evidence.ak.public_area)[6] ^= std::byte{0x04};  // noDA, which changes the Name
+  policy.ak.names = Expectation::one_of({decode_tpm_public(*evidence.ak.public_area)->name});
+  EXPECT_EQ(judged(evidence, policy), "accepted");
 }
 
 // V3.
