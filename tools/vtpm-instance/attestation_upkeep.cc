@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "keybroker/crypto/time.h"
 #include "vmgs/base/log.h"
 
 namespace tools::vtpm_instance {
@@ -89,6 +90,7 @@ AttestationUpkeep::Begun::Begun(const base::Result<vtpm::provision::Provisioned>
   }
   password = provisioned->index_password;
   renew_at = provisioned->renew_at;
+  ends_at = provisioned->ends_at;
   uncertified = provisioned->uncertified;
   is_proven = !provisioned->twin;
 }
@@ -99,7 +101,7 @@ AttestationUpkeep::AttestationUpkeep(Surroundings surroundings, Begun begun)
       schedule_(spread),
       timer_(around_.io),
       is_proven_(begun_.is_proven),
-      has_certificate_(begun_.renew_at.has_value()),
+      ends_at_(begun_.ends_at),
       uncertified_(begun_.uncertified.value_or(base::Error{ErrorCode::kUnavailable, ""})) {}
 
 AttestationReadiness AttestationUpkeep::readiness() const {
@@ -115,8 +117,14 @@ AttestationReadiness AttestationUpkeep::readiness() const {
   if (aks_.obstacle != Obstacle::kNone) {
     return {readiness_for(aks_.obstacle), aks_.reason};
   }
-  if (around_.vouching && begun_.keys && !has_certificate_) {
-    return readiness_of_uncertified(uncertified_);
+  if (around_.vouching && begun_.keys && (!ends_at_ || has_ended_)) {
+    auto why = uncertified_;
+    if (ends_at_) {
+      why.message = "the attestation key's certificate ended on " +
+                    keybroker::crypto::to_text(*ends_at_) +
+                    (why.message.empty() ? "" : ": " + why.message);
+    }
+    return readiness_of_uncertified(why);
   }
   return {};
 }
@@ -165,14 +173,19 @@ void AttestationUpkeep::work() {
     });
   } else if (held_) {
     begin([this, held = *held_](const std::stop_token&) {
-      return Turn{.given = std::nullopt, .written = write(held)};
+      Turn turn;
+      write(held, turn);
+      return turn;
     });
   } else if (may_ask()) {
     begin([this](const std::stop_token& stop) {
-      auto given = vtpm::provision::ask_for_certificates(*around_.vouching, *begun_.keys, {},
+      Turn turn;
+      turn.given = vtpm::provision::ask_for_certificates(*around_.vouching, *begun_.keys, {},
                                                          cannot_answer, stop);
-      const bool written = given && write(*given);
-      return Turn{.given = std::move(given), .written = written};
+      if (*turn.given) {
+        write(**turn.given, turn);
+      }
+      return turn;
     });
   } else {
     wait_for_next();
@@ -194,9 +207,21 @@ void AttestationUpkeep::ended(Turn turn) {
   if (turn.given) {
     came(*std::move(turn.given));
   }
-  if (turn.written && held_) {
+  if (turn.unwritten && held_) {
+    // Its guest or its disk would refuse the next one as well.
+    base::log(base::LogLevel::kWarning,
+              "the new certificate could not be stored: " + turn.unwritten->message);
     held_.reset();
-    has_certificate_ = true;
+    uncertified_ = {ErrorCode::kDenied, turn.unwritten->message + "; the next start tries again"};
+    schedule_.refused();
+    around_.changed();
+  }
+  if (turn.written && held_) {
+    if (const auto certificate = vtpm::provision::ak_certificate_of(*held_)) {
+      ends_at_ = certificate->not_after();
+      has_ended_ = false;
+    }
+    held_.reset();
     base::log(base::LogLevel::kInfo, "the attestation key has a new certificate");
     around_.changed();
   }
@@ -215,7 +240,9 @@ void AttestationUpkeep::ended(Turn turn) {
 
 void AttestationUpkeep::came(base::Result<Certificates> given) {
   if (given) {
-    schedule_.certified(vtpm::provision::ak_renewal_of(*given), wall(), now());
+    if (const auto certificate = vtpm::provision::ak_certificate_of(*given)) {
+      schedule_.certified(vtpm::provision::renewal_time(*certificate), wall(), now());
+    }
     held_ = *std::move(given);
     return;
   }
@@ -230,35 +257,50 @@ void AttestationUpkeep::came(base::Result<Certificates> given) {
   around_.changed();
 }
 
+// Until the next request is due, or the certificate ends.
 void AttestationUpkeep::wait_for_next() {
-  if (stopped_ || !schedule_.due() || !around_.vouching) {
+  const bool may_end = ends_at_ && !has_ended_;
+  if (stopped_ || !around_.vouching || (!schedule_.due() && !may_end)) {
     return;
   }
-  const auto left = *schedule_.due() - now();
-  timer_.expires_after(std::clamp<RenewalSchedule::Duration>(
-      left, RenewalSchedule::Duration::zero(), kLongestSleep));
+  auto left = RenewalSchedule::Duration(kLongestSleep);
+  if (schedule_.due()) {
+    left = std::min(left, *schedule_.due() - now());
+  }
+  if (may_end && *ends_at_ < wall() + kLongestSleep) {
+    left = std::min<RenewalSchedule::Duration>(left, *ends_at_ - wall() + std::chrono::seconds(1));
+  }
+  timer_.expires_after(std::max(left, RenewalSchedule::Duration::zero()));
   timer_.async_wait([this](boost::system::error_code error) {
-    if (!error && is_proven_) {
+    if (error) {
+      return;
+    }
+    look_at_end();
+    if (is_proven_) {
       work();
     }
   });
 }
 
-bool AttestationUpkeep::write(const Certificates& certificates) {
-  bool written = false;
+void AttestationUpkeep::look_at_end() {
+  if (ends_at_ && !has_ended_ && *ends_at_ <= wall()) {
+    has_ended_ = true;
+    around_.changed();
+  }
+}
+
+void AttestationUpkeep::write(const Certificates& certificates, Turn& turn) {
   around_.device.between_commands([&] {
     if (readers_.are_reading(std::chrono::steady_clock::now())) {
       return;
     }
-    const auto done = vtpm::provision::replace_certificates(around_.engine, around_.store,
-                                                            *begun_.password, certificates);
+    auto done = vtpm::provision::replace_certificates(around_.engine, around_.store,
+                                                      *begun_.password, certificates);
+    turn.written = done.has_value();
     if (!done && done.error().code != ErrorCode::kUnavailable) {
-      base::log(base::LogLevel::kWarning,
-                "the new certificate could not be stored: " + done.error().message);
+      turn.unwritten = std::move(done).error();
     }
-    written = done.has_value();
   });
-  return written;
 }
 
 void AttestationUpkeep::before(base::ByteView command) {

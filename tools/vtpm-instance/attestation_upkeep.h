@@ -36,6 +36,7 @@ class AttestationUpkeep {
     std::optional<vtpm::provision::ClaimedKeys> keys;
     std::shared_ptr<const vtpm::provision::IndexPassword> password;
     std::optional<std::chrono::sys_seconds> renew_at;
+    std::optional<std::chrono::sys_seconds> ends_at;
     std::optional<base::Error> uncertified;
     bool is_proven = false;  // else the twin has yet to say that the keys are the TPM's own
   };
@@ -72,6 +73,7 @@ class AttestationUpkeep {
   struct Turn {
     std::optional<base::Result<vtpm::provision::Certificates>> given;
     bool written = false;
+    std::optional<base::Error> unwritten;  // why, where waiting does not help
   };
 
   void work();
@@ -79,7 +81,8 @@ class AttestationUpkeep {
   void ended(Turn turn);
   void came(base::Result<vtpm::provision::Certificates> given);
   void wait_for_next();
-  bool write(const vtpm::provision::Certificates& certificates);
+  void write(const vtpm::provision::Certificates& certificates, Turn& turn);
+  void look_at_end();
   void look_at_aks();
   [[nodiscard]] bool may_ask() const;
 
@@ -90,7 +93,8 @@ class AttestationUpkeep {
 
   // Of the thread of `io`.
   bool is_proven_;
-  bool has_certificate_;
+  std::optional<std::chrono::sys_seconds> ends_at_;  // of the certificate that is there
+  bool has_ended_ = false;
   base::Error uncertified_;
   AttestationReadiness twins_word_;
   vtpm::provision::AkPresence aks_;

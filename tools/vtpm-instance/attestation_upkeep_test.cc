@@ -8,9 +8,11 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "keybroker/crypto/time.h"
 #include "tests/support/fake_certifier.h"
 #include "tests/support/fake_nv_store.h"
 #include "tests/support/tpm_commands.h"
+#include "vmgs/crypto/random.h"
 #include "vtpm/provision/certificates.h"
 #include "vtpm/provision/templates.h"
 
@@ -230,6 +232,34 @@ TEST_F(AttestationUpkeepTest, KeepsTheOldOneWhenItIsRefused) {
   until([this] { return changes_ > 0; });
   EXPECT_EQ(durable().ak, first_.ak);
   EXPECT_EQ(upkeep_->readiness().readiness, Readiness::kReady);
+}
+
+TEST_F(AttestationUpkeepTest, SaysThatACertificateThatWasNotRenewedHasEnded) {
+  const auto ends = authority_.now + std::chrono::seconds(5);
+  const auto now = std::exchange(authority_.now, ends - authority_.life);
+  auto provisioned = made();
+  authority_.now = now;
+  authority_.refuses = base::Error{ErrorCode::kDenied, "no more"};
+  serve(std::move(provisioned));
+  until([this] { return upkeep_->readiness().readiness == Readiness::kAkCertRefused; });
+  EXPECT_THAT(upkeep_->readiness().reason,
+              testing::AllOf(testing::HasSubstr("ended on " + keybroker::crypto::to_text(ends)),
+                             testing::HasSubstr("no more")));
+  EXPECT_EQ(durable().ak, first_.ak);
+}
+
+TEST_F(AttestationUpkeepTest, AGuestThatRemovesTheIndexEndsTheRenewalAndNoMore) {
+  auto provisioned = overdue();
+  provisioned->index_password = std::make_shared<const vtpm::provision::IndexPassword>(
+      vtpm::provision::IndexPassword{*vmgs::crypto::random_secret<32>()});
+  serve(std::move(provisioned));
+  until([this] { return changes_ > 0; });
+  EXPECT_EQ(upkeep_->readiness().readiness, Readiness::kReady) << "the old one has not ended";
+  const int asked = authority_.asked;
+  io_.run_for(std::chrono::seconds(3));  // what is tried again is tried within one second
+  EXPECT_EQ(authority_.asked, asked);
+  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(durable().ak, first_.ak);
 }
 
 TEST_F(AttestationUpkeepTest, DoesNotProveTheAkWhileAGuestUsesTheTpm) {

@@ -220,9 +220,9 @@ TEST_F(HostSupervisorTest, WhileItServesAVtpmdThatGoesEndsTheWait) {
   vtpmd_ = base::Descriptor();
   EXPECT_EQ(supervisor_->order(), Order::kAlone);
   worker.join();
-  EXPECT_EQ(error_code(given), ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(given), ErrorCode::kDenied);
   EXPECT_THAT(given.error().message, testing::HasSubstr("gone"));
-  EXPECT_EQ(error_code(ask()), ErrorCode::kUnavailable) << "and nobody is asked again";
+  EXPECT_EQ(error_code(ask()), ErrorCode::kDenied) << "and nobody is asked again";
 }
 
 TEST_F(HostSupervisorTest, AWaitCanBeEnded) {

@@ -40,6 +40,12 @@ base::Result<Certificates> certificates_of(const CertificationAnswer& answer) {
                       .ecc_ek = bytes_of(given.ecc_ek())};
 }
 
+// The next vtpmd has no link to an instance that is there already.
+base::Result<void> gone() {
+  return base::fail(ErrorCode::kDenied,
+                    "the vtpmd of this start has gone; the VM's next start asks again");
+}
+
 }  // namespace
 
 void LinkCertifier::take(CertificationAnswer answer) {
@@ -69,8 +75,7 @@ base::Result<CertificationAnswer> LinkCertifier::ask(CertificationRequest& reque
   answer_.reset();
   instance::FromInstance message;
   message.mutable_certification_request()->Swap(&request);
-  auto waited = closed_ ? base::Result<void>(base::fail(ErrorCode::kUnavailable, "vtpmd has gone"))
-                        : link_.send(message);
+  auto waited = closed_ ? gone() : link_.send(message);
   message.mutable_certification_request()->Swap(&request);
   if (waited) {
     waited = wait(lock, stop);
@@ -85,7 +90,7 @@ base::Result<void> LinkCertifier::wait(std::unique_lock<std::mutex>& lock,
   const auto deadline = Clock::now() + kPatience;
   while (!answer_) {
     if (closed_) {
-      return base::fail(ErrorCode::kUnavailable, "vtpmd has gone");
+      return gone();
     }
     if (stop.stop_requested() || Clock::now() >= deadline) {
       return base::fail(ErrorCode::kUnavailable,

@@ -119,23 +119,22 @@ StoredCertificates StoredCertificates::in(base::ByteView permanent_state) {
   return stored;
 }
 
-std::optional<std::chrono::sys_seconds> renewal_of(base::ByteView der, const PublicKey& key,
-                                                   std::chrono::sys_seconds now) {
-  const auto certificates = certificates_in(der);
+std::optional<Certificate> good_certificate(base::ByteView der, const PublicKey& key,
+                                            std::chrono::sys_seconds now) {
+  auto certificates = certificates_in(der);
   if (!certificates || certificates->size() != 1 || !is_for(certificates->front(), key)) {
     return std::nullopt;
   }
-  const auto& certificate = certificates->front();
+  auto& certificate = certificates->front();
   if (certificate.not_before() > now + kClockSkew || certificate.not_after() <= now) {
     return std::nullopt;
   }
-  return renewal_time(certificate);
+  return std::move(certificate);
 }
 
-std::chrono::sys_seconds ak_renewal_of(const Certificates& fitting) {
-  const auto certificates = certificates_in(fitting.ak);
-  // What is no certificate has not passed; it would be asked for at once.
-  return certificates ? renewal_time(certificates->front()) : std::chrono::sys_seconds{};
+base::Result<Certificate> ak_certificate_of(const Certificates& fitting) {
+  TRY_ASSIGN(certificates, certificates_in(fitting.ak));
+  return std::move(certificates.front());
 }
 
 bool has_certificate(base::ByteView der, const PublicKey& key) {

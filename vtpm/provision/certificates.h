@@ -38,14 +38,14 @@ struct StoredCertificates {
 // How far the clocks of an authority and of a host may be apart.
 inline constexpr std::chrono::minutes kClockSkew{5};
 
-// renewal_of() is when `der` should be replaced; nothing if it is not one certificate for `key`
-// that has begun, give or take kClockSkew, and has not ended by `now`.
-std::optional<std::chrono::sys_seconds> renewal_of(base::ByteView der, const PublicKey& key,
-                                                   std::chrono::sys_seconds now);
+// good_certificate() is `der`, if that is one certificate for `key` that has begun, give or take
+// kClockSkew, and has not ended by `now`.
+std::optional<keybroker::crypto::Certificate> good_certificate(base::ByteView der,
+                                                               const PublicKey& key,
+                                                               std::chrono::sys_seconds now);
 
-// ak_renewal_of() is when the AK's certificate of those that expect_fitting() has passed should be
-// replaced.
-std::chrono::sys_seconds ak_renewal_of(const Certificates& fitting);
+// ak_certificate_of() is the AK's of those that expect_fitting() has passed.
+base::Result<keybroker::crypto::Certificate> ak_certificate_of(const Certificates& fitting);
 
 // has_certificate() tells whether `der` is one certificate for `key`.
 bool has_certificate(base::ByteView der, const PublicKey& key);

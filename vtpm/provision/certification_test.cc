@@ -134,6 +134,8 @@ TEST_P(CertificationTest, ANewTpmHasItsCertificatesBeforeItsGuest) {
   const auto provisioned = made();
   expect_certified(provisioned);
   EXPECT_EQ(provisioned.renew_at, certifier_.now + certifier_.life / 2);
+  EXPECT_EQ(provisioned.ends_at, certifier_.now + certifier_.life);
+  EXPECT_EQ(again(provisioned.permanent_state).ends_at, provisioned.ends_at);
   EXPECT_EQ(certifier_.asked, 1);
 }
 
@@ -332,14 +334,14 @@ TEST_P(CertificationTest, WhatIsNotOnRecordIsAskedForAndCountsForNothing) {
 
 TEST_P(CertificationTest, ACertificateOfTheFutureIsNone) {
   const auto first = made();
-  const auto keys = StoredCertificates::in(first.permanent_state.expose());
-  const auto renewal = [&](std::chrono::sys_seconds now) {
-    return renewal_of(keys.ak, *first.rsa_ak, now);
+  const auto stored = StoredCertificates::in(first.permanent_state.expose());
+  const auto is_good = [&](std::chrono::sys_seconds now) {
+    return good_certificate(stored.ak, *first.rsa_ak, now).has_value();
   };
-  EXPECT_TRUE(renewal(certifier_.now - kClockSkew));
-  EXPECT_FALSE(renewal(certifier_.now - kClockSkew - std::chrono::seconds(1)));
-  EXPECT_TRUE(renewal(certifier_.now + certifier_.life - std::chrono::seconds(1)));
-  EXPECT_FALSE(renewal(certifier_.now + certifier_.life));
+  EXPECT_TRUE(is_good(certifier_.now - kClockSkew));
+  EXPECT_FALSE(is_good(certifier_.now - kClockSkew - std::chrono::seconds(1)));
+  EXPECT_TRUE(is_good(certifier_.now + certifier_.life - std::chrono::seconds(1)));
+  EXPECT_FALSE(is_good(certifier_.now + certifier_.life));
 }
 
 TEST_P(CertificationTest, ANewEndorsementSeedTakesTheOldCertificatesWithIt) {

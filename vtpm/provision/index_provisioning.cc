@@ -70,10 +70,11 @@ void put_ek_certificates(ESYS_CONTEXT* esys, const Certificates& given,
   put(wanted.ecc_ek, kEccEkCertificateIndex, given.ecc_ek, stored.ecc_ek);
 }
 
-base::Result<std::chrono::sys_seconds> certify(ESYS_CONTEXT* esys, const Provisioned& provisioned,
-                                               const WantedCertificates& wanted,
-                                               const Vouching& vouching,
-                                               const StoredCertificates& stored) {
+base::Result<keybroker::crypto::Certificate> certify(ESYS_CONTEXT* esys,
+                                                     const Provisioned& provisioned,
+                                                     const WantedCertificates& wanted,
+                                                     const Vouching& vouching,
+                                                     const StoredCertificates& stored) {
   const ClaimedKeys keys{.rsa_ak = *provisioned.rsa_ak,
                          .rsa_ek = *provisioned.rsa_ek,
                          .ecc_ak = provisioned.ecc_ak,
@@ -85,13 +86,18 @@ base::Result<std::chrono::sys_seconds> certify(ESYS_CONTEXT* esys, const Provisi
   TRY(write_index(esys, kAkChainIndex, *provisioned.index_password, given.ak_chain));
   TRY(write_index(esys, kAkCertificateIndex, *provisioned.index_password, given.ak));
   put_ek_certificates(esys, given, wanted, stored);
-  return ak_renewal_of(given);
+  return ak_certificate_of(given);
+}
+
+void note_certificate(Provisioned& provisioned, const keybroker::crypto::Certificate& of_ak) {
+  provisioned.renew_at = renewal_time(of_ak);
+  provisioned.ends_at = of_ak.not_after();
 }
 
 // Whether there is a good certificate for `key` in the first half of its life.
 bool is_young(base::ByteView der, const PublicKey& key, std::chrono::sys_seconds now) {
-  const auto renewal = renewal_of(der, key, now);
-  return renewal && *renewal > now;
+  const auto certificate = good_certificate(der, key, now);
+  return certificate && renewal_time(*certificate) > now;
 }
 
 }  // namespace
@@ -119,7 +125,9 @@ void see_to_certificates(ESYS_CONTEXT* esys, Provisioned& provisioned,
   if (!provisioned.index_password || !provisioned.rsa_ak || !provisioned.rsa_ek) {
     return;  // an obstacle says why
   }
-  provisioned.renew_at = renewal_of(stored.ak, *provisioned.rsa_ak, wishes.now);
+  if (const auto there = good_certificate(stored.ak, *provisioned.rsa_ak, wishes.now)) {
+    note_certificate(provisioned, *there);
+  }
   if (!wishes.vouching ||
       certificates_fit(stored, *provisioned.rsa_ak, *provisioned.rsa_ek, wishes)) {
     return;
@@ -131,16 +139,17 @@ void see_to_certificates(ESYS_CONTEXT* esys, Provisioned& provisioned,
   wanted.rsa_ek = wants(stored.rsa_ek, *provisioned.rsa_ek);
   wanted.ecc_ek = provisioned.ecc_ek && wants(stored.ecc_ek, *provisioned.ecc_ek);
   wanted.new_seeds = !has_certificate(stored.rsa_ek, *provisioned.rsa_ek);
-  auto renewal = certify(esys, provisioned, wanted, *wishes.vouching, stored);
-  if (renewal) {
-    provisioned.renew_at = *renewal;
+  auto certified = certify(esys, provisioned, wanted, *wishes.vouching, stored);
+  if (certified) {
+    note_certificate(provisioned, *certified);
     return;
   }
   base::log(base::LogLevel::kWarning,
-            "the attestation key was not certified: " + renewal.error().message);
-  provisioned.uncertified = std::move(renewal).error();
+            "the attestation key was not certified: " + certified.error().message);
+  provisioned.uncertified = std::move(certified).error();
   if (wishes.ask_for_certificates) {
     provisioned.renew_at.reset();  // what is there has been revoked
+    provisioned.ends_at.reset();
   }
 }
 

@@ -52,6 +52,7 @@ struct Provisioned {
   // When the AK's certificate in its index should be replaced; nothing while there is none that is
   // good. Where certificates were asked for in vain, why: kDenied for a refusal that stays.
   std::optional<std::chrono::sys_seconds> renew_at;
+  std::optional<std::chrono::sys_seconds> ends_at;  // and when it ends
   std::optional<base::Error> uncertified;
 
   std::optional<Twin> twin;
