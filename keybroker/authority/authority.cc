@@ -109,11 +109,6 @@ base::Result<base::Bytes> new_serial() {
 
 }  // namespace
 
-crypto::Time renewal_time(const crypto::Certificate& certificate) {
-  const auto begin = certificate.not_before();
-  return begin + (certificate.not_after() - begin) / 2;
-}
-
 base::Result<const IssuingCa*> Authority::ca_of(AkClass ak_class) const {
   const auto found = cas_.find(ak_class);
   if (found == cas_.end()) {
@@ -207,7 +202,7 @@ base::Result<std::optional<crypto::Certificate>> Authority::young(const Certific
   TRY_ASSIGN(certificate, crypto::Certificate::decode(record.certificate));
   const bool is_young =
       certificate.public_key() && *certificate.public_key() == key &&
-      renewal_time(certificate) > now && certificate.not_before() <= now &&
+      certificate.renewal_time() > now && certificate.not_before() <= now &&
       crypto::verify_issued(certificate, *ca->certificate.public_key()).has_value();
   return is_young ? std::optional(std::move(certificate)) : std::nullopt;
 }

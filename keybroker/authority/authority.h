@@ -75,9 +75,6 @@ struct HostChallenge {
   crypto::Credential credential;
 };
 
-// renewal_time() is when a certificate should be replaced: at half of its life.
-crypto::Time renewal_time(const crypto::Certificate& certificate);
-
 // Authority certifies attestation keys. One owner; `records` and the CAs must outlive it.
 class Authority {
  public:

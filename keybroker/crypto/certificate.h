@@ -67,6 +67,9 @@ class Certificate {
 
   [[nodiscard]] Time not_after() const { return not_after_; }
 
+  // renewal_time() is when it should be replaced: at half of its life.
+  [[nodiscard]] Time renewal_time() const { return not_before_ + (not_after_ - not_before_) / 2; }
+
   // subject() and issuer() are the names as RFC 2253 writes them, for people. Compare the DER
   // forms.
   [[nodiscard]] std::string subject() const;

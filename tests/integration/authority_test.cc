@@ -81,7 +81,7 @@ TEST_F(AuthorityTest, CertifiesTheAkOfVerifiedClaims) {
   EXPECT_FALSE(certificate.is_ca());
   EXPECT_LE(certificate.der().size(), 2048U);
   EXPECT_EQ(certificate.not_after() - certificate.not_before(), std::chrono::days(7));
-  EXPECT_EQ(renewal_time(certificate), mint_begin() + std::chrono::hours(84));
+  EXPECT_EQ(certificate.renewal_time(), mint_begin() + std::chrono::hours(84));
   const auto statement = keybroker::evidence::ak_statement_of(certificate);
   ASSERT_TRUE(statement) << statement.error().message;
   EXPECT_EQ(statement->ak_class, AkClass::kSimulated);
@@ -231,7 +231,7 @@ TEST_F(AuthorityTest, AWeakerProtectionNeedsAnotherKey) {
 TEST_F(AuthorityTest, RenewalLeavesTheOldCertificateGood) {
   const auto asking = guest();
   const auto first = *certify(asking);
-  const auto second = *certify(asking, renewal_time(first.certificate));
+  const auto second = *certify(asking, first.certificate.renewal_time());
   EXPECT_NE(first.certificate.serial(), second.certificate.serial());
   EXPECT_EQ(revoked_now(), 0U);
 }
@@ -240,7 +240,7 @@ TEST_F(AuthorityTest, RenewalLeavesTheOldCertificateGood) {
 TEST_F(AuthorityTest, AYoungCertificateForTheSameStatementIsGivenAgain) {
   const auto asking = guest();
   const auto first = *certify(asking);
-  const auto again = *certify(asking, renewal_time(first.certificate) - std::chrono::seconds(1));
+  const auto again = *certify(asking, first.certificate.renewal_time() - std::chrono::seconds(1));
   EXPECT_EQ(again.certificate, first.certificate);
   ASSERT_EQ(again.chain.size(), 1U);
   EXPECT_EQ(again.chain.front(), first.chain.front());

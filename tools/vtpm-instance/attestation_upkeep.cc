@@ -241,7 +241,7 @@ void AttestationUpkeep::ended(Turn turn) {
 void AttestationUpkeep::came(base::Result<Certificates> given) {
   if (given) {
     if (const auto certificate = vtpm::provision::ak_certificate_of(*given)) {
-      schedule_.certified(vtpm::provision::renewal_time(*certificate), wall(), now());
+      schedule_.certified(certificate->renewal_time(), wall(), now());
     }
     held_ = *std::move(given);
     return;

@@ -88,10 +88,6 @@ bool is_for(const Certificate& certificate, const PublicKey& key) {
   return area && certificate.public_key() && *certificate.public_key() == area->key;
 }
 
-std::chrono::sys_seconds renewal_time(const Certificate& certificate) {
-  return certificate.not_before() + (certificate.not_after() - certificate.not_before()) / 2;
-}
-
 StoredCertificates StoredCertificates::in(base::ByteView permanent_state) {
   StoredCertificates stored;
   const auto indices = vmgs::format::decode_tpm_nv_indices(permanent_state);

@@ -20,9 +20,6 @@ base::Result<std::vector<keybroker::crypto::Certificate>> certificates_in(base::
 // is_for() tells whether a certificate is for the key with this public area.
 bool is_for(const keybroker::crypto::Certificate& certificate, const PublicKey& key);
 
-// renewal_time() is when a certificate should be replaced: at half of its life.
-std::chrono::sys_seconds renewal_time(const keybroker::crypto::Certificate& certificate);
-
 // StoredCertificates is what a TPM has in its NV indices, as it lies in its permanent state: to
 // read it there takes no authorization. A guest that muddles its own state has no certificates
 // here.

@@ -90,14 +90,14 @@ base::Result<keybroker::crypto::Certificate> certify(ESYS_CONTEXT* esys,
 }
 
 void note_certificate(Provisioned& provisioned, const keybroker::crypto::Certificate& of_ak) {
-  provisioned.renew_at = renewal_time(of_ak);
+  provisioned.renew_at = of_ak.renewal_time();
   provisioned.ends_at = of_ak.not_after();
 }
 
 // Whether there is a good certificate for `key` in the first half of its life.
 bool is_young(base::ByteView der, const PublicKey& key, std::chrono::sys_seconds now) {
   const auto certificate = good_certificate(der, key, now);
-  return certificate && renewal_time(*certificate) > now;
+  return certificate && certificate->renewal_time() > now;
 }
 
 }  // namespace
