@@ -16,26 +16,13 @@ namespace {
 
 namespace json = boost::json;
 using protocol::text_member;
+using protocol::word_member;
 
 constexpr std::size_t kMaxStatementBytes = 2048;
 constexpr std::size_t kMaxNameBytes = 2 + 64;
 
 auto corrupt(const std::string& why) {
   return base::fail(base::ErrorCode::kCorrupt, "AK statement: " + why);
-}
-
-// A member that is one of a few words.
-template <typename T>
-base::Result<T> word_member(const json::object& object, std::string_view name,
-                            std::initializer_list<T> values) {
-  TRY_ASSIGN(text, text_member(object, name));
-  for (const auto value : values) {
-    using protocol::name;
-    if (text == name(value)) {
-      return value;
-    }
-  }
-  return corrupt("an unknown word '" + text.substr(0, 40) + "'");
 }
 
 base::Result<base::Bytes> short_hex_member(const json::object& object, std::string_view name) {

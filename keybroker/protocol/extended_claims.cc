@@ -17,19 +17,6 @@ auto corrupt(const std::string& why) {
   return base::fail(base::ErrorCode::kCorrupt, "extended claims: " + why);
 }
 
-// word_member() reads a member that is one of a few words.
-template <typename T>
-base::Result<T> word_member(const json::object& object, std::string_view name,
-                            std::initializer_list<T> values) {
-  TRY_ASSIGN(text, text_member(object, name));
-  for (const auto value : values) {
-    if (text == protocol::name(value)) {
-      return value;
-    }
-  }
-  return corrupt("the member '" + std::string(name) + "' has an unknown word");
-}
-
 // A TPM Name is two bytes of algorithm and a digest of at most 64.
 base::Result<base::Bytes> tpm_name_member(const json::object& object, std::string_view name) {
   TRY_ASSIGN(text, text_member(object, name));

@@ -26,6 +26,20 @@ base::Result<std::uint64_t> number_member(const boost::json::object& object, std
                                           std::uint64_t most);
 base::Result<bool> flag_member(const boost::json::object& object, std::string_view name);
 
+// word_member() is one of `values`, as their name() writes it.
+template <typename T>
+base::Result<T> word_member(const boost::json::object& object, std::string_view member,
+                            std::initializer_list<T> values) {
+  TRY_ASSIGN(text, text_member(object, member));
+  for (const auto value : values) {
+    if (text == name(value)) {
+      return value;
+    }
+  }
+  return base::fail(base::ErrorCode::kCorrupt,
+                    "the member '" + std::string(member) + "' has an unknown word");
+}
+
 // hex_member() is a string of exactly `size` bytes in hexadecimal digits of either case.
 base::Result<base::Bytes> hex_member(const boost::json::object& object, std::string_view name,
                                      std::size_t size);
