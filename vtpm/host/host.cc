@@ -16,14 +16,7 @@ namespace protocol = keybroker::protocol;
 using base::ErrorCode;
 using protocol::Readiness;
 
-// How often a launch that was lost with the warmed parent is tried again.
-constexpr int kMaxLostLaunches = 3;
-
 std::string quoted_name(const Vm& vm) { return "VM '" + vm.record.name + "'"; }
-
-void warn(const Vm& vm, const std::string& what) {
-  base::log(base::LogLevel::kWarning, quoted_name(vm) + ": " + what);
-}
 
 instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
   instance::Setup setup;
@@ -42,6 +35,10 @@ instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
 }
 
 }  // namespace
+
+void Host::warn(const Vm& vm, const std::string& what) {
+  base::log(base::LogLevel::kWarning, quoted_name(vm) + ": " + what);
+}
 
 Host::Host(StateFolder folder, Registry& registry, Instances& instances)
     : folder_(std::move(folder)),
@@ -362,152 +359,6 @@ base::Result<void> Host::finish_removal(Vm& vm) {
   vms_.erase(id);
   changed_(id);
   return {};
-}
-
-void Host::connection_waits(const VmId& id) {
-  const auto found = vm(id);
-  if (!found || (*found)->phase != Phase::kStopped) {
-    return;
-  }
-  if (auto started = start(id); !started && (*found)->phase == Phase::kStopped) {
-    warn(**found, started.error().message);
-  }
-}
-
-void Host::forked(const VmId& id, int pid) {
-  const auto found = vm(id);
-  if (found && ((*found)->phase == Phase::kStarting || (*found)->phase == Phase::kStopping)) {
-    (*found)->pid = pid;
-    (*found)->last_pid = pid;
-    (*found)->forked = true;
-    changed_(id);
-  }
-}
-
-void Host::fork_failed(const VmId& id, const std::string& reason) {
-  const auto found = vm(id);
-  if (found && (*found)->phase == Phase::kStarting) {
-    (*found)->said_why = true;
-    (*found)->readiness = Readiness::kNotSetUp;
-    (*found)->reason = reason;
-  }
-}
-
-void Host::opened(const VmId& id, const instance::Opened& opened) {
-  const auto found = vm(id);
-  if (!found || (*found)->phase != Phase::kStarting) {
-    return;
-  }
-  auto& target = **found;
-  target.forked = true;
-  target.opened_by = opened.opened_by();
-  target.simulated_tee = opened.simulated_tee();
-  if (target.pid == 0) {
-    // The child was quicker than its parent's word that it was born; it has signed the lease.
-    if (const auto holder = lease_holder(folder_.lease(id))) {
-      target.pid = holder->pid;
-      target.last_pid = holder->pid;
-    }
-  }
-  if (target.is_persistent() && !target.record.has_state) {
-    // From here on a store that is not there is missing: a guest may have used it.
-    if (auto noted = registry_.note_state(id); !noted) {
-      warn(target, "killed, for the registry cannot be written: " + noted.error().message);
-      target.said_why = true;
-      target.readiness = Readiness::kStoreFailing;
-      target.reason = noted.error().message;
-      instances_.kill(id);
-      return;
-    }
-    target.record.has_state = true;
-    instance::ToInstance message;
-    message.mutable_serve();
-    if (auto sent = instances_.send(id, message); !sent) {
-      warn(target, "killed, for it takes no message: " + sent.error().message);
-      instances_.kill(id);
-      return;
-    }
-  }
-  // How it is, it says next.
-  target.phase = Phase::kServing;
-  changed_(id);
-}
-
-void Host::said(const VmId& id, const instance::State& state) {
-  const auto found = vm(id);
-  if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {
-    return;
-  }
-  auto& target = **found;
-  const auto readiness = protocol::parse_readiness(state.readiness());
-  if (!readiness) {
-    warn(target, "its instance says " + readiness.error().message);
-    return;
-  }
-  target.forked = true;
-  target.guest = state.guest();
-  target.said_why = state.is_last();
-  if (target.phase != Phase::kStopping || target.said_why) {
-    target.readiness = *readiness;
-    target.reason = state.reason();
-  }
-  changed_(id);
-}
-
-void Host::instance_ended(const VmId& id) {
-  const auto found = vm(id);
-  if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {
-    return;
-  }
-  auto& target = **found;
-  const bool was_starting = target.phase == Phase::kStarting;
-  if (was_starting && !target.said_why && !target.forked &&
-      target.lost_launches < kMaxLostLaunches) {
-    // The parent died before it forked, and took the request with it.
-    ++target.lost_launches;
-    if (auto launched = launch(target); !launched) {
-      warn(target, launched.error().message);
-    }
-    return;
-  }
-  const auto readiness = target.said_why ? target.readiness : Readiness::kCrashed;
-  auto reason = target.reason;
-  if (!target.said_why) {
-    reason = target.forked ? "the instance died" : "the warmed parent died before it forked one";
-    reason += target.ended_how.empty() ? "" : ": " + target.ended_how;
-  }
-  if (was_starting) {
-    start_failed(target, readiness, reason);
-    return;
-  }
-  if (readiness == Readiness::kCrashed) {
-    warn(target, reason);
-  }
-  stopped(target, readiness, reason);
-}
-
-void Host::process_ended(int pid, const std::string& how) {
-  for (auto& [id, each] : vms_) {
-    if (each.last_pid != pid) {
-      continue;
-    }
-    each.last_pid = 0;
-    if (each.phase == Phase::kStopped && each.readiness == Readiness::kCrashed) {
-      each.reason += ": " + how;
-      warn(each, each.reason);
-      changed_(id);
-    } else {
-      each.ended_how = how;
-    }
-    return;
-  }
-}
-
-void Host::holder_ended(const VmId& id) {
-  const auto found = vm(id);
-  if (found && (*found)->phase == Phase::kDetached) {
-    stopped(**found, Readiness::kStopped, "");
-  }
 }
 
 }  // namespace vtpm::host

@@ -113,7 +113,7 @@ class Host {
   // could not be removed: it is then listed as broken, and remove() or the next vtpmd tries again.
   base::Result<void> remove(const VmId& id, const Together& together);
 
-  // Events.
+  // Events (host_events.cc).
   void connection_waits(const VmId& id);
   void forked(const VmId& id, int pid);
   void fork_failed(const VmId& id, const std::string& reason);
@@ -127,6 +127,8 @@ class Host {
 
  private:
   Host(StateFolder folder, Registry& registry, Instances& instances);
+
+  static void warn(const Vm& vm, const std::string& what);
 
   void take_up(VmRecord record);
   base::Result<void> set_up(Vm& vm);
