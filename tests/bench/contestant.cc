@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "tests/support/tpm_commands.h"
 
 namespace tests::bench {
@@ -52,6 +54,20 @@ base::Result<base::Bytes> Contestant::command(base::ByteView command) {
                       name_ + " answers " + std::to_string(support::response_code(response)));
   }
   return response;
+}
+
+base::Result<void> first_answer(const std::vector<std::string>& argv,
+                                const std::filesystem::path& folder, Sample* sample) {
+  const Timer timer;
+  TRY_ASSIGN(process, support::Process::start(argv, {.output = folder / "output"}));
+  TRY_ASSIGN(hypervisor, power_on(folder, process));
+  if (sample != nullptr) {
+    sample->add(timer.elapsed());
+  }
+  process.signal(SIGTERM);
+  process.wait(std::chrono::seconds(10));
+  std::filesystem::remove(folder / "ctrl");
+  return {};
 }
 
 void pin_to(std::optional<int> cpu) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/bench/sample.h"
 #include "tests/support/hypervisor.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_folder.h"
@@ -51,6 +52,11 @@ class Contestant {
 // power_on() waits for the control socket, attaches and starts the TPM: from here on it answers.
 base::Result<support::Hypervisor> power_on(const std::filesystem::path& folder,
                                            support::Process& process);
+
+// first_answer() runs a command line until its TPM answers, and ends it. `sample`, if there is one,
+// gets the time from the start of the process to the answer.
+base::Result<void> first_answer(const std::vector<std::string>& argv,
+                                const std::filesystem::path& folder, Sample* sample);
 
 // pin_to() keeps this process on one processor, or lets it free again.
 void pin_to(std::optional<int> cpu);

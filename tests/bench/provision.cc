@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <fstream>
 
 #include "tests/bench/benchmarks.h"
@@ -12,23 +11,13 @@ namespace tests::bench {
 
 namespace {
 
-using support::Process;
-
 // A new VM of ours: from its process to a TPM that answers, whose keys are made and on the disk.
 base::Result<void> provision_ours(const Setting& setting, Sample* sample) {
   const auto folder = setting.folder / "ours";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
-  auto argv = Contestant::instance(setting.programs / "vtpm-instance", folder);
-  const Timer timer;
-  TRY_ASSIGN(process, Process::start(argv, {.output = folder / "output"}));
-  TRY_ASSIGN(hypervisor, power_on(folder, process));
-  if (sample != nullptr) {
-    sample->add(timer.elapsed());
-  }
-  process.signal(SIGTERM);
-  process.wait(std::chrono::seconds(10));
-  return {};
+  const auto argv = Contestant::instance(setting.programs / "vtpm-instance", folder);
+  return first_answer(argv, folder, sample);
 }
 
 // swtpm_setup with certificates of a local authority of its own, which is made in the first round.

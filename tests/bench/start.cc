@@ -17,7 +17,7 @@ namespace {
 using support::Hypervisor;
 using support::Process;
 
-base::Result<void> first_answer(Hypervisor& hypervisor) {
+base::Result<void> start_up(Hypervisor& hypervisor) {
   TRY_ASSIGN(response, hypervisor.command(support::startup_clear()));
   if (support::response_code(response) != support::kSuccess) {
     return base::fail(base::ErrorCode::kUnavailable, "the TPM does not start");
@@ -25,26 +25,11 @@ base::Result<void> first_answer(Hypervisor& hypervisor) {
   return {};
 }
 
-// A process of its own: from its start to the first answer of a TPM whose state is on the disk.
-base::Result<void> start_alone(const std::vector<std::string>& argv,
-                               const std::filesystem::path& folder, Sample* sample) {
-  const Timer timer;
-  TRY_ASSIGN(process, Process::start(argv, {.output = folder / "output"}));
-  TRY_ASSIGN(hypervisor, power_on(folder, process));
-  if (sample != nullptr) {
-    sample->add(timer.elapsed());
-  }
-  process.signal(SIGTERM);
-  process.wait(std::chrono::seconds(10));
-  std::filesystem::remove(folder / "ctrl");
-  return {};
-}
-
 // A VM of vtpmd that is at rest: from the hypervisor's connection to the first answer.
 base::Result<void> connect_to_rest(const Host::Vm& vm, Sample* sample) {
   const Timer timer;
   TRY_ASSIGN(hypervisor, Hypervisor::attach(vm.control_socket));
-  TRY(first_answer(hypervisor));
+  TRY(start_up(hypervisor));
   if (sample != nullptr) {
     sample->add(timer.elapsed());
   }
@@ -75,8 +60,8 @@ base::Result<void> starts(const Setting& setting, Report& report) {
   const auto rounds = std::max<std::size_t>(10, setting.rounds / 20);
   for (std::size_t round = 0; round < rounds + kWarmUp; ++round) {
     const bool counts = round >= kWarmUp;
-    TRY(start_alone(swtpm_argv, swtpm, counts ? &samples[0] : nullptr));
-    TRY(start_alone(alone_argv, alone, counts ? &samples[1] : nullptr));
+    TRY(first_answer(swtpm_argv, swtpm, counts ? &samples[0] : nullptr));
+    TRY(first_answer(alone_argv, alone, counts ? &samples[1] : nullptr));
     TRY(connect_to_rest(vm, counts ? &samples[2] : nullptr));
   }
   report.title("start to first answer, state on disk");
