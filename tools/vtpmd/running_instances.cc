@@ -262,8 +262,8 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
       case instance::FromInstance::kCertificationRequest:
         certify(id, link, message.certification_request());
         break;
-      case instance::FromInstance::MESSAGE_NOT_SET:
-        break;
+      default:
+        break;  // nothing that this vtpmd knows
     }
   }
 }
