@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keybroker/crypto/credential.h"
 
-#include <openssl/core_names.h>
 #include <openssl/hmac.h>
-#include <openssl/rsa.h>
 
 #include <array>
 #include <string_view>
 
+#include "keybroker/crypto/oaep.h"
 #include "keybroker/crypto/openssl.h"
 #include "vmgs/base/cursor.h"
 #include "vmgs/base/secret.h"
@@ -34,28 +33,7 @@ auto unavailable(const std::string& what) {
 // zero included (Part 1, B.4 and 24.4).
 base::Result<base::Bytes> wrap_seed(const PublicKey& ek, const base::Secret<kDigestBytes>& seed) {
   constexpr std::string_view kLabel{"IDENTITY\0", 9};
-  const openssl::KeyContext context(EVP_PKEY_CTX_new(ek.handle(), nullptr));
-  auto* label = OPENSSL_memdup(kLabel.data(), kLabel.size());
-  if (!context || label == nullptr || EVP_PKEY_encrypt_init(context.get()) != 1 ||
-      EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_OAEP_PADDING) != 1 ||
-      EVP_PKEY_CTX_set_rsa_oaep_md(context.get(), EVP_sha256()) != 1 ||
-      EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), EVP_sha256()) != 1 ||
-      EVP_PKEY_CTX_set0_rsa_oaep_label(context.get(), label, static_cast<int>(kLabel.size())) !=
-          1) {
-    OPENSSL_free(label);
-    return unavailable("cannot wrap for an EK");
-  }
-  std::size_t size = 0;
-  if (EVP_PKEY_encrypt(context.get(), nullptr, &size, in(seed.expose()), kDigestBytes) != 1) {
-    return unavailable("cannot wrap for an EK");
-  }
-  base::Bytes wrapped(size);
-  if (EVP_PKEY_encrypt(context.get(), reinterpret_cast<unsigned char*>(wrapped.data()), &size,
-                       in(seed.expose()), kDigestBytes) != 1) {
-    return unavailable("cannot wrap for an EK");
-  }
-  wrapped.resize(size);
-  return wrapped;
+  return encrypt_oaep(ek, Hash::kSha256, base::bytes_of(kLabel), seed.expose());
 }
 
 // AES-128-CFB with a zero IV, as the key is used once.

@@ -25,6 +25,7 @@ using Point = std::unique_ptr<EC_POINT, openssl::Freed<EC_POINT_free>>;
 using ParamBuilder = std::unique_ptr<OSSL_PARAM_BLD, openssl::Freed<OSSL_PARAM_BLD_free>>;
 using Params = std::unique_ptr<OSSL_PARAM, openssl::Freed<OSSL_PARAM_free>>;
 using Bio = std::unique_ptr<BIO, openssl::Freed<BIO_free>>;
+using KeyInfo = std::unique_ptr<PKCS8_PRIV_KEY_INFO, openssl::Freed<PKCS8_PRIV_KEY_INFO_free>>;
 using EcdsaParts = std::unique_ptr<ECDSA_SIG, openssl::Freed<ECDSA_SIG_free>>;
 
 constexpr unsigned kLeastRsaBits = 2048;
@@ -182,6 +183,34 @@ base::Result<base::SecretBytes> PrivateKey::to_pem() const {
   base::SecretBytes pem(size);
   std::copy_n(reinterpret_cast<const std::byte*>(text), size, pem.fill().data());
   return pem;
+}
+
+base::Result<PrivateKey> PrivateKey::from_pkcs8(std::span<const std::byte> der) {
+  const ClearedErrors errors;
+  const unsigned char* at = in(der);
+  const KeyInfo info(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &at, static_cast<long>(der.size())));
+  EVP_PKEY* key = info && at == in(der) + der.size() ? EVP_PKCS82PKEY(info.get()) : nullptr;
+  auto taken = key != nullptr ? taking(key)
+                              : base::Result<PrivateKey>(base::fail(base::ErrorCode::kCorrupt, ""));
+  if (!taken || (taken->public_key().is_rsa() && (taken->public_key().bits() < kLeastRsaBits ||
+                                                  taken->public_key().bits() > kMostRsaBits))) {
+    return base::fail(base::ErrorCode::kCorrupt,
+                      "private key: this is no PKCS#8 of RSA (2048 to 8192 bits), P-256 or P-384");
+  }
+  return taken;
+}
+
+base::Result<base::SecretBytes> PrivateKey::to_pkcs8() const {
+  const ClearedErrors errors;
+  const KeyInfo info(EVP_PKEY2PKCS8(handle()));
+  const int size = info ? i2d_PKCS8_PRIV_KEY_INFO(info.get(), nullptr) : 0;
+  if (size <= 0) {
+    return unavailable("cannot write a private key");
+  }
+  base::SecretBytes der(static_cast<std::size_t>(size));
+  unsigned char* at = out(der.fill());
+  i2d_PKCS8_PRIV_KEY_INFO(info.get(), &at);
+  return der;
 }
 
 base::Result<P256Signature> sign_p256(const PrivateKey& key, base::ByteView message) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "keybroker/crypto/public_key.h"
 #include "keybroker/crypto/signature.h"
@@ -45,6 +46,12 @@ class PrivateKey {
 
   // to_pem() writes a block PRIVATE KEY (PKCS#8), unencrypted.
   [[nodiscard]] base::Result<base::SecretBytes> to_pem() const;
+
+  // from_pkcs8() reads one DER PrivateKeyInfo (RFC 5958, version 0) and nothing behind it;
+  // to_pkcs8() writes it. kCorrupt otherwise, for keys that PublicKey does not know, and for RSA of
+  // less than 2048 or more than 8192 bits.
+  static base::Result<PrivateKey> from_pkcs8(std::span<const std::byte> der);
+  [[nodiscard]] base::Result<base::SecretBytes> to_pkcs8() const;
 
   [[nodiscard]] const PublicKey& public_key() const { return public_key_; }
 

@@ -12,6 +12,16 @@ using tests::support::error_code;
 
 const auto kMessage = base::bytes_of("what is signed");
 
+constexpr std::string_view kRsa512 =
+    "30820156020100300d06092a864886f70d0101010500048201403082013c020100024100c554323491dd34737f46"
+    "09a2ae70a6d23d505ddf5d8def7566e0a89e6def384ee3e25ffbd3684ec13b3c3984a69124ddfb9f07a13e6346a5"
+    "014930f6f9f490e5020301000102410087cccfd859e1efece45420e1724758a72b4719b354c10f60ae7241d8f633"
+    "417de3fc71b15841aa763a9fc46c69ff6c0262a0ef20232da48dee8932ecd59a4941022100e298bdb5ef86d70aee"
+    "069eb32d4bcce3c69bd2dc91a3c64fa306a08d8e3f90dd022100deef37767a2a2c645282c520558062b7ae331158"
+    "02e37d22759db95eaad73ba902210094686b5ffc67f8f1cca1835160ea53601f55314e8b0893bad6d06159350046"
+    "f5022100964e3edcb87d1ab501147e07d0dde0b0ead82f87615b33913a2f7f3d9e7dc311022023f04942996ddd6b"
+    "4e96ccb1ac868dc3acdb98f52473f1e3b29f9d1cb5414066";
+
 base::Secret<64> seed_of(base::ByteView low) {
   std::array<std::byte, 64> bytes{};
   std::copy(low.begin(), low.end(), bytes.end() - static_cast<std::ptrdiff_t>(low.size()));
@@ -100,6 +110,32 @@ TEST(SignTest, RefusesKeysOfAnotherKind) {
 
   EXPECT_EQ(error_code(sign_p384(small, kMessage)), base::ErrorCode::kInvalidArgument);
   EXPECT_EQ(error_code(sign_p256(rsa, kMessage)), base::ErrorCode::kInvalidArgument);
+}
+
+TEST(PrivateKeyTest, ComesBackFromPkcs8) {
+  for (const auto& key :
+       {*PrivateKey::generate_ec(Curve::kP256), *PrivateKey::generate_ec(Curve::kP384),
+        *PrivateKey::generate_rsa(2048)}) {
+    const auto der = key.to_pkcs8();
+    ASSERT_TRUE(der) << der.error().message;
+    const auto read = PrivateKey::from_pkcs8(der->expose());
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(base::to_hex(read->to_pkcs8()->expose()), base::to_hex(der->expose()));
+  }
+}
+
+TEST(PrivateKeyTest, RefusesWhatIsNoWholePkcs8) {
+  const auto der = *(*PrivateKey::generate_ec(Curve::kP384)).to_pkcs8();
+  auto longer = base::copy_of(der.expose());
+  longer.push_back(std::byte{0});
+
+  EXPECT_EQ(error_code(PrivateKey::from_pkcs8({})), base::ErrorCode::kCorrupt);
+  EXPECT_EQ(error_code(PrivateKey::from_pkcs8(longer)), base::ErrorCode::kCorrupt);
+  EXPECT_EQ(error_code(PrivateKey::from_pkcs8(der.expose().first(der.size() - 1))),
+            base::ErrorCode::kCorrupt);
+  // RSA of 512 bits, made with `openssl genpkey`.
+  EXPECT_EQ(error_code(PrivateKey::from_pkcs8(*base::from_hex(kRsa512))),
+            base::ErrorCode::kCorrupt);
 }
 
 }  // namespace

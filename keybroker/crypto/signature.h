@@ -10,7 +10,8 @@
 
 namespace keybroker::crypto {
 
-// SHA-1 is here so that what uses it can be named; nothing accepts it.
+// SHA-1 is here so that what uses it can be named: no signature by it is accepted. RSA-OAEP of
+// other makers is all that still goes by it.
 enum class Hash : std::uint8_t { kSha1, kSha256, kSha384, kSha512 };
 
 // name() is "SHA-256".
