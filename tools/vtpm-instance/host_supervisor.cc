@@ -51,6 +51,7 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
   setup.tcb_grace =
       told.tcb_grace_over() ? vtpm::sealing::TcbGrace::kOver : vtpm::sealing::TcbGrace::kRunning;
   setup.ask_for_certificates = told.ask_for_certificates();
+  setup.receipt = base::copy_of(base::bytes_of(told.receipt()));
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
   return setup;
@@ -59,9 +60,12 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
 }  // namespace
 
 HostSupervisor::HostSupervisor(base::Descriptor link)
-    : link_(std::move(link)),
-      certifier_({.send = [this](const instance::FromInstance& message) { return send(message); },
-                  .read = [this](auto deadline) { return read_until(deadline); }}) {}
+    : link_(std::move(link)), certifier_(ends()), channel_(ends()) {}
+
+LinkEnds HostSupervisor::ends() {
+  return {.send = [this](const instance::FromInstance& message) { return send(message); },
+          .read = [this](auto deadline) { return read_until(deadline); }};
+}
 
 // What has come whole goes to whom it is for.
 base::Result<void> HostSupervisor::hand_out() {
@@ -72,7 +76,9 @@ base::Result<void> HostSupervisor::hand_out() {
       return {};
     }
     if (message.has_certification_answer()) {
-      certifier_.take(std::move(*message.mutable_certification_answer()));
+      certifier_.exchange().take(std::move(*message.mutable_certification_answer()));
+    } else if (message.has_broker_reply()) {
+      channel_.exchange().take(std::move(*message.mutable_broker_reply()));
     } else {
       orders_.push_back(std::move(message));
     }
@@ -143,7 +149,8 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
   // A stop may have come right behind; nobody would look for it in what was received already.
   TRY(hand_out());
   stopped_early_ = !orders_.empty() || !may_serve;
-  certifier_.others_read();
+  certifier_.exchange().others_read();
+  channel_.exchange().others_read();
   if (stopped_early_) {
     return base::fail(ErrorCode::kUnavailable, "stopped before it served anybody");
   }
@@ -171,10 +178,17 @@ Order HostSupervisor::order() {
     return Order::kStop;
   }
   if ((!open && open.error().code != ErrorCode::kUnavailable) || (open && !*open) || !complete) {
-    certifier_.closed();
+    certifier_.exchange().closed();
+    channel_.exchange().closed();
     return Order::kAlone;
   }
   return Order::kNone;
+}
+
+void HostSupervisor::keep_receipt(base::ByteView receipt) {
+  instance::FromInstance message;
+  message.mutable_receipt()->set_receipt(receipt.data(), receipt.size());
+  (void)send(message);
 }
 
 bool HostSupervisor::log(base::LogLevel level, std::string_view line) {

@@ -9,6 +9,7 @@
 
 #include "keybroker/protocol/instance.pb.h"
 #include "tools/vtpm-instance/link_certifier.h"
+#include "tools/vtpm-instance/link_channel.h"
 #include "tools/vtpm-instance/setup.h"
 #include "tools/vtpm-instance/supervisor.h"
 #include "vmgs/base/descriptor.h"
@@ -29,6 +30,10 @@ class HostSupervisor final : public Supervisor {
   base::Result<strongroom::instance::v1::Setup> receive_setup();
 
   vtpm::provision::Certifier* certifier() override { return &certifier_; }
+
+  keybroker::client::Channel* broker() override { return &channel_; }
+
+  void keep_receipt(base::ByteView receipt) override;
 
   base::Result<void> opened(const Opened& opened) override;
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
@@ -62,7 +67,10 @@ class HostSupervisor final : public Supervisor {
   // Guards the writing side of the link.
   std::mutex sending_;
 
+  LinkEnds ends();
+
   LinkCertifier certifier_;
+  LinkChannel channel_;
 };
 
 // run_supervised() is the whole life of an instance that was forked for vtpmd. It gives the exit

@@ -40,72 +40,24 @@ base::Result<Certificates> certificates_of(const CertificationAnswer& answer) {
                       .ecc_ek = bytes_of(given.ecc_ek())};
 }
 
-// The next vtpmd has no link to an instance that is there already.
-base::Result<void> gone() {
-  return base::fail(ErrorCode::kDenied,
-                    "the vtpmd of this start has gone; the VM's next start asks again");
-}
-
 }  // namespace
 
-void LinkCertifier::take(CertificationAnswer answer) {
-  const std::lock_guard lock(mutex_);
-  // An answer that nobody waits for any more came too late.
-  if (answer.serial() == serial_) {
-    answer_ = std::move(answer);
-    changed_.notify_all();
-  }
-}
-
-void LinkCertifier::closed() {
-  const std::lock_guard lock(mutex_);
-  closed_ = true;
-  changed_.notify_all();
-}
-
-void LinkCertifier::others_read() {
-  const std::lock_guard lock(mutex_);
-  others_read_ = true;
-}
+// The next vtpmd has no link to an instance that is there already.
+LinkCertifier::LinkCertifier(LinkEnds link)
+    : exchange_(std::move(link), kPatience, "the request for a certificate",
+                {ErrorCode::kDenied,
+                 "the vtpmd of this start has gone; the VM's next start asks again"}) {}
 
 base::Result<CertificationAnswer> LinkCertifier::ask(CertificationRequest& request,
                                                      const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  request.set_serial(++serial_);
-  answer_.reset();
+  // A request may hold a secret, which its owner wipes: it is lent, not copied.
   instance::FromInstance message;
-  message.mutable_certification_request()->Swap(&request);
-  auto waited = closed_ ? gone() : link_.send(message);
-  message.mutable_certification_request()->Swap(&request);
-  if (waited) {
-    waited = wait(lock, stop);
-  }
-  ++serial_;  // what comes from now on is of a request that is over
-  TRY(waited);
-  return *std::exchange(answer_, std::nullopt);
-}
-
-base::Result<void> LinkCertifier::wait(std::unique_lock<std::mutex>& lock,
-                                       const std::stop_token& stop) {
-  const auto deadline = Clock::now() + kPatience;
-  while (!answer_) {
-    if (closed_) {
-      return gone();
-    }
-    if (stop.stop_requested() || Clock::now() >= deadline) {
-      return base::fail(ErrorCode::kUnavailable,
-                        "vtpmd has not answered the request for a certificate");
-    }
-    if (others_read_) {
-      changed_.wait_until(lock, stop, deadline, [this] { return answer_ || closed_; });
-    } else {
-      lock.unlock();
-      const auto read = link_.read(deadline);
-      lock.lock();
-      TRY(read);
-    }
-  }
-  return {};
+  auto& lent = *message.mutable_certification_request();
+  lent.Swap(&request);
+  auto answer = exchange_.ask(
+      message, [&](std::uint64_t serial) { lent.set_serial(serial); }, stop);
+  lent.Swap(&request);
+  return answer;
 }
 
 base::Result<Certificates> LinkCertifier::certify(

@@ -25,6 +25,10 @@ class Nobody final : public Supervisor {
  public:
   vtpm::provision::Certifier* certifier() override { return nullptr; }
 
+  keybroker::client::Channel* broker() override { return nullptr; }
+
+  void keep_receipt(base::ByteView) override {}
+
   base::Result<void> opened(const Opened& opened) override {
     base::log(base::LogLevel::kInfo,
               (opened.awaited ? "the TPM's state is still to arrive"

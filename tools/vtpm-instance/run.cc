@@ -328,6 +328,14 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     return refuse(other_launch ? Readiness::kSealedElsewhere : Readiness::kNotSetUp,
                   std::move(choice).error());
   }
+  if (choice->protection == keybroker::protocol::Protection::kBroker &&
+      supervisor.broker() == nullptr) {
+    return refuse(Readiness::kNotSetUp,
+                  {base::ErrorCode::kInvalidArgument,
+                   "the launch document has the key of this VM's state at a key broker, and an "
+                   "instance reaches one through vtpmd only: start the VM with vtpmd, whose "
+                   "configuration names the broker"});
+  }
   if (!setup.export_for_openhcl) {
     for (const auto* endpoint : {&setup.control, &setup.data}) {
       if (auto bindable = expect_bindable(*endpoint); !bindable) {

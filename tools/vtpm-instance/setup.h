@@ -53,6 +53,10 @@ struct InstanceSetup {
   // Whoever certifies this VM has no good certificate of its keys on record.
   bool ask_for_certificates = false;
 
+  // The newest receipt of the VM's key broker that whoever starts it has kept; empty if there is
+  // none.
+  base::Bytes receipt = {};
+
   // Nobody is served: the store of a confidential VM gets a HW_KEY_PROTECTOR for OpenHCL, with this
   // as its vm-configuration, and that is all. The next start in service takes it away again.
   std::optional<std::string> export_for_openhcl = std::nullopt;

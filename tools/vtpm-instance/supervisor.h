@@ -4,7 +4,9 @@
 #include <string>
 #include <string_view>
 
+#include "keybroker/client/channel.h"
 #include "keybroker/protocol/readiness.h"
+#include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vtpm/provision/certifier.h"
 
@@ -26,7 +28,7 @@ enum class Order {
 };
 
 // Supervisor is whoever started an instance and follows its life. Called on the thread of run(),
-// but for the certifier.
+// but for the certifier, the broker and receipts.
 class Supervisor {
  public:
   virtual ~Supervisor() = default;
@@ -34,6 +36,12 @@ class Supervisor {
   // certifier() is the road to an authority for attestation keys; null where there is none, and
   // then nobody expects certificates.
   virtual vtpm::provision::Certifier* certifier() = 0;
+
+  // broker() is the road to the VM's key broker; null where there is none.
+  virtual keybroker::client::Channel* broker() = 0;
+
+  // keep_receipt() has a receipt of the key broker kept for the VM's later starts. Any thread.
+  virtual void keep_receipt(base::ByteView receipt) = 0;
 
   // opened() is called before a hypervisor is served, and returns when one may be. An error ends
   // the instance in order.
