@@ -18,6 +18,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A list that holds texts and nothing else.
+std::optional<Value> texts_in(const toml::array& list) {
+  std::vector<std::string> texts;
+  for (const auto& node : list) {
+    const auto* text = node.as_string();
+    if (text == nullptr) {
+      return std::nullopt;
+    }
+    texts.push_back(text->get());
+  }
+  return texts;
+}
+
 // One pass over one file.
 class FileReader {
  public:
@@ -76,6 +89,8 @@ class FileReader {
       value = number->get();
     } else if (const auto* flag = node.as_boolean()) {
       value = flag->get();
+    } else if (const auto* list = node.as_array()) {
+      value = texts_in(*list);
     }
     const auto complaint =
         value ? key->set(*value) : std::optional<std::string>("this kind of value is not expected");

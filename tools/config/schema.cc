@@ -45,6 +45,20 @@ void Schema::text(std::string section, std::string name, std::string& variable,
                    [&variable] { return in_quotes(variable); }});
 }
 
+void Schema::texts(std::string section, std::string name, std::vector<std::string>& variable,
+                   std::string summary) {
+  const auto set = [&variable](const Value& value) -> Complaint {
+    const auto* texts = std::get_if<std::vector<std::string>>(&value);
+    if (texts == nullptr) {
+      return "a list of texts in quotes is expected";
+    }
+    variable = *texts;
+    return {};
+  };
+  keys_.push_back({std::move(section), std::move(name), std::move(summary), set,
+                   [&variable] { return "[" + listed(variable) + "]"; }});
+}
+
 void Schema::path(std::string section, std::string name, std::filesystem::path& variable,
                   std::string summary) {
   const auto set = [&variable](const Value& value) -> Complaint {

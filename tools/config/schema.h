@@ -15,7 +15,7 @@
 namespace tools::config {
 
 // The kinds of values that a key may have.
-using Value = std::variant<std::string, std::int64_t, bool>;
+using Value = std::variant<std::string, std::int64_t, bool, std::vector<std::string>>;
 
 // Key is one setting that a program knows: where it stands in the file, what it is for, how it is
 // read and shown.
@@ -38,6 +38,8 @@ class Schema {
   void text(std::string section, std::string name, std::string& variable, std::string summary);
   void path(std::string section, std::string name, std::filesystem::path& variable,
             std::string summary);
+  void texts(std::string section, std::string name, std::vector<std::string>& variable,
+             std::string summary);
   void word(std::string section, std::string name, std::string& variable,
             std::vector<std::string> words, std::string summary);
   void number(std::string section, std::string name, std::int64_t& variable, std::int64_t least,

@@ -22,6 +22,7 @@ class SchemaTest : public ::testing::Test {
     schema_.word("a", "word", word_, {"one", "two"}, "a word");
     schema_.number("b", "number", number_, 1, 10, "a number");
     schema_.flag("b", "flag", flag_, "a flag");
+    schema_.texts("b", "texts", texts_, "texts");
     fs::create_directory(folder_ / "conf.d");
   }
 
@@ -53,6 +54,7 @@ class SchemaTest : public ::testing::Test {
   std::string word_ = "one";
   std::int64_t number_ = 5;
   bool flag_ = false;
+  std::vector<std::string> texts_;
 };
 
 TEST_F(SchemaTest, SaysWhichFileIsAFolder) {
@@ -75,6 +77,7 @@ word = "two"
 [b]
 number = 10
 flag = true
+texts = ["x", "y"]
 )");
 
   const auto loaded = load_all();
@@ -85,6 +88,7 @@ flag = true
   EXPECT_EQ(word_, "two");
   EXPECT_EQ(number_, 10);
   EXPECT_TRUE(flag_);
+  EXPECT_EQ(texts_, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(loaded.origins[0], (folder_ / "main.toml").string() + ":2");
 }
 
@@ -139,6 +143,10 @@ TEST_F(SchemaTest, SaysWhereAFaultIs) {
   EXPECT_EQ(only_fault("[b]\nflag = 1\n"), "main.toml:2:8: flag: true or false is expected");
   EXPECT_EQ(only_fault("[b]\nflag = 1.5\n"),
             "main.toml:2:8: flag: this kind of value is not expected");
+  EXPECT_EQ(only_fault("[b]\ntexts = \"x\"\n"),
+            "main.toml:2:9: texts: a list of texts in quotes is expected");
+  EXPECT_EQ(only_fault("[b]\ntexts = [\"x\", 1]\n"),
+            "main.toml:2:9: texts: this kind of value is not expected");
 }
 
 TEST_F(SchemaTest, SaysWhereTheFileIsNoToml) {
@@ -159,13 +167,14 @@ TEST_F(SchemaTest, FindsEveryFaultAtOnceInTheOrderOfTheLines) {
 
 TEST_F(SchemaTest, ShowsValuesAsTheyWouldStandInTheFile) {
   text_ = R"(a "b" \c)";
+  texts_ = {"x", "y \"z\""};
   std::string dump;
   for (const auto& key : schema_.keys()) {
     dump += "[" + key.section + "]\n" + key.name + " = " + key.show() + "\n";
   }
   EXPECT_EQ(dump,
             "[a]\ntext = \"a \\\"b\\\" \\\\c\"\n[a]\npath = \"/default\"\n[a]\nword = \"one\"\n"
-            "[b]\nnumber = 5\n[b]\nflag = false\n");
+            "[b]\nnumber = 5\n[b]\nflag = false\n[b]\ntexts = [\"x\", \"y \\\"z\\\"\"]\n");
 }
 
 TEST(VtpmdSettingsTest, PutTheSocketIntoTheRuntimeFolderUnlessToldOtherwise) {
