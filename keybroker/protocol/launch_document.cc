@@ -164,7 +164,16 @@ base::Result<void> check_broker(const LaunchDocument& document) {
     return refuse("protection 'broker' needs a tenant");
   }
   if (broker && !anchored) {
-    return refuse("protection 'broker' needs an anchor class, such as 'boot'");
+    return refuse("protection 'broker' needs an anchor class: 'boot'");
+  }
+  if (broker && document.anchor_class != AnchorClass::kBoot) {
+    return refuse("anchor class '" + std::string(name(document.anchor_class)) +
+                  "' is not offered yet with protection 'broker': choose 'boot', which anchors the "
+                  "state at each start and stop");
+  }
+  if (broker && document.lease == Lease::kStrict) {
+    return refuse(
+        "a strict lease is renewed while the guest runs, and anchor class 'boot' does not");
   }
   if ((broker || anchored) && document.broker_root_hashes.empty()) {
     return refuse("protection 'broker' and anchors need the hash of at least one broker root");

@@ -78,7 +78,8 @@ struct LaunchDocument {
 //   - an ordinary VM (TEE family none) has protection host or none;
 //   - a confidential VM has protection hardware, broker or none: a key of the host would protect
 //     its state from everybody but the host;
-//   - protection broker names a broker root, a tenant and an anchor class;
+//   - protection broker names a broker root, a tenant and anchor class boot, the one that there is
+//     so far, which renews no strict lease;
 //   - an anchor class other than none names a broker root; only class interval has an interval;
 //   - a strict lease and the offline rule allow need a broker to be strict or lenient about;
 //   - vm_id and tenant are not all zero; root hashes ascend, none twice, at most 8.

@@ -21,7 +21,8 @@ std::array<std::byte, N> filled(unsigned char value) {
   return bytes;
 }
 
-// A document that passes every rule and sets every field. Each test spoils one thing about it.
+// A document that passes every rule and sets every field that goes with a broker. Each test spoils
+// one thing about it.
 LaunchDocument whole_document() {
   return {.vm_id = filled<16>(0x11),
           .tenant = filled<16>(0x22),
@@ -30,11 +31,20 @@ LaunchDocument whole_document() {
           .protection = Protection::kBroker,
           .lifetime = Lifetime::kPersistent,
           .offline_rule = OfflineRule::kAllow,
-          .anchor_class = AnchorClass::kInterval,
-          .anchor_interval_seconds = 3600,
-          .lease = Lease::kStrict,
+          .anchor_class = AnchorClass::kBoot,
           .secure_boot_template_digest = filled<32>(0x55),
           .policy_digest = filled<32>(0x66)};
+}
+
+// One with those that do not.
+LaunchDocument anchored_document() {
+  auto document = whole_document();
+  document.protection = Protection::kHardware;
+  document.offline_rule = OfflineRule::kDeny;
+  document.anchor_class = AnchorClass::kInterval;
+  document.anchor_interval_seconds = 3600;
+  document.lease = Lease::kStrict;
+  return document;
 }
 
 LaunchDocument sealed_document() {
@@ -71,7 +81,8 @@ void expect_corrupt(const std::string& text, const std::string& why) {
 }
 
 TEST(LaunchDocumentTest, ComesBackAsItWasWritten) {
-  for (const auto& document : {whole_document(), sealed_document(), ordinary_document()}) {
+  for (const auto& document :
+       {whole_document(), anchored_document(), sealed_document(), ordinary_document()}) {
     const auto bytes = encode(document);
     ASSERT_TRUE(bytes);
 
@@ -92,7 +103,7 @@ TEST(LaunchDocumentTest, HasTheEncodingThatProtocGives) {
 }
 
 TEST(LaunchDocumentTest, FitsItsLimitWithEveryFieldAtItsLargest) {
-  auto document = whole_document();
+  auto document = anchored_document();
   document.broker_root_hashes.clear();
   for (unsigned char i = 0; i < kMaxBrokerRoots; ++i) {
     document.broker_root_hashes.push_back(filled<32>(i));
@@ -247,7 +258,19 @@ TEST(LaunchDocumentRulesTest, ABrokerNeedsARootATenantAndAnAnchor) {
 
   document = whole_document();
   document.anchor_class = AnchorClass::kNone;
-  EXPECT_THAT(refusal(document), HasSubstr("needs an anchor class"));
+  EXPECT_THAT(refusal(document), HasSubstr("needs an anchor class: 'boot'"));
+}
+
+TEST(LaunchDocumentRulesTest, ABrokerAnchorsAtStartAndStopAndRenewsNoLease) {
+  for (const auto later : {AnchorClass::kInterval, AnchorClass::kCounter, AnchorClass::kEach}) {
+    auto document = whole_document();
+    document.anchor_class = later;
+    document.anchor_interval_seconds = later == AnchorClass::kInterval ? 60 : 0;
+    EXPECT_THAT(refusal(document), HasSubstr("'" + std::string(name(later)) + "' is not offered"));
+  }
+  auto document = whole_document();
+  document.lease = Lease::kStrict;
+  EXPECT_THAT(refusal(document), HasSubstr("a strict lease"));
 }
 
 TEST(LaunchDocumentRulesTest, AnAnchorNeedsABrokerRootWhateverTheProtection) {
@@ -260,7 +283,7 @@ TEST(LaunchDocumentRulesTest, AnAnchorNeedsABrokerRootWhateverTheProtection) {
 }
 
 TEST(LaunchDocumentRulesTest, OnlyClassIntervalHasAnInterval) {
-  auto document = whole_document();
+  auto document = anchored_document();
   document.anchor_interval_seconds = 59;
   EXPECT_THAT(refusal(document), HasSubstr("at least 60 seconds"));
   document.anchor_interval_seconds = 60;

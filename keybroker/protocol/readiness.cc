@@ -62,6 +62,15 @@ constexpr std::array kRows = {
         "The state does not descend from the one the witness has seen: two copies were "
         "written.",
         "Find the other copy and decide which one lives, then authorise it at the broker."},
+    ReadinessRow{Readiness::kBrokerRefused, "broker-refused", Prospect::kNeedsHelp,
+                 "The key broker was asked for this VM's key, or to note its state, and said no.",
+                 "The message has the broker's reason. Change what it names, at the broker or at "
+                 "this VM, then connect again."},
+    ReadinessRow{Readiness::kBrokerAway, "broker-away", Prospect::kPasses,
+                 "No answer of the key broker came that this VM believes, and it may not start "
+                 "without one.",
+                 "Nothing to do at the VM: the next connection asks again. See that vtpmd reaches "
+                 "the broker, and that the broker's root is one of the VM's launch document."},
     ReadinessRow{
         Readiness::kSealedElsewhere, "sealed-elsewhere", Prospect::kNeedsHelp,
         "No key that this machine derives opens the store: it was sealed by other "

@@ -24,6 +24,8 @@ enum class Readiness {
   kStateForeign,
   kStaleState,
   kForkedState,
+  kBrokerRefused,
+  kBrokerAway,
   kSealedElsewhere,
   kKeyMissing,
   kStoreBusy,

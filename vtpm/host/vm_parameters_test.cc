@@ -144,7 +144,7 @@ TEST(DecodeSpecTest, RefusesALaunchDocumentBesideParametersOrOfAnotherVm) {
   EXPECT_FALSE(decode_spec(damaged, kDrawn));
 }
 
-// A document in which no field has its default.
+// The two documents together have no field with its default.
 api::CreateVmRequest full_request() {
   auto request = named("a");
   auto& words = *request.mutable_parameters();
@@ -155,22 +155,33 @@ api::CreateVmRequest full_request() {
   words.add_broker_root_hashes(std::string(64, 'b'));
   words.add_broker_root_hashes(std::string(64, 'a'));
   words.set_offline_rule("allow");
-  words.set_anchor_class("interval");
-  words.set_anchor_interval_seconds(60);
-  words.set_lease("strict");
+  words.set_anchor_class("boot");
+  words.set_lease("none");
   words.set_secure_boot_template_digest(std::string(64, 'c'));
   words.set_policy_digest(std::string(64, 'd'));
   return request;
 }
 
-TEST(ParametersTest, SayWhatWasAskedFor) {
-  const auto request = full_request();
-  const auto spec = decode_spec(request, kDrawn);
-  ASSERT_TRUE(spec) << spec.error().message;
+api::CreateVmRequest anchored_request() {
+  auto request = full_request();
+  auto& words = *request.mutable_parameters();
+  words.set_protection("hardware");
+  words.set_offline_rule("deny");
+  words.set_anchor_class("interval");
+  words.set_anchor_interval_seconds(60);
+  words.set_lease("strict");
+  return request;
+}
 
-  auto expected = request.parameters();
-  expected.mutable_broker_root_hashes()->SwapElements(0, 1);
-  EXPECT_EQ(parameters_of(spec->document).SerializeAsString(), expected.SerializeAsString());
+TEST(ParametersTest, SayWhatWasAskedFor) {
+  for (const auto& request : {full_request(), anchored_request()}) {
+    const auto spec = decode_spec(request, kDrawn);
+    ASSERT_TRUE(spec) << spec.error().message;
+
+    auto expected = request.parameters();
+    expected.mutable_broker_root_hashes()->SwapElements(0, 1);
+    EXPECT_EQ(parameters_of(spec->document).SerializeAsString(), expected.SerializeAsString());
+  }
 }
 
 TEST(DifferenceTest, IsNoneForTheSameParametersInAnyOrder) {
