@@ -2,11 +2,10 @@
 #include "vmgs/storage/private_file.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "vmgs/base/descriptor.h"
-#include "vmgs/storage/folder.h"
+#include "vmgs/storage/new_file.h"
 #include "vmgs/storage/system_error.h"
 #include "vmgs/storage/transfer.h"
 
@@ -33,39 +32,6 @@ base::Result<void> check_private(const struct stat& status, const std::filesyste
   }
   return {};
 }
-
-// Unfinished is a file under a name of its own that is removed unless it was renamed.
-class Unfinished {
- public:
-  explicit Unfinished(const std::filesystem::path& path)
-      : name_((path.has_parent_path() ? path.parent_path() : std::filesystem::path(".")) /
-              ("." + path.filename().string() + ".XXXXXX")),
-        file_(::mkostemp(name_.data(), O_CLOEXEC)) {}
-
-  Unfinished(const Unfinished&) = delete;
-  Unfinished& operator=(const Unfinished&) = delete;
-
-  ~Unfinished() {
-    if (file_.is_open() && !published_) {
-      ::unlink(name_.c_str());
-    }
-  }
-
-  [[nodiscard]] const base::Descriptor& file() const { return file_; }
-
-  [[nodiscard]] const std::string& name() const { return name_; }
-
-  base::Result<void> publish_as(const std::filesystem::path& path) {
-    TRY(publish(name_, path));
-    published_ = true;
-    return {};
-  }
-
- private:
-  std::string name_;
-  base::Descriptor file_;
-  bool published_ = false;
-};
 
 }  // namespace
 
@@ -99,21 +65,9 @@ base::Result<base::SecretBytes> read_private_file(const std::filesystem::path& p
 }
 
 base::Result<void> create_private_file(const std::filesystem::path& path, base::ByteView content) {
-  Unfinished unfinished(path);  // mkostemp gives it mode 0600, whatever the umask
-  const int number = unfinished.file().number();
-  if (!unfinished.file().is_open()) {
-    return base::fail(system_error(errno, "cannot create a file beside " + path.string()));
-  }
-  const int error = transfer_all(content.size(), [&](std::size_t done) {
-    return ::write(number, content.data() + done, content.size() - done);
-  });
-  if (error != 0) {
-    return base::fail(system_error(error, "cannot write " + unfinished.name()));
-  }
-  if (::fsync(number) != 0) {
-    return base::fail(system_error(errno, "cannot sync " + unfinished.name()));
-  }
-  return unfinished.publish_as(path);
+  TRY_ASSIGN(file, NewFile::create(path));
+  TRY(file.write(content));
+  return file.publish();
 }
 
 }  // namespace vmgs::storage
