@@ -33,6 +33,29 @@ int run_action(const Action& action, Output& output) {
   return status ? number(*status) : report(output, status.error());
 }
 
+using Actions = std::map<const CLI::App*, Action>;
+
+void add_commands(CLI::App& app, const std::vector<Command>& commands, Actions& actions,
+                  bool& json) {
+  for (const auto& command : commands) {
+    auto* const sub = app.add_subcommand(command.name, command.summary);
+    if (command.set_up) {
+      actions[sub] = command.set_up(*sub);
+      sub->add_flag("--json", json, "Answer with one JSON document");
+    } else {
+      sub->require_subcommand(1);
+      add_commands(*sub, command.group, actions, json);
+    }
+  }
+}
+
+// The innermost command that was named and has an action.
+const Action& chosen(const CLI::App& app, const Actions& actions) {
+  const auto* const named = app.get_subcommands().front();
+  const auto found = actions.find(named);
+  return found != actions.end() ? found->second : chosen(*named, actions);
+}
+
 }  // namespace
 
 int run(const Program& program, int argc, const char* const* argv) {
@@ -50,12 +73,8 @@ int run(const Program& program, int argc, const char* const* argv) {
     app.add_option("--explain", explained, "Say what an exit status means")->type_name("STATUS");
 
     bool json = false;
-    std::map<const CLI::App*, Action> actions;
-    for (const auto& command : program.commands) {
-      auto* const sub = app.add_subcommand(command.name, command.summary);
-      actions[sub] = command.set_up(*sub);
-      sub->add_flag("--json", json, "Answer with one JSON document");
-    }
+    Actions actions;
+    add_commands(app, program.commands, actions, json);
 
     try {
       app.parse(argc, argv);
@@ -81,7 +100,7 @@ int run(const Program& program, int argc, const char* const* argv) {
       output.talk("a command is needed\n" + app.help());
       return number(ExitStatus::kUsage);
     }
-    return run_action(actions[app.get_subcommands().front()], output);
+    return run_action(chosen(app, actions), output);
   } catch (const std::exception& error) {
     output.talk(std::string("internal error: ") + error.what());
     return number(ExitStatus::kFailed);

@@ -18,14 +18,15 @@ namespace tools::cli {
 // What a command does once its arguments are read.
 using Action = std::function<base::Result<ExitStatus>(Output&)>;
 
-// Command is one subcommand of a program.
+// Command is one subcommand of a program: one that does something, or a group of others.
 struct Command {
   std::string name;
   std::string summary;
 
   // set_up() declares the command's own arguments and gives the action that uses them. --json is
-  // declared for every command.
-  std::function<Action(CLI::App&)> set_up;
+  // declared for every command. A group has none.
+  std::function<Action(CLI::App&)> set_up = nullptr;
+  std::vector<Command> group = {};
 };
 
 struct Program {

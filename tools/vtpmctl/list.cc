@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
 #include <boost/json/array.hpp>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "tools/vtpmctl/commands.h"
 #include "tools/vtpmctl/service.h"
@@ -12,38 +12,14 @@ namespace tools::vtpmctl {
 
 namespace {
 
-using Row = std::array<std::string, 6>;
-
-Row row_of(const api::Vm& vm) {
-  return {vm.name(),
-          vm.vm_id(),
-          vm.readiness().name(),
-          vm.parameters().protection(),
-          vm.parameters().lifetime(),
-          vm.guest() ? "yes" : "no"};
-}
-
 std::string table(const api::ListVmsResponse& vms) {
-  std::vector<Row> rows = {{"NAME", "ID", "READINESS", "PROTECTION", "LIFETIME", "GUEST"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"NAME", "ID", "READINESS", "PROTECTION", "LIFETIME", "GUEST"}};
   for (const auto& vm : vms.vms()) {
-    rows.push_back(row_of(vm));
+    rows.push_back({vm.name(), vm.vm_id(), vm.readiness().name(), vm.parameters().protection(),
+                    vm.parameters().lifetime(), vm.guest() ? "yes" : "no"});
   }
-  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
-  return text;
+  return cli::table(rows);
 }
 
 base::Result<cli::ExitStatus> list(const Service& service, cli::Output& output) {

@@ -1,40 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpmctl/service.h"
 
-#include <google/protobuf/util/json_util.h>
-#include <google/protobuf/util/time_util.h>
-
 #include <CLI/CLI.hpp>
-#include <boost/json/parse.hpp>
 
 namespace tools::vtpmctl {
 
 namespace {
 
 namespace json = boost::json;
-
-// Every field, those with their default included: a script should not have to know defaults.
-json::object object_of(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string text;
-  const auto printed = google::protobuf::util::MessageToJsonString(message, &text, options);
-  json::error_code invalid;
-  auto value = json::parse(printed.ok() ? text : "{}", invalid);
-  return invalid ? json::object() : value.as_object();
-}
-
-void add_line(std::string& text, std::string_view label, std::string_view value) {
-  if (value.empty()) {
-    return;
-  }
-  text += "  ";
-  text += label;
-  text += std::string(12 - label.size(), ' ');
-  text += value;
-  text += '\n';
-}
 
 std::string join(const api::VmParameters& parameters) {
   std::string text = parameters.tee();
@@ -63,16 +36,8 @@ void add_key_argument(CLI::App& app, std::string& key) {
       ->type_name("KEY");
 }
 
-json::object to_json(const google::protobuf::Message& message) { return object_of(message); }
-
-json::object to_json(const api::Readiness& readiness) { return object_of(readiness); }
-
-std::string time_text(const google::protobuf::Timestamp& time) {
-  return google::protobuf::util::TimeUtil::ToString(time);
-}
-
 json::object to_json(const api::Vm& vm) {
-  auto object = object_of(vm);
+  auto object = cli::to_json(vm);
   // The parameters stand beside the rest, as they do on the command line.
   const auto parameters = object.if_contains("parameters");
   if (parameters != nullptr && parameters->is_object()) {
@@ -87,30 +52,30 @@ json::object to_json(const api::Vm& vm) {
 
 std::string describe(const api::Readiness& readiness) {
   std::string text;
-  add_line(text, "readiness", readiness.name() + ": " + readiness.meaning());
-  add_line(text, "reason", readiness.reason());
+  cli::add_line(text, "readiness", readiness.name() + ": " + readiness.meaning());
+  cli::add_line(text, "reason", readiness.reason());
   if (!readiness.is_ready()) {
-    add_line(text, "remedy", readiness.remedy());
+    cli::add_line(text, "remedy", readiness.remedy());
   }
   return text;
 }
 
 std::string describe(const api::Vm& vm) {
   std::string text = vm.name() + "  " + vm.vm_id() + "\n" + describe(vm.readiness());
-  add_line(text, "guest", vm.guest() ? "connected" : "none");
-  add_line(text, "process", vm.pid() == 0 ? "" : std::to_string(vm.pid()));
-  add_line(text, "lifetime", vm.lifetime_note());
-  add_line(text, "protection", vm.parameters().protection());
-  add_line(text, "opened by", vm.opened_by());
-  add_line(text, "TEE",
-           join(vm.parameters()) +
-               (vm.simulated_tee() ? " (SIMULATED: nothing real protects this VM)" : ""));
-  add_line(text, "digest", vm.launch_digest());
-  add_line(text, "store", vm.store_path());
-  add_line(text, "durability", vm.durability());
-  add_line(text, "control", vm.control_socket());
-  add_line(text, "data", vm.data_socket());
-  add_line(text, "QEMU", vm.qemu_options());
+  cli::add_line(text, "guest", vm.guest() ? "connected" : "none");
+  cli::add_line(text, "process", vm.pid() == 0 ? "" : std::to_string(vm.pid()));
+  cli::add_line(text, "lifetime", vm.lifetime_note());
+  cli::add_line(text, "protection", vm.parameters().protection());
+  cli::add_line(text, "opened by", vm.opened_by());
+  cli::add_line(text, "TEE",
+                join(vm.parameters()) +
+                    (vm.simulated_tee() ? " (SIMULATED: nothing real protects this VM)" : ""));
+  cli::add_line(text, "digest", vm.launch_digest());
+  cli::add_line(text, "store", vm.store_path());
+  cli::add_line(text, "durability", vm.durability());
+  cli::add_line(text, "control", vm.control_socket());
+  cli::add_line(text, "data", vm.data_socket());
+  cli::add_line(text, "QEMU", vm.qemu_options());
   return text;
 }
 

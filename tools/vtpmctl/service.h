@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/json/object.hpp>
 #include <functional>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "keybroker/protocol/authority_service.pb.h"
 #include "keybroker/protocol/vm_service.pb.h"
+#include "tools/cli/message.h"
 #include "tools/cli/output.h"
+#include "tools/cli/wait_for.h"
 #include "transport/rpc/client.h"
 #include "vmgs/base/result.h"
 
@@ -34,20 +33,20 @@ class Service {
 
   template <typename Response, typename Request>
   base::Result<Response> call(const char* method, Request request) const {
-    return wait(client().call<Response>(method, std::move(request), limit()));
+    return cli::wait_for(client().call<Response>(method, std::move(request), limit()));
   }
 
   // call_authority() calls vtpmd's AK certificate authority.
   template <typename Response, typename Request>
   base::Result<Response> call_authority(const char* method, Request request) const {
-    return wait(authority().call<Response>(method, std::move(request), limit()));
+    return cli::wait_for(authority().call<Response>(method, std::move(request), limit()));
   }
 
   // watch() hands over each change until `take` says false.
   base::Result<void> watch(api::WatchVmsRequest request,
                            std::function<bool(const api::WatchVmsResponse&)> take) const {
-    return wait(client().watch<api::WatchVmsResponse>("WatchVms", std::move(request),
-                                                      std::move(take), limit()));
+    return cli::wait_for(client().watch<api::WatchVmsResponse>("WatchVms", std::move(request),
+                                                               std::move(take), limit()));
   }
 
  private:
@@ -63,22 +62,6 @@ class Service {
     return timeout == 0 ? transport::rpc::Client::Timeout()
                         : transport::rpc::Client::Timeout(timeout);
   }
-
-  // The operation refers to a client that lives until the end of the full expression around wait().
-  template <typename T>
-  static base::Result<T> wait(boost::asio::awaitable<base::Result<T>> operation) {
-    boost::asio::io_context io;
-    std::optional<base::Result<T>> result;
-    boost::asio::co_spawn(io, std::move(operation),
-                          [&](const std::exception_ptr& bug, base::Result<T> ended) {
-                            if (bug) {
-                              std::rethrow_exception(bug);
-                            }
-                            result = std::move(ended);
-                          });
-    io.run();
-    return *std::move(result);
-  }
 };
 
 // add_service_arguments() declares --socket and --timeout.
@@ -87,15 +70,11 @@ void add_service_arguments(CLI::App& app, Service& service);
 // Idempotency is what a script may give to a call that changes something.
 void add_key_argument(CLI::App& app, std::string& key);
 
-// to_json() is a VM, or its readiness, for --json: flat, with names in snake case.
+// to_json() is a VM for --json: flat, with names in snake case.
 boost::json::object to_json(const api::Vm& vm);
-boost::json::object to_json(const api::Readiness& readiness);
 
-// to_json() is any message for --json, each field included, names in snake case.
-boost::json::object to_json(const google::protobuf::Message& message);
-
-// time_text() is "2026-11-22T03:50:00Z".
-std::string time_text(const google::protobuf::Timestamp& time);
+using cli::time_text;
+using cli::to_json;
 
 // describe() says a VM for people, with all there is to know.
 std::string describe(const api::Vm& vm);
