@@ -46,8 +46,8 @@ base::Result<base::Bytes> LinkChannel::call(Method method, base::ByteView messag
   auto& call = *question.mutable_broker_call();
   call.set_method(method_of(method));
   call.set_message(message.data(), message.size());
-  auto asked =
-      exchange_.ask(question, [&](std::uint64_t serial) { call.set_serial(serial); }, stop);
+  auto asked = exchange_.ask(
+      question, [&](std::uint64_t serial) { call.set_serial(serial); }, stop);
   if (!asked) {
     return base::fail(ErrorCode::kUnavailable, std::move(asked).error().message);
   }
