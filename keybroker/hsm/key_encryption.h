@@ -58,9 +58,9 @@ struct KekStatus {
 //
 // wrap() and unwrap() fail with kNotFound (key-absent), kUnavailable (the other states: the broker
 // has trouble, the VM is not refused), kInvalidArgument for a record of a form or provider that is
-// not known here, kCorrupt for bytes that are no record or no wrapped key, kDenied for a record
-// that is not this tenant's, and unwrap() with kAuthentication where the key does not open the
-// bytes: another key, another context, or altered bytes.
+// not known here, kCorrupt for bytes that are no record or no wrapped key, kDenied for a software
+// record that is altered or another tenant's, and unwrap() with kAuthentication where the key does
+// not open the bytes: another key, another context, or altered bytes.
 class KeyEncryptionKeys {
  public:
   virtual ~KeyEncryptionKeys() = default;
