@@ -5,6 +5,7 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace keybroker::protocol {
@@ -35,18 +36,18 @@ class Watcher {
   bool on_document_end(json::error_code&) { return true; }
 
   bool on_object_begin(json::error_code&) {
-    names_.emplace_back();
+    levels_.emplace_back();
     return true;
   }
 
-  bool on_object_end(std::size_t, json::error_code&) {
-    names_.pop_back();
+  bool on_object_end(std::size_t, json::error_code&) { return leave(); }
+
+  bool on_array_begin(json::error_code&) {
+    levels_.emplace_back().is_array = true;
     return true;
   }
 
-  bool on_array_begin(json::error_code&) { return true; }
-
-  bool on_array_end(std::size_t, json::error_code&) { return true; }
+  bool on_array_end(std::size_t, json::error_code&) { return leave(); }
 
   bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
     key_ += part;
@@ -55,13 +56,13 @@ class Watcher {
 
   bool on_key(json::string_view part, std::size_t, json::error_code& error) {
     key_ += part;
-    const bool fresh = names_.back().insert(key_).second;
+    const bool fresh = levels_.back().names.insert(key_).second;
     const bool plain = is_plain(key_, error);
     if (!fresh) {
       fault = "the member '" + key_ + "' is there twice";
       error = json::error::syntax;
     }
-    key_.clear();
+    levels_.back().key = std::exchange(key_, {});
     return fresh && plain;
   }
 
@@ -70,26 +71,58 @@ class Watcher {
   }
 
   bool on_string(json::string_view part, std::size_t, json::error_code& error) {
-    return is_plain(part, error);
+    return is_plain(part, error) && pass();
   }
 
   bool on_number_part(json::string_view, json::error_code&) { return true; }
 
-  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return true; }
+  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return pass(); }
 
-  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return true; }
+  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return pass(); }
 
-  bool on_double(double, json::string_view, json::error_code&) { return true; }
+  bool on_double(double, json::string_view, json::error_code&) { return pass(); }
 
-  bool on_bool(bool, json::error_code&) { return true; }
+  bool on_bool(bool, json::error_code&) { return pass(); }
 
-  bool on_null(json::error_code&) { return true; }
+  bool on_null(json::error_code&) { return pass(); }
 
   bool on_comment_part(json::string_view, json::error_code&) { return true; }
 
   bool on_comment(json::string_view, json::error_code&) { return true; }
 
+  // where() is the way to what is being read, as in " in anyOf[0].allOf[2]"; empty at the top.
+  [[nodiscard]] std::string where() const {
+    std::string path;
+    for (std::size_t i = 0; i + 1 < levels_.size(); ++i) {
+      const auto& level = levels_[i];
+      path += level.is_array ? "[" + std::to_string(level.passed) + "]"
+                             : (path.empty() ? "" : ".") + level.key.substr(0, kMostShownBytes);
+    }
+    return path.empty() ? "" : " in " + path;
+  }
+
  private:
+  struct Level {
+    bool is_array = false;
+    std::size_t passed = 0;  // entries of an array that are read
+    std::string key{};       // of the member of an object that is being read
+    std::set<std::string> names{};
+  };
+
+  static constexpr std::size_t kMostShownBytes = 40;
+
+  bool pass() {
+    if (!levels_.empty()) {
+      ++levels_.back().passed;
+    }
+    return true;
+  }
+
+  bool leave() {
+    levels_.pop_back();
+    return pass();
+  }
+
   bool is_plain(json::string_view part, json::error_code& error) {
     if (part.find('\0') == json::string_view::npos) {
       return true;
@@ -100,7 +133,7 @@ class Watcher {
   }
 
   std::string key_;
-  std::vector<std::set<std::string>> names_;
+  std::vector<Level> levels_;
 };
 
 auto member_missing(std::string_view name, const char* type) {
@@ -121,9 +154,11 @@ base::Result<json::value> parse_json(std::string_view text, std::size_t most_byt
   const auto read = parser.write_some(false, text.data(), text.size(), error);
   if (error || read != text.size()) {
     const auto& fault = parser.handler().fault;
-    return corrupt(fault.empty() ? "at byte " + std::to_string(read) + ": " +
-                                       (error ? error.message() : "something follows the document")
-                                 : fault);
+    const auto what = fault.empty()
+                          ? "at byte " + std::to_string(read) + ": " +
+                                (error ? error.message() : "something follows the document")
+                          : fault;
+    return corrupt(what + parser.handler().where());
   }
   auto value = json::parse(text, error, {}, options);
   if (error) {

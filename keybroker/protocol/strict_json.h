@@ -16,8 +16,8 @@ namespace keybroker::protocol {
 
 // parse_json() reads one JSON document (RFC 8259) of at most `most_bytes` and nothing behind it.
 // kCorrupt for members of one object with the same name, more than 16 levels, a NUL in a string,
-// text that is not UTF-8, and all that is no JSON. What two readers could read differently, nobody
-// may sign.
+// text that is not UTF-8, and all that is no JSON; the message says what and where, as in
+// "anyOf[0].allOf[2]". What two readers could read differently, nobody may sign.
 base::Result<boost::json::value> parse_json(std::string_view text, std::size_t most_bytes);
 
 // Members of an object by name. kCorrupt, with the name, if there is none or it is of another type.

@@ -37,6 +37,14 @@ TEST(StrictJsonTest, RefusesRepeatedMembersAtEachLevel) {
   EXPECT_EQ(refusal(R"({"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]})"), "accepted");
 }
 
+TEST(StrictJsonTest, SaysWhereTheFaultIs) {
+  EXPECT_THAT(refusal(R"({"a":[1,"x",{},[],{"b":{"c":1,"c":2}}]})"),
+              HasSubstr("'c' is there twice in a[4].b"));
+  EXPECT_THAT(refusal(R"([[true,null,1.5,-1,{"k":{}, "k":1}]])"), HasSubstr("twice in [0][4]"));
+  EXPECT_THAT(refusal(R"({"a":{"b":[0,x]}})"), HasSubstr(" in a.b"));
+  EXPECT_THAT(refusal(R"({"a":1,"a":2})"), ::testing::EndsWith("twice"));
+}
+
 TEST(StrictJsonTest, RefusesNulAndDepth) {
   EXPECT_THAT(refusal(R"({"a":"x\u0000y"})"), HasSubstr("NUL"));
   EXPECT_THAT(refusal(R"({"x\u0000y":1})"), HasSubstr("NUL"));
