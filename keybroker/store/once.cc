@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/store/once.h"
+
+#include <utility>
+
+#include "keybroker/store/audit_log.h"
+#include "keybroker/store/columns.h"
+
+namespace keybroker::store {
+
+namespace {
+
+using base::ErrorCode;
+
+constexpr int kAttempts = 3;
+
+}  // namespace
+
+base::Result<void> settle(Sql& sql, const std::function<base::Result<Then>()>& steps) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    TRY_ASSIGN(commit, sql.transaction(steps));
+    if (commit == Commit::kDurable) {
+      return {};
+    }
+  }
+  return base::fail(ErrorCode::kUnavailable,
+                    "the database goes away when it is asked to commit. Whether it did is not "
+                    "known; the same request again finds out");
+}
+
+base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Uuid& subject,
+                                                       const RequestId& request_id) {
+  TRY_ASSIGN(rows,
+             sql.execute("UPDATE request SET repeats = repeats + 1 "
+                         "WHERE subject = $1 AND request_id = $2 RETURNING kind, digest, answer",
+                         {value_of(subject), value_of(request_id)}));
+  if (rows.empty()) {
+    return std::nullopt;
+  }
+  TRY_ASSIGN(kind, column<std::string>(rows[0], 0));
+  TRY_ASSIGN(digest, fixed<32>(rows[0], 1));
+  TRY_ASSIGN(answer, column<base::Bytes>(rows[0], 2));
+  return KnownRequest{std::move(kind), digest, std::move(answer)};
+}
+
+base::Result<void> note_request(Sql& sql, const Uuid& subject, std::string_view kind,
+                                const Sha256Digest& digest, const Act& act) {
+  TRY(
+      sql.execute("INSERT INTO request (subject, request_id, kind, digest, answer, repeats, time) "
+                  "VALUES ($1, $2, $3, $4, $5, 0, $6)",
+                  {value_of(subject), value_of(act.request_id), std::string(kind), value_of(digest),
+                   base::Bytes(), value_of(act.now)}));
+  return {};
+}
+
+base::Result<void> change(Sql& sql, const Uuid& subject, std::string_view kind, const Act& act,
+                          const std::function<base::Result<bool>()>& steps) {
+  return settle(sql, [&]() -> base::Result<Then> {
+    TRY_ASSIGN(known, find_request(sql, subject, act.request_id));
+    if (known) {
+      if (known->kind != kind) {
+        return base::fail(ErrorCode::kDenied, "this request id was used for another request");
+      }
+      return Then::kCommit;
+    }
+    TRY_ASSIGN(changed, steps());
+    if (changed) {
+      TRY(append_audit(sql, subject, kind, act));
+    }
+    // Also where nothing was to change: what is so already may not have been durable before.
+    TRY(note_request(sql, subject, kind, Sha256Digest{}, act));
+    return Then::kCommit;
+  });
+}
+
+Act with_facts(const Act& act, std::string_view members) {
+  Act told = act;
+  told.audit = "{" + std::string(members) + ",\"detail\":" + act.audit + "}";
+  return told;
+}
+
+}  // namespace keybroker::store
