@@ -153,7 +153,7 @@ base::Result<void> InstanceRequests::confidential(const RegisteredVm& vm,
   const auto& store = simulated ? *rules_.simulated : evidence::TrustStore::production();
   const auto policy = policy_for(vm, *rules_.policy);
   TRY_ASSIGN(certified,
-             authority_.certify_confidential(shown, {policy, collateral, store, now},
+             authority_.certify_confidential(shown, {policy, collateral, store, now, vm.epoch},
                                              {bytes_in(asked.rsa_ek()), bytes_in(asked.ecc_ek())}));
   fill_in(*answer.mutable_certificates(), certified);
   return {};

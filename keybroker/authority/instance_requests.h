@@ -16,6 +16,7 @@ struct RegisteredVm {
   base::Bytes launch;  // the launch digest as claims have it: 32 bytes for SEV-SNP, else 48
   protocol::Protection protection = protocol::Protection::kHost;
   protocol::Lifetime lifetime = protocol::Lifetime::kPersistent;
+  std::uint64_t epoch = 0;  // of its claim at the key broker, for the certificate
 };
 
 // registered_vm() reads it from a VM's launch document. kCorrupt if that does not decode.

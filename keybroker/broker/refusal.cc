@@ -74,6 +74,14 @@ constexpr std::array kRefusals{
     RefusalCard{kRequestIdUsed, "request-id-used",
                 "A request of other bytes has had this request id.",
                 "Begin again: an instance draws its request ids at random.", true},
+    RefusalCard{kGuestReport, "guest-report",
+                "The report is one that the guest can ask its TPM for, and not one for a release.",
+                "Look for who sends it: only the instance, outside the guest, asks for keys.",
+                false},
+    RefusalCard{kEvidenceNotChecked, "evidence-not-checked",
+                "Not every check of the evidence could be made.",
+                "Read the checks in the release log; the broker may lack the vendor's collateral.",
+                false},
     RefusalCard{kPolicyDenied, "policy-denied", "The release policy of an owner does not allow it.",
                 "Read the trace, which names the clause: kbctl vm releases.", false},
     RefusalCard{
@@ -158,7 +166,7 @@ Refusal refusal(RefusalReason reason, const std::string& seen) {
 Refusal refusal(const evidence::Verdict& verdict) {
   // Evidence that was not accepted has a reason, unless a check could not be made at all.
   if (!verdict.reason) {
-    return {"evidence-not-checked", "Not every check of the evidence could be made.", false};
+    return refusal(RefusalReason::kEvidenceNotChecked, verdict.detail);
   }
   const auto& known = evidence::card(*verdict.reason);
   std::string detail(known.meaning);

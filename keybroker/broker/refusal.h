@@ -39,6 +39,9 @@ enum class RefusalReason : std::uint8_t {
   kTransferKeyUnusable,
   kCertificateTableMalformed,
   kRequestIdUsed,
+  // Evidence, where its own words do not say enough.
+  kGuestReport,
+  kEvidenceNotChecked,
   // The owners.
   kPolicyDenied,
   kExecutionPolicyMissing,
