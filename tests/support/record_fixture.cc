@@ -5,19 +5,31 @@
 #include <iostream>
 #include <utility>
 
+#include "keybroker/store/postgres.h"
 #include "keybroker/store/sqlite.h"
+#include "tests/support/postgres_server.h"
 
 namespace tests::support {
 
 namespace {
 
+[[noreturn]] void end(const base::Error& error) {
+  std::cerr << "the fixture needs this to succeed: " << error.message << '\n';
+  std::abort();
+}
+
 template <typename T>
 T value_or_end(base::Result<T> result) {
   if (!result) {
-    std::cerr << "the fixture needs this to succeed: " << result.error().message << '\n';
-    std::abort();
+    end(result.error());
   }
   return *std::move(result);
+}
+
+// One server for all tests of a program, started by the first that needs it.
+const PostgresServer& server() {
+  static const PostgresServer kServer = value_or_end(PostgresServer::start());
+  return kServer;
 }
 
 template <typename Granted, typename Outcome>
@@ -125,17 +137,30 @@ store::AuditRow last_line(store::BrokerRecords& records) {
   return lines.empty() ? store::AuditRow{} : lines[0];
 }
 
-::testing::internal::ParamGenerator<Engine> engines() { return ::testing::Values(Engine::kSqlite); }
+::testing::internal::ParamGenerator<Engine> engines() {
+  return ::testing::Values(Engine::kSqlite, Engine::kPostgres);
+}
 
 std::string engine_name(const ::testing::TestParamInfo<Engine>& info) {
   return info.param == Engine::kSqlite ? "Sqlite" : "Postgres";
 }
 
-RecordFixture::RecordFixture() = default;
+RecordFixture::RecordFixture() {
+  if (GetParam() == Engine::kPostgres) {
+    static int databases = 0;
+    database_ = "records" + std::to_string(++databases);
+    if (auto made = server().create_database(database_); !made) {
+      end(made.error());
+    }
+  }
+}
+
 RecordFixture::~RecordFixture() = default;
 
 std::unique_ptr<store::Sql> RecordFixture::connect() const {
-  return value_or_end(store::open_sqlite(folder_ / "records.sqlite"));
+  return value_or_end(GetParam() == Engine::kSqlite
+                          ? store::open_sqlite(folder_ / "records.sqlite")
+                          : store::open_postgres(server().where(database_)));
 }
 
 store::BrokerRecords RecordFixture::open() const {
