@@ -166,6 +166,9 @@ Result<KeyUri> KeyUri::checked(Uri uri) {
   if (!text) {
     return corrupt(std::move(text).error().message);
   }
+  if (text->size() > kMostUriCharacters) {
+    return corrupt("it has more than 1024 characters when written out");
+  }
   KeyUri key;
   key.uri_ = std::move(uri);
   key.text_ = *std::move(text);

@@ -116,6 +116,14 @@ TEST(KeyUriTest, RefusesWhatTheRecordStoreMustNotSay) {
             ErrorCode::kCorrupt);
 }
 
+// A character that must be encoded takes three, so that what is read could be written too long.
+TEST(KeyUriTest, RefusesWhatItCouldNotReadAgain) {
+  const auto fits = "pkcs11:object=" + std::string(300, '*');
+  EXPECT_TRUE(KeyUri::parse(base::bytes_of(fits)));
+  EXPECT_EQ(error_code(KeyUri::parse(base::bytes_of(fits + std::string(100, '*')))),
+            ErrorCode::kCorrupt);
+}
+
 TEST(ReturnValueTest, HasTheNameOfTheStandard) {
   EXPECT_EQ(return_value_name(0), "CKR_OK");
   EXPECT_EQ(return_value_name(0xA0), "CKR_PIN_INCORRECT");
