@@ -124,9 +124,6 @@ Result<KeyUri> KeyUri::parse(base::ByteView content) {
   std::string text(content.size(), '\0');
   std::transform(content.begin(), content.end(), text.begin(),
                  [](std::byte b) { return static_cast<char>(b); });
-  if (text.find('?') != std::string::npos) {
-    return corrupt("it has a query; the module and the PIN are the broker's to say");
-  }
   auto uri = parse_uri(text);
   if (!uri) {
     return corrupt(std::move(uri).error().message);
@@ -165,6 +162,10 @@ Result<KeyUri> KeyUri::checked(Uri uri) {
   auto text = format_uri(*uri, P11_KIT_URI_FOR_OBJECT_ON_TOKEN);
   if (!text) {
     return corrupt(std::move(text).error().message);
+  }
+  // Looked for in what p11-kit writes: it also reads a pin-source that stands before the query.
+  if (text->find('?') != std::string::npos) {
+    return corrupt("it has a query; the module and the PIN are the broker's to say");
   }
   if (text->size() > kMostUriCharacters) {
     return corrupt("it has more than 1024 characters when written out");

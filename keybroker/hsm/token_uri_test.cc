@@ -107,9 +107,10 @@ TEST(KeyUriTest, RefusesWhatTheRecordStoreMustNotSay) {
   // Whoever can write the record store could load a module of his into the broker, or name a PIN.
   for (const auto* text :
        {"pkcs11:object=k?module-path=/tmp/evil.so", "pkcs11:object=k?pin-value=1",
-        "pkcs11:object=k?pin-source=/etc/passwd", "pkcs11:object=k?", "pkcs11:token=alpha",
-        "pkcs11:", "", "pkcs11:object=k;type=private", "pkcs11:object=k;colour=red",
-        "pkcs11:id=%zz", "pkcs11:object=\xFF", "https:object=k"}) {
+        "pkcs11:object=k?pin-source=/etc/passwd", "pkcs11:object=k;pin-source=/etc/passwd",
+        "pkcs11:object=k?vendor=x", "pkcs11:token=alpha", "pkcs11:", "",
+        "pkcs11:object=k;type=private", "pkcs11:object=k;colour=red", "pkcs11:id=%zz",
+        "pkcs11:object=\xFF", "https:object=k"}) {
     EXPECT_EQ(error_code(KeyUri::parse(base::bytes_of(text))), ErrorCode::kCorrupt) << text;
   }
   EXPECT_EQ(error_code(KeyUri::parse(base::bytes_of(std::string_view("pkcs11:object=k\0", 16)))),
