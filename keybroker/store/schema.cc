@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <utility>
 
 namespace keybroker::store {
 
@@ -227,7 +228,12 @@ base::Result<void> migrate(Sql& sql) {
     done = is_done;
     return Then::kCommit;
   };
-  TRY(sql.transaction(begin));
+  auto begun = sql.transaction(begin);
+  if (!begun && begun.error().code == ErrorCode::kDenied) {
+    // PostgreSQL: of two that make one table at once, IF NOT EXISTS or not, the second may fail.
+    begun = sql.transaction(begin);
+  }
+  TRY(std::move(begun));
   // Whether a version whose outcome is unknown was made shows when it is asked for again.
   while (!done) {
     TRY(sql.transaction(next));

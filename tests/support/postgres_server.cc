@@ -136,7 +136,7 @@ base::Result<PostgresServer> PostgresServer::start_standby_of(const PostgresServ
   TRY(run({"pg_basebackup", "-D", (*folder / "data").string(), "-d",
            primary.where("postgres") + " application_name=" + name, "--checkpoint=fast",
            "--wal-method=stream", "--write-recovery-conf", "--no-sync"}));
-  TRY(configure(*folder, {}));
+  TRY(configure(*folder, {"wal_retrieve_retry_interval = 100ms"}));
   TRY_ASSIGN(process, start_server(*folder));
   return PostgresServer(std::move(folder), std::move(process));
 }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/store/audit_log.h"
+
+#include <gtest/gtest.h>
+
+#include "keybroker/store/columns.h"
+#include "tests/support/error_code.h"
+#include "tests/support/record_fixture.h"
+#include "vmgs/crypto/digest.h"
+
+namespace keybroker::store {
+namespace {
+
+using base::ErrorCode;
+using namespace tests::support;
+
+// A key that signs by a keyed digest: the records only hand bytes to a signer.
+base::Result<base::Bytes> sign(base::ByteView message) {
+  return base::copy_of(vmgs::crypto::hmac_sha256(base::bytes_of("key"), message));
+}
+
+base::Result<void> verify(base::ByteView message, base::ByteView signature) {
+  if (base::copy_of(signature) != *sign(message)) {
+    return base::fail(ErrorCode::kAuthentication, "the signature does not hold");
+  }
+  return {};
+}
+
+class AuditLogTest : public RecordFixture {
+ protected:
+  AuditLogTest() : records_(open()) {
+    register_one(records_);
+    for (std::uint8_t i = 0; i < 5; ++i) {
+      granted(records_.claim(claim_of(i, i, i), act()));
+    }
+  }
+
+  // What somebody does who can write the database.
+  void tamper(std::string_view statement, const std::vector<Value>& parameters = {}) {
+    const auto done = records_.sql().execute(statement, parameters);
+    ASSERT_TRUE(done) << done.error().message;
+  }
+
+  [[nodiscard]] std::string finding() {
+    const auto verified = verify_chain(records_.sql(), kVm);
+    EXPECT_TRUE(verified || verified.error().code == ErrorCode::kCorrupt);
+    return verified ? "intact" : verified.error().message;
+  }
+
+  BrokerRecords records_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Engines, AuditLogTest, engines(), engine_name);
+
+TEST_P(AuditLogTest, AChainThatNobodyTouchedIsIntact) {
+  EXPECT_EQ(*verify_chain(records_.sql(), kVm), 6U);
+  EXPECT_EQ(*verify_chain(records_.sql(), kTenant), 1U);
+  EXPECT_EQ(*verify_chain(records_.sql(), id(0x66)), 0U);
+  EXPECT_EQ(*subjects(records_.sql(), std::nullopt, 10), (std::vector{kVm, kTenant, kOwner}));
+  EXPECT_EQ(*subjects(records_.sql(), kVm, 1), std::vector{kTenant});
+}
+
+TEST_P(AuditLogTest, ALongChainIsIntact) {
+  ASSERT_TRUE(records_.sql().transaction([&]() -> base::Result<Then> {
+    for (int i = 0; i < 2100; ++i) {
+      TRY(append_audit(records_.sql(), id(0x77), "noted", act()));
+    }
+    return Then::kCommit;
+  }));
+  EXPECT_EQ(*verify_chain(records_.sql(), id(0x77)), 2100U);
+}
+
+TEST_P(AuditLogTest, ALineThatIsMissingIsFound) {
+  tamper("DELETE FROM audit WHERE subject = $1 AND seq = 3", {value_of(kVm)});
+  EXPECT_NE(finding().find("line 3: is missing"), std::string::npos) << finding();
+}
+
+TEST_P(AuditLogTest, TheLastLineMissingIsFound) {
+  tamper("DELETE FROM audit WHERE subject = $1 AND seq = 6", {value_of(kVm)});
+  EXPECT_NE(finding().find("line 6: is missing"), std::string::npos) << finding();
+}
+
+TEST_P(AuditLogTest, AnyChangeOfALineIsFound) {
+  for (const std::string_view change :
+       {"UPDATE audit SET content = content || ' ' WHERE subject = $1 AND seq = 4",
+        "UPDATE audit SET kind = 'refused' WHERE subject = $1 AND seq = 4",
+        "UPDATE audit SET reason = 'x' WHERE subject = $1 AND seq = 4",
+        "UPDATE audit SET time = time + 1 WHERE subject = $1 AND seq = 4",
+        "UPDATE audit SET request_id = subject WHERE subject = $1 AND seq = 4"}) {
+    auto saved = *records_.log_line(kVm, 4);
+    tamper(change, {value_of(kVm)});
+    EXPECT_NE(finding().find("line 4: is not what was written"), std::string::npos) << change;
+    tamper(
+        "UPDATE audit SET content = $2, kind = $3, reason = $4, time = $5, request_id = $6 "
+        "WHERE subject = $1 AND seq = 4",
+        {value_of(kVm), saved.content, saved.kind, saved.reason, value_of(saved.time),
+         value_of(saved.request_id)});
+    EXPECT_EQ(finding(), "intact");
+  }
+}
+
+TEST_P(AuditLogTest, ALineWithAHashOfItsOwnIsFound) {
+  auto line = *records_.log_line(kVm, 4);
+  line.content = "{}";
+  line.hash = audit_hash(records_.log_line(kVm, 3)->hash, line);
+  tamper("UPDATE audit SET content = $2, hash = $3 WHERE subject = $1 AND seq = 4",
+         {value_of(kVm), line.content, value_of(line.hash)});
+  EXPECT_NE(finding().find("line 5: is not what was written"), std::string::npos) << finding();
+}
+
+TEST_P(AuditLogTest, LinesInAnotherOrderAreFound) {
+  tamper("UPDATE audit SET seq = 100 WHERE subject = $1 AND seq = 3", {value_of(kVm)});
+  tamper("UPDATE audit SET seq = 3 WHERE subject = $1 AND seq = 4", {value_of(kVm)});
+  tamper("UPDATE audit SET seq = 4 WHERE subject = $1 AND seq = 100", {value_of(kVm)});
+  EXPECT_NE(finding().find("line 3: is not what was written"), std::string::npos) << finding();
+}
+
+TEST_P(AuditLogTest, AHeadThatWasSetBackIsFound) {
+  tamper("UPDATE chain SET seq = 5, head = $2 WHERE subject = $1",
+         {value_of(kVm), value_of(records_.log_line(kVm, 5)->hash)});
+  EXPECT_NE(finding().find("line 6: is past the end"), std::string::npos) << finding();
+}
+
+TEST_P(AuditLogTest, ACheckpointSpeaksForAllChains) {
+  const auto first = make_checkpoint(records_.sql(), kNow, sign);
+  ASSERT_TRUE(first) << first.error().message;
+  granted(records_.claim(claim_of(9, 5, 9), act()));
+  const auto second = make_checkpoint(records_.sql(), kNow + std::chrono::hours(1), sign);
+  ASSERT_TRUE(second);
+
+  EXPECT_EQ(first->count, 3U);
+  EXPECT_NE(first->root, second->root);
+  EXPECT_EQ(second->previous, vmgs::crypto::sha256(signed_bytes(*first)));
+  EXPECT_EQ(*checkpoints(records_.sql(), 0, 10), (std::vector{*first, *second}));
+  EXPECT_TRUE(verify_checkpoint(records_.sql(), *first, verify));
+  EXPECT_TRUE(verify_checkpoint(records_.sql(), *second, verify));
+  auto forged = *second;
+  forged.time += std::chrono::seconds(1);
+  EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), forged, verify)),
+            ErrorCode::kAuthentication);
+}
+
+// A chain that is cut at a line, head and all, is a good chain. Only the copy of a checkpoint
+// tells.
+TEST_P(AuditLogTest, AChainThatWasCutIsFoundByTheCheckpoint) {
+  const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
+  tamper("DELETE FROM audit WHERE subject = $1 AND seq > 4", {value_of(kVm)});
+  tamper("UPDATE chain SET seq = 4, head = $2 WHERE subject = $1",
+         {value_of(kVm), value_of(records_.log_line(kVm, 4)->hash)});
+  EXPECT_EQ(finding(), "intact");
+
+  const auto cut = verify_checkpoint(records_.sql(), checkpoint, verify);
+  ASSERT_FALSE(cut);
+  EXPECT_EQ(cut.error().code, ErrorCode::kCorrupt);
+  EXPECT_NE(cut.error().message.find("before its line 6"), std::string::npos)
+      << cut.error().message;
+
+  // Making the checkpoint's own rows fit does not help against its root.
+  tamper("UPDATE checkpoint_head SET seq = 4, head = $2 WHERE subject = $1",
+         {value_of(kVm), value_of(records_.log_line(kVm, 4)->hash)});
+  EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
+}
+
+TEST_P(AuditLogTest, AChainThatWasTakenOutIsFoundByTheCheckpoint) {
+  const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
+  for (const std::string_view table :
+       {"DELETE FROM audit WHERE subject = $1", "DELETE FROM chain WHERE subject = $1",
+        "DELETE FROM checkpoint_head WHERE subject = $1"}) {
+    tamper(table, {value_of(kOwner)});
+    EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)),
+              ErrorCode::kCorrupt);
+  }
+}
+
+TEST_P(AuditLogTest, ARefusalIsALineOnce) {
+  const auto once = act();
+  ASSERT_TRUE(records_.refuse(kVm, "debug", once));
+  ASSERT_TRUE(records_.refuse(kVm, "debug", once));
+  ASSERT_TRUE(records_.refuse(kVm, "stale-report", once));
+  ASSERT_TRUE(records_.refuse(id(0x66), "unregistered", act()));
+
+  LogQuery query;
+  query.vms_of = kTenant;
+  query.kind = "refused";
+  const auto lines = *records_.log(query);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0].reason, "stale-report");
+  EXPECT_EQ(lines[1].reason, "debug");
+  EXPECT_EQ(last_line(records_), lines[0]);
+  EXPECT_EQ(*verify_chain(records_.sql(), Uuid{}), 1U);
+  EXPECT_EQ(*verify_chain(records_.sql(), kVm), 8U);
+}
+
+TEST_P(AuditLogTest, TheLogComesInPagesNewestFirst) {
+  std::vector<AuditRow> all;
+  LogQuery query;
+  query.most = 4;
+  for (;;) {
+    const auto page = *records_.log(query);
+    if (page.empty()) {
+      break;
+    }
+    all.insert(all.end(), page.begin(), page.end());
+    query.before = page.back();
+  }
+  EXPECT_EQ(all.size(), 8U);
+  LogQuery whole;
+  EXPECT_EQ(*records_.log(whole), all);
+  whole.vms_of = kOwner;
+  EXPECT_TRUE(records_.log(whole)->empty());
+  whole.vms_of = kTenant;
+  EXPECT_EQ(records_.log(whole)->size(), 6U);
+}
+
+}  // namespace
+}  // namespace keybroker::store

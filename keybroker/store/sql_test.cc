@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/store/sql.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "keybroker/store/postgres.h"
+#include "keybroker/store/sqlite.h"
+#include "tests/support/error_code.h"
+#include "tests/support/postgres_server.h"
+#include "tests/support/record_fixture.h"
+
+namespace keybroker::store {
+namespace {
+
+using base::ErrorCode;
+using namespace tests::support;
+
+class SqlTest : public RecordFixture {};
+
+INSTANTIATE_TEST_SUITE_P(Engines, SqlTest, engines(), engine_name);
+
+TEST_P(SqlTest, EveryKindOfValueComesBackAsItWas) {
+  const auto sql = connect();
+  ASSERT_TRUE(sql->execute("CREATE TABLE kept (a bigint, b text, c bytea, d bytea)", {}));
+  const Row row = {std::int64_t{-5}, std::string("text"), base::Bytes{std::byte{0}}, base::Bytes()};
+  const Row nulls(4);
+  // Parameters by number, whatever their order in the text.
+  ASSERT_TRUE(sql->execute("INSERT INTO kept (d, c, b, a) VALUES ($4, $3, $2, $1)", row));
+  ASSERT_TRUE(sql->execute("INSERT INTO kept (d, c, b, a) VALUES ($4, $3, $2, $1)", nulls));
+
+  EXPECT_EQ(*sql->execute("SELECT a, b, c, d FROM kept ORDER BY coalesce(a, 0)", {}),
+            (std::vector{row, nulls}));
+}
+
+TEST_P(SqlTest, ATransactionThatFailsLeavesNothing) {
+  const auto sql = connect();
+  ASSERT_TRUE(sql->execute("CREATE TABLE kept (a bigint NOT NULL PRIMARY KEY)", {}));
+  const auto insert_then = [&sql](base::Result<Then> end) {
+    return sql->transaction([&]() -> base::Result<Then> {
+      TRY(sql->execute("INSERT INTO kept VALUES ($1)", {std::int64_t{1}}));
+      return end;
+    });
+  };
+
+  EXPECT_EQ(error_code(insert_then(base::fail(ErrorCode::kDenied, "no"))), ErrorCode::kDenied);
+  EXPECT_TRUE(insert_then(Then::kRollBack));
+  EXPECT_TRUE(sql->execute("SELECT a FROM kept", {})->empty());
+  EXPECT_EQ(*insert_then(Then::kCommit), Commit::kDurable);
+  EXPECT_EQ(error_code(insert_then(Then::kCommit)), ErrorCode::kDenied) << "twice the same key";
+  EXPECT_EQ(sql->execute("SELECT a FROM kept", {})->size(), 1U);
+}
+
+TEST_P(SqlTest, ATableThatIsNotThereIsCorrupt) {
+  const auto sql = connect();
+  EXPECT_EQ(error_code(sql->execute("SELECT a FROM nothing", {})), ErrorCode::kCorrupt);
+}
+
+TEST_P(SqlTest, TwoProgramsMayMakeTheTablesAtOnce) {
+  const auto sql = connect();
+  std::optional<base::Result<BrokerRecords>> other;
+  std::thread thread([&] { other = BrokerRecords::over(connect()); });
+  const auto records = BrokerRecords::over(connect());
+  thread.join();
+  EXPECT_TRUE(records) << records.error().message;
+  EXPECT_TRUE(*other) << other->error().message;
+}
+
+TEST_P(SqlTest, RecordsOfANewerProgramAreRefused) {
+  ASSERT_TRUE(BrokerRecords::over(connect()));
+  ASSERT_TRUE(connect()->execute("UPDATE schema_version SET version = version + 1", {}));
+  const auto newer = BrokerRecords::over(connect());
+  ASSERT_FALSE(newer);
+  EXPECT_EQ(newer.error().code, ErrorCode::kDenied);
+  EXPECT_NE(newer.error().message.find("newer"), std::string::npos) << newer.error().message;
+}
+
+// Two transactions that take two rows in different orders: one of them is run again.
+TEST_P(SqlTest, TransactionsInConflictAllHappen) {
+  const auto first = connect();
+  ASSERT_TRUE(first->execute("CREATE TABLE kept (id bigint NOT NULL PRIMARY KEY, a bigint)", {}));
+  ASSERT_TRUE(first->execute("INSERT INTO kept VALUES (1, 0), (2, 0)", {}));
+  constexpr int kTimes = 20;
+  const auto count = [](Sql& sql, std::int64_t one, std::int64_t two) {
+    for (int i = 0; i < kTimes; ++i) {
+      const auto done = sql.transaction([&]() -> base::Result<Then> {
+        TRY(sql.execute("UPDATE kept SET a = a + 1 WHERE id = $1", {one}));
+        TRY(sql.execute("UPDATE kept SET a = a + 1 WHERE id = $1", {two}));
+        return Then::kCommit;
+      });
+      EXPECT_TRUE(done) << done.error().message;
+    }
+  };
+  const auto second = connect();
+  std::thread thread([&] { count(*second, 2, 1); });
+  count(*first, 1, 2);
+  thread.join();
+  EXPECT_EQ(*first->execute("SELECT a FROM kept ORDER BY id", {}),
+            (std::vector<Row>{{std::int64_t{2 * kTimes}}, {std::int64_t{2 * kTimes}}}));
+}
+
+TEST(SqliteTest, WhatIsNoDatabaseOfOursIsCorrupt) {
+  const TempFolder folder;
+  std::ofstream(folder / "text") << std::string(4096, 'x');
+  EXPECT_EQ(error_code(open_sqlite(folder / "text")), ErrorCode::kCorrupt);
+
+  auto other = *open_sqlite(folder / "other");
+  ASSERT_TRUE(other->execute("CREATE TABLE someones (a bigint)", {}));
+  EXPECT_EQ(error_code(BrokerRecords::over(std::move(other))), ErrorCode::kCorrupt);
+}
+
+TEST(SqliteTest, TheFileIsItsOwnersAlone) {
+  const TempFolder folder;
+  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+  for (const auto& file : std::filesystem::directory_iterator(folder.path())) {
+    EXPECT_EQ(file.status().permissions() & std::filesystem::perms::mask,
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << file.path();
+  }
+}
+
+TEST(SqliteTest, ABackupHasWhatWasAcknowledgedAndTakesNobodysPlace) {
+  const TempFolder folder;
+  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+  register_one(records);
+  const auto copy = folder / "copy";
+
+  ASSERT_TRUE(back_up_sqlite(records.sql(), copy));
+  granted(records.claim(claim_of(1, 0), act()));
+
+  EXPECT_EQ(error_code(back_up_sqlite(records.sql(), copy)), ErrorCode::kDenied);
+  EXPECT_TRUE(check_backup(copy));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 4)
+      << "the records with their log and its index, and one file of the backup";
+  auto restored = *BrokerRecords::over(*open_sqlite(copy));
+  EXPECT_EQ(restored.vm(kVm)->registration, registration());
+  EXPECT_EQ(restored.vm(kVm)->epoch, 0U);
+}
+
+TEST(SqliteTest, ADamagedBackupIsFound) {
+  const TempFolder folder;
+  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+  register_one(records);
+  ASSERT_TRUE(back_up_sqlite(records.sql(), folder / "copy"));
+  std::fstream file(folder / "copy", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4096);
+  file << std::string(8192, '\xEE');
+  file.close();
+  EXPECT_EQ(error_code(check_backup(folder / "copy")), ErrorCode::kCorrupt);
+}
+
+TEST(PostgresTest, AServerThatIsAwayIsUnavailableAndFoundAgain) {
+  auto server = *PostgresServer::start();
+  ASSERT_TRUE(server.create_database("records"));
+  auto records = *BrokerRecords::over(*open_postgres(server.where("records")));
+  register_one(records);
+
+  ASSERT_TRUE(server.restart());
+  EXPECT_EQ(granted(records.claim(claim_of(1, 0), act())).epoch, 1U);
+
+  server.kill();
+  EXPECT_EQ(error_code(records.claim(claim_of(2, 1, 2), act())), ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(open_postgres(server.where("records"))), ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(back_up_sqlite(records.sql(), "nowhere")), ErrorCode::kInvalidArgument);
+}
+
+TEST(PostgresTest, AServerThatMayLoseAnEpochGetsNone) {
+  const auto server = *PostgresServer::start({"synchronous_commit = off"});
+  ASSERT_TRUE(server.create_database("records"));
+  auto records = *BrokerRecords::over(*open_postgres(server.where("records")));
+  register_one(records);
+
+  const auto denied = records.claim(claim_of(1, 0), act());
+  ASSERT_FALSE(denied);
+  EXPECT_EQ(denied.error().code, ErrorCode::kDenied);
+  EXPECT_NE(denied.error().message.find("synchronous_commit = off"), std::string::npos);
+  EXPECT_EQ(error_code(records.anchor(anchor_of(1, 1, 5), act())), ErrorCode::kDenied);
+}
+
+// A standby that is named and not there: the commit is on the primary's disk, and no standby has
+// it. Whoever is told "done" then could be told otherwise after a fail-over.
+TEST(PostgresTest, ACommitThatNoStandbyHasIsNotAcknowledged) {
+  const auto server = *PostgresServer::start();
+  ASSERT_TRUE(server.create_database("records"));
+  auto records =
+      *BrokerRecords::over(*open_postgres(server.where("records"), std::chrono::seconds(2)));
+  register_one(records);
+  ASSERT_TRUE(server.run_sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'absent'"));
+  ASSERT_TRUE(server.run_sql("postgres", "SELECT pg_reload_conf()"));
+  const auto once = act();
+
+  EXPECT_EQ(error_code(records.claim(claim_of(1, 0), once)), ErrorCode::kUnavailable);
+
+  // Cancelling the wait makes PostgreSQL answer COMMIT, with a warning.
+  std::thread cancel([&] {
+    for (std::string cancelled; cancelled.find('t') == std::string::npos;) {
+      cancelled = *server.run_sql("postgres",
+                                  "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                                  "WHERE application_name = 'strongroom' "
+                                  "AND wait_event = 'SyncRep'");
+    }
+  });
+  EXPECT_EQ(error_code(records.claim(claim_of(1, 0), once)), ErrorCode::kUnavailable);
+  cancel.join();
+
+  ASSERT_TRUE(server.run_sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names"));
+  ASSERT_TRUE(server.run_sql("postgres", "SELECT pg_reload_conf()"));
+  const auto found = granted(records.claim(claim_of(1, 0), once));
+  EXPECT_TRUE(found.repeated);
+  EXPECT_EQ(found.epoch, 1U);
+}
+
+}  // namespace
+}  // namespace keybroker::store
