@@ -3,20 +3,26 @@
 
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "keybroker/authority/certificate_records.h"
-
-struct sqlite3;
+#include "keybroker/store/sql.h"
 
 namespace keybroker::store {
 
-// CertificateDatabase keeps an authority's records in an SQLite file, each change durable when it
-// is acknowledged. One thread. Errors: kUnavailable if another process has it locked, kCorrupt if
-// it is damaged or some other program's, kDenied if its form is an older or a newer one, else kIo.
+// CertificateDatabase keeps an authority's records in an SQLite file of their own, or beside a
+// broker's, each change durable when it is acknowledged. One thread. Errors: kUnavailable if
+// another process has it locked, kCorrupt if it is damaged or some other program's, kDenied if its
+// form is an older or a newer one, else kIo.
 class CertificateDatabase final : public authority::CertificateRecords {
  public:
   // open() makes an empty one if nothing is there.
   static base::Result<CertificateDatabase> open(const std::filesystem::path& path);
+
+  // beside_broker() uses the tables that BrokerRecords::over() has made in the same database.
+  static CertificateDatabase beside_broker(std::unique_ptr<Sql> sql) {
+    return CertificateDatabase(std::move(sql));
+  }
 
   base::Result<void> add(const authority::CertificateRecord& record) override;
   base::Result<std::vector<authority::CertificateRecord>> of_vm(
@@ -40,15 +46,11 @@ class CertificateDatabase final : public authority::CertificateRecords {
   base::Result<std::uint64_t> next_crl_number(evidence::AkClass ak_class) override;
 
  private:
-  struct Close {
-    void operator()(sqlite3* database) const;
-  };
-
-  explicit CertificateDatabase(sqlite3* database) : database_(database) {}
+  explicit CertificateDatabase(std::unique_ptr<Sql> sql) : sql_(std::move(sql)) {}
 
   base::Result<void> set_up();
 
-  std::unique_ptr<sqlite3, Close> database_;
+  std::unique_ptr<Sql> sql_;
 };
 
 }  // namespace keybroker::store

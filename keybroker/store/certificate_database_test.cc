@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/support/error_code.h"
+#include "tests/support/record_fixture.h"
 #include "tests/support/temp_folder.h"
 
 namespace keybroker::store {
@@ -174,6 +175,40 @@ TEST_F(CertificateDatabaseTest, TellsWhetherAVmsAkAndEkAreCertified) {
   EXPECT_FALSE(*database.has_certified(vm_id, kNow + std::chrono::hours(5))) << "the AK's ended";
   EXPECT_TRUE(database.revoke(ek.serial, kNow));
   EXPECT_FALSE(*database.has_certified(vm_id, kNow));
+}
+
+class BesideBrokerTest : public tests::support::RecordFixture {};
+
+INSTANTIATE_TEST_SUITE_P(Engines, BesideBrokerTest, tests::support::engines(),
+                         tests::support::engine_name);
+
+TEST_P(BesideBrokerTest, TheBrokersDatabaseKeepsTheSame) {
+  const auto records = open();
+  auto database = CertificateDatabase::beside_broker(connect());
+  const auto vm_id = record(1).statement.vm_id;
+  EXPECT_TRUE(database.add(record(1)));
+  EXPECT_TRUE(database.add(record(2)));
+  EXPECT_EQ(error_code(database.add(record(1))), base::ErrorCode::kDenied);
+  EXPECT_TRUE(database.revoke(record(1).serial, kNow));
+  EXPECT_EQ(error_code(database.revoke(record(9).serial, kNow)), base::ErrorCode::kNotFound);
+  auto revoked = record(1);
+  revoked.revoked = kNow;
+  EXPECT_EQ(*database.of_vm(vm_id), (std::vector{revoked, record(2)}));
+  EXPECT_EQ(database.revoked(AkClass::kCvm, kNow)->size(), 1U);
+  EXPECT_TRUE(*database.has_issued(AkClass::kCvm));
+  EXPECT_FALSE(*database.has_certified(vm_id, kNow));
+  EXPECT_EQ(*database.vms(kNow), std::vector{vm_id});
+  EXPECT_TRUE(database.register_ek(vm_id, record(1).serial));
+  EXPECT_TRUE(database.register_ek(vm_id, record(1).serial));
+  EXPECT_EQ(error_code(database.register_ek(vm_id, record(2).serial)), base::ErrorCode::kDenied);
+  EXPECT_EQ(*database.ek_of(vm_id), record(1).serial);
+  EXPECT_TRUE(database.forget_ek(vm_id));
+  EXPECT_EQ(error_code(database.ek_of(vm_id)), base::ErrorCode::kNotFound);
+  EXPECT_EQ(*database.next_crl_number(AkClass::kCvm), 1U);
+  EXPECT_EQ(*database.next_crl_number(AkClass::kCvm), 2U);
+  EXPECT_EQ(*database.last_crl_number(AkClass::kCvm), 2U);
+  EXPECT_TRUE(database.forget_ended(kNow + std::chrono::hours(24)));
+  EXPECT_TRUE(database.of_vm(vm_id)->empty());
 }
 
 }  // namespace

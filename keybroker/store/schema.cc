@@ -142,6 +142,26 @@ constexpr std::string_view kVersion1[] = {
          PRIMARY KEY (subject, checkpoint)))",
 };
 
+// An authority's records: those of certificate_database.cc in the common subset. Concurrent
+// programs may give one number to certificates of different VMs, which is order enough.
+constexpr std::string_view kVersion2[] = {
+    R"(CREATE TABLE certificate (
+         number bigint NOT NULL,
+         serial bytea NOT NULL PRIMARY KEY,
+         class text NOT NULL,
+         certified text NOT NULL,
+         vm_id bytea NOT NULL CHECK (length(vm_id) = 16),
+         statement text NOT NULL,
+         not_after bigint NOT NULL,
+         certificate bytea NOT NULL,
+         revoked_at bigint))",
+    "CREATE INDEX certificate_by_number ON certificate (number)",
+    "CREATE INDEX certificate_by_vm ON certificate (vm_id)",
+    "CREATE INDEX certificate_by_end ON certificate (not_after)",
+    "CREATE TABLE ek (vm_id bytea NOT NULL PRIMARY KEY, public_area bytea NOT NULL)",
+    "CREATE TABLE crl (class text NOT NULL PRIMARY KEY, number bigint NOT NULL)",
+};
+
 struct Version {
   std::span<const std::string_view> common;
   std::span<const std::string_view> postgres;  // what only PostgreSQL has, after that
@@ -153,7 +173,7 @@ constexpr std::string_view kVersion1Postgres[] = {
     "ALTER TABLE chain SET (fillfactor = 70)",
 };
 
-const Version kVersions[] = {{kVersion1, kVersion1Postgres}};
+const Version kVersions[] = {{kVersion1, kVersion1Postgres}, {kVersion2, {}}};
 
 constexpr const char* kProduct = "strongroom.broker";
 
