@@ -5,6 +5,7 @@
 #include "keybroker/protocol/launch_document.h"
 #include "tools/cli/stream.h"
 #include "tools/vtpmctl/commands.h"
+#include "tools/vtpmctl/launch_parameters.h"
 #include "tools/vtpmctl/service.h"
 #include "vmgs/format/vm_id.h"
 
@@ -17,14 +18,16 @@ struct Arguments {
   api::CreateVmRequest request;
   std::string name_or_id;
   std::string key;
-  std::string tee;
+  LaunchParameters parameters;
   std::string launch_document;
-  std::vector<std::string> broker_roots;
+  std::string launch_document_out;
 };
 
 constexpr const char* kExamples = R"(Examples:
   vtpmctl create web1                                an ordinary VM, state sealed with a key of the host
   vtpmctl create db1 --tee sev-snp                   a confidential VM, state sealed by its hardware
+  vtpmctl create db2 --tee tdx --protection broker --tenant 5f0e... --broker-root root.pem
+                                                     one whose key a broker releases
   vtpmctl create build7 --lifetime ephemeral         nothing of its TPM is ever written
   vtpmctl create --id 9b2c... --launch-document FILE one that the tenant has written and signed off
 )";
@@ -44,11 +47,11 @@ base::Result<api::CreateVmRequest> request_of(Arguments& arguments) {
   } else {
     request.set_name(arguments.name_or_id);
   }
-  if (!arguments.tee.empty()) {
-    request.mutable_parameters()->set_tee(arguments.tee == "snp" ? "sev-snp" : arguments.tee);
-  }
-  for (const auto& root : arguments.broker_roots) {
-    request.mutable_parameters()->add_broker_root_hashes(root);
+  TRY_ASSIGN(words, words_of(arguments.parameters));
+  *request.mutable_parameters() = std::move(words);
+  if (arguments.parameters.words.protection() == "broker") {
+    // The broker releases nothing to a VM that it does not know yet.
+    request.set_leave_stopped(true);
   }
   if (!arguments.launch_document.empty()) {
     TRY_ASSIGN(document, cli::read_input(arguments.launch_document,
@@ -71,9 +74,25 @@ base::Result<api::Vm> wait_until_settled(const Arguments& arguments, const std::
   return std::move(*found.mutable_vm());
 }
 
+// What is to be done before the VM can start, as far as that is not done by this program.
+std::string next_step(const Arguments& arguments, const api::Vm& vm) {
+  if (vm.parameters().protection() != "broker" || vm.readiness().name() != "stopped") {
+    return "";
+  }
+  const auto& out = arguments.launch_document_out;
+  return "next: the tenant registers the VM at its broker by its launch document" +
+         (out.empty() ? ", which `vtpmctl show " + vm.name() + " --launch-document FILE` writes"
+                      : " in " + out) +
+         ": `kbctl vm register`. Then `vtpmctl start " + vm.name() + "` makes its TPM";
+}
+
 base::Result<cli::ExitStatus> create(Arguments& arguments, cli::Output& output) {
   TRY_ASSIGN(request, request_of(arguments));
   TRY_ASSIGN(created, arguments.service.call<api::CreateVmResponse>("CreateVm", request));
+  if (!arguments.launch_document_out.empty()) {
+    TRY(cli::write_file(arguments.launch_document_out,
+                        base::bytes_of(created.vm().launch_document())));
+  }
   TRY_ASSIGN(vm, wait_until_settled(arguments, created.vm().vm_id()));
   if (output.json()) {
     auto document = to_json(vm);
@@ -82,45 +101,12 @@ base::Result<cli::ExitStatus> create(Arguments& arguments, cli::Output& output) 
   } else {
     output.talk(created.created() ? "created" : "was there already, with the same parameters");
     TRY(output.text(describe(vm)));
+    if (const auto next = next_step(arguments, vm); !next.empty()) {
+      output.talk(next);
+    }
   }
   const bool is_well = vm.readiness().is_ready() || vm.readiness().name() == "stopped";
   return is_well ? cli::ExitStatus::kDone : cli::ExitStatus::kFoundProblem;
-}
-
-void add_parameters(CLI::App& app, Arguments& arguments) {
-  auto& words = *arguments.request.mutable_parameters();
-  const auto add = [&app](const char* name, std::string* field, const char* summary,
-                          const char* type) {
-    return app.add_option(name, *field, summary)->type_name(type);
-  };
-  add("--tee", &arguments.tee, "The confidential hardware the VM runs on [none]",
-      "none|sev-snp|tdx");
-  add("--protection", words.mutable_protection(),
-      "What opens the state [hardware with a TEE, else host]", "hardware|host|none");
-  add("--lifetime", words.mutable_lifetime(), "Whether the state outlives the VM [persistent]",
-      "persistent|ephemeral");
-  add("--durability", arguments.request.mutable_durability(),
-      "How often a commit waits for the disk: strict is twice, for other readers of the store "
-      "[one-barrier]",
-      "one-barrier|strict");
-  add("--tenant", words.mutable_tenant(), "Whose VM this is", "UUID");
-  app.add_option("--broker-root", arguments.broker_roots,
-                 "SHA-256 of a broker's root certificate; may be repeated")
-      ->type_name("HEX");
-  add("--offline-rule", words.mutable_offline_rule(),
-      "Whether the VM may start without its broker [deny]", "deny|allow");
-  add("--anchor-class", words.mutable_anchor_class(), "When freshness is witnessed [none]",
-      "none|boot|interval|counter|each");
-  app.add_option_function<std::uint32_t>(
-         "--anchor-interval",
-         [&words](std::uint32_t seconds) { words.set_anchor_interval_seconds(seconds); },
-         "Seconds between two witnesses, for class interval")
-      ->type_name("SECONDS");
-  add("--lease", words.mutable_lease(), "Whether the VM stops when its witness is away [none]",
-      "none|strict");
-  add("--secure-boot-template-digest", words.mutable_secure_boot_template_digest(),
-      "SHA-256 of the UEFI variables to begin with", "HEX");
-  add("--policy-digest", words.mutable_policy_digest(), "SHA-256 of the tenant's policy", "HEX");
 }
 
 }  // namespace
@@ -138,14 +124,23 @@ cli::Command create_command() {
         app.add_option("--id", *arguments->request.mutable_vm_id(),
                        "The VM's UUID [drawn, if there is a name]")
             ->type_name("UUID");
-        add_parameters(app, *arguments);
+        add_launch_parameters(app, arguments->parameters);
+        app.add_option("--durability", *arguments->request.mutable_durability(),
+                       "How often a commit waits for the disk: strict is twice, for other readers "
+                       "of the store [one-barrier]")
+            ->type_name("one-barrier|strict");
         app.add_option(
                "--launch-document", arguments->launch_document,
                "A finished launch document; of the options above only --durability goes with it")
             ->type_name("FILE");
+        app.add_option("--launch-document-out", arguments->launch_document_out,
+                       "Write its launch document there, for its registration at a broker")
+            ->type_name("FILE");
         app.add_flag_callback(
             "--leave-stopped", [arguments] { arguments->request.set_leave_stopped(true); },
-            "Only register it; the TPM is made when it first starts");
+            "Only register it; the TPM is made when it first starts. So it is with protection "
+            "broker, "
+            "unless a finished launch document is given");
         return [arguments](cli::Output& output) { return create(*arguments, output); };
       }};
 }

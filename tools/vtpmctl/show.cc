@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "tools/cli/stream.h"
 #include "tools/vtpmctl/commands.h"
 #include "tools/vtpmctl/service.h"
 #include "vmgs/base/bytes.h"
@@ -13,13 +14,13 @@ namespace {
 struct Arguments {
   Service service;
   api::GetVmRequest request;
-  bool launch_document = false;
+  std::string launch_document;  // where to; "-" is stdout, empty is nowhere
 };
 
 constexpr const char* kExamples = R"(Examples:
   vtpmctl show web1
   qemu-system-x86_64 ... $(vtpmctl show web1 --json | jq -r .qemu_options)
-  vtpmctl show web1 --launch-document > web1.launch
+  vtpmctl show web1 --launch-document web1.launch
 )";
 
 // The AK certificate that a guest of this VM would show now, as a line; empty if there is none.
@@ -42,8 +43,10 @@ std::string certificate_line(const Arguments& arguments, const std::string& vm_i
 
 base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& output) {
   TRY_ASSIGN(found, arguments.service.call<api::GetVmResponse>("GetVm", arguments.request));
-  if (arguments.launch_document) {
+  if (arguments.launch_document == "-") {
     TRY(output.bytes(base::bytes_of(found.vm().launch_document())));
+  } else if (!arguments.launch_document.empty()) {
+    TRY(cli::write_file(arguments.launch_document, base::bytes_of(found.vm().launch_document())));
   } else if (output.json()) {
     TRY(output.document("strongroom.vm/1", to_json(found.vm())));
   } else {
@@ -63,8 +66,11 @@ cli::Command show_command() {
             app.footer(kExamples);
             app.add_option("vm", *arguments->request.mutable_vm(), "Its name or id")->required();
             add_service_arguments(app, arguments->service);
-            app.add_flag("--launch-document", arguments->launch_document,
-                         "Write the bytes of its launch document instead");
+            app.add_option("--launch-document", arguments->launch_document,
+                           "Write the bytes of its launch document instead, to stdout without FILE")
+                ->expected(0, 1)
+                ->default_str("-")
+                ->type_name("FILE");
             return [arguments](cli::Output& output) { return show(*arguments, output); };
           }};
 }

@@ -30,6 +30,13 @@ instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
     if (vm.document.protection == protocol::Protection::kHost) {
       setup.set_key_path(folder.key(vm.id()).string());
     }
+    // A start needs none: it is the broker that may.
+    const auto receipt = folder.receipt(vm.id());
+    if (receipt) {
+      setup.set_receipt(receipt->data(), receipt->size());
+    } else {
+      base::log(base::LogLevel::kWarning, quoted_name(vm) + ": " + receipt.error().message);
+    }
   }
   return setup;
 }

@@ -29,6 +29,12 @@ enum class Phase {
   kDetached,  // There is one that an earlier vtpmd started.
 };
 
+// BrokerContact is an answer of a key broker's that was carried to a VM's instance.
+struct BrokerContact {
+  std::string endpoint;
+  std::int64_t answered_at = 0;  // seconds since 1970
+};
+
 // Vm is one VM of this host: what is durable, and what is going on.
 struct Vm {
   VmRecord record;
@@ -44,6 +50,9 @@ struct Vm {
 
   bool guest = false;
   int pid = 0;
+
+  // The last one since this vtpmd began.
+  std::optional<BrokerContact> broker;
 
   // Why this VM cannot run whatever is done, until somebody repairs the host.
   std::optional<base::Error> broken;
@@ -119,6 +128,8 @@ class Host {
   void fork_failed(const VmId& id, const std::string& reason);
   void opened(const VmId& id, const strongroom::instance::v1::Opened& opened);
   void said(const VmId& id, const strongroom::instance::v1::State& state);
+  void receipt_came(const VmId& id, const strongroom::instance::v1::Receipt& receipt);
+  void broker_answered(const VmId& id, const BrokerContact& contact);
   void instance_ended(const VmId& id);
   void holder_ended(const VmId& id);
 

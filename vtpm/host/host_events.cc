@@ -109,6 +109,25 @@ void Host::said(const VmId& id, const instance::State& state) {
   changed_(id);
 }
 
+void Host::receipt_came(const VmId& id, const instance::Receipt& receipt) {
+  const auto found = vm(id);
+  if (!found || !(*found)->is_persistent()) {
+    return;
+  }
+  // Nobody waits for it: a broker that has its records needs none.
+  if (auto kept = folder_.keep_receipt(id, base::bytes_of(receipt.receipt())); !kept) {
+    warn(**found, "a receipt of its key broker is not kept: " + kept.error().message);
+  }
+}
+
+void Host::broker_answered(const VmId& id, const BrokerContact& contact) {
+  const auto found = vm(id);
+  if (found) {
+    (*found)->broker = contact;
+    changed_(id);
+  }
+}
+
 void Host::instance_ended(const VmId& id) {
   const auto found = vm(id);
   if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {

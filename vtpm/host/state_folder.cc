@@ -136,6 +136,53 @@ base::Result<void> StateFolder::remove(const VmId& id) const {
   return sync_folder(state_ / "vms");
 }
 
+fs::path StateFolder::receipt_file(const VmId& id) const { return vm(id) / "receipt"; }
+
+base::Result<void> StateFolder::keep_receipt(const VmId& id, base::ByteView receipt) const {
+  if (receipt.size() > kMaxReceiptBytes) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "a receipt of " + std::to_string(receipt.size()) +
+                          " bytes is longer than any that a broker gives");
+  }
+  const auto file = receipt_file(id);
+  auto unfinished = file;
+  unfinished += ".new";
+  const base::Descriptor out(
+      open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!out.is_open()) {
+    return fail_io("make", unfinished, errno);
+  }
+  // A file takes so little at once, or the disk is full.
+  errno = ENOSPC;
+  if (write(out.number(), receipt.data(), receipt.size()) != static_cast<ssize_t>(receipt.size()) ||
+      fsync(out.number()) != 0) {
+    return fail_io("write", unfinished, errno);
+  }
+  if (rename(unfinished.c_str(), file.c_str()) != 0) {
+    return fail_io("rename", unfinished, errno);
+  }
+  return sync_folder(vm(id));
+}
+
+base::Result<base::Bytes> StateFolder::receipt(const VmId& id) const {
+  const auto file = receipt_file(id);
+  const base::Descriptor in(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!in.is_open()) {
+    return errno == ENOENT ? base::Result<base::Bytes>(base::Bytes())
+                           : fail_io("open", file, errno);
+  }
+  base::Bytes content(kMaxReceiptBytes + 1);
+  const auto size = read(in.number(), content.data(), content.size());
+  if (size < 0) {
+    return fail_io("read", file, errno);
+  }
+  if (static_cast<std::size_t>(size) > kMaxReceiptBytes) {
+    return base::fail(ErrorCode::kIo, file.string() + " is longer than any receipt");
+  }
+  content.resize(static_cast<std::size_t>(size));
+  return content;
+}
+
 base::Result<bool> StateFolder::has_store(const VmId& id) const {
   struct stat found {};
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
 #include "vmgs/base/result.h"
 #include "vmgs/format/vm_id.h"
@@ -17,6 +18,7 @@ using vmgs::format::VmId;
 //   STATE/authority/         the AK certificate authority: its CAs, and what they issued
 //   STATE/vms/ID/vm.vmgs     a VM's store
 //   STATE/vms/ID/vm.key      the host's key for it, with protection "host"
+//   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
 //   RUNTIME/vms/ID/tpm.sock        for programs that speak TPM commands (tcti-swtpm wants this
@@ -24,6 +26,8 @@ using vmgs::format::VmId;
 // The state outlives a reboot, the runtime folder need not.
 class StateFolder {
  public:
+  static constexpr std::size_t kMaxReceiptBytes = std::size_t{16} * 1024;
+
   StateFolder(std::filesystem::path state, std::filesystem::path runtime);
 
   // Lock is the claim to both folders, for as long as it lives.
@@ -63,11 +67,19 @@ class StateFolder {
   // remove() removes them and all they hold, and syncs. Nothing there is a success. kIo.
   [[nodiscard]] base::Result<void> remove(const VmId& id) const;
 
+  // keep_receipt() has this be the VM's newest receipt, durably, in place of an older one: whatever
+  // happens, one of the two is there. kInvalidArgument if it has more than kMaxReceiptBytes; kIo.
+  [[nodiscard]] base::Result<void> keep_receipt(const VmId& id, base::ByteView receipt) const;
+
+  // receipt() gives it, empty if none is kept. kIo.
+  [[nodiscard]] base::Result<base::Bytes> receipt(const VmId& id) const;
+
   // has_store() looks for a VM's store. kIo if that cannot be told.
   [[nodiscard]] base::Result<bool> has_store(const VmId& id) const;
 
  private:
   [[nodiscard]] std::filesystem::path vm(const VmId& id) const;
+  [[nodiscard]] std::filesystem::path receipt_file(const VmId& id) const;
   [[nodiscard]] std::filesystem::path sockets(const VmId& id) const;
 
   std::filesystem::path state_;

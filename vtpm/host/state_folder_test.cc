@@ -120,6 +120,36 @@ TEST_F(StateFolderTest, PutsEachVmIntoFoldersOfItsOwn) {
   EXPECT_EQ(folder_.data_socket(id_).string() + ".ctrl", folder_.control_socket(id_).string());
 }
 
+TEST_F(StateFolderTest, KeepsTheNewestReceiptOfAVm) {
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_TRUE(folder_.prepare(id_));
+  EXPECT_EQ(*folder_.receipt(id_), base::Bytes()) << "none came yet";
+  base::Bytes longest(StateFolder::kMaxReceiptBytes, std::byte{1});
+  const base::Bytes newest = {std::byte{0}, std::byte{2}};
+
+  ASSERT_TRUE(folder_.keep_receipt(id_, longest));
+  EXPECT_EQ(*folder_.receipt(id_), longest);
+  ASSERT_TRUE(folder_.keep_receipt(id_, newest));
+  EXPECT_EQ(*folder_.receipt(id_), newest);
+  EXPECT_EQ(*StateFolder(temp_ / "state", temp_ / "run").receipt(id_), newest);
+
+  longest.push_back(std::byte{1});
+  EXPECT_EQ(folder_.keep_receipt(id_, longest).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(*folder_.receipt(id_), newest);
+}
+
+TEST_F(StateFolderTest, AReceiptThatCannotBeKeptLeavesTheOneThatIsThere) {
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_TRUE(folder_.prepare(id_));
+  ASSERT_TRUE(folder_.keep_receipt(id_, base::Bytes{std::byte{1}}));
+  const auto file = folder_.store(id_).parent_path() / "receipt";
+  fs::create_directory(file.string() + ".new");
+
+  EXPECT_EQ(folder_.keep_receipt(id_, base::Bytes{std::byte{2}}).error().code, ErrorCode::kIo);
+
+  EXPECT_EQ(*folder_.receipt(id_), base::Bytes{std::byte{1}});
+}
+
 TEST_F(StateFolderTest, RemovesAllOfAVmAndNothingElse) {
   ASSERT_TRUE(folder_.lock());
   ASSERT_TRUE(folder_.prepare(id_));

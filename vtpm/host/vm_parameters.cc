@@ -76,6 +76,10 @@ base::Result<protocol::LaunchDocument> decode_words(const api::VmParameters& wor
     TRY_ASSIGN(rule, protocol::parse_offline_rule(words.offline_rule()));
     document.offline_rule = rule;
   }
+  if (document.protection == protocol::Protection::kBroker) {
+    // Whoever releases the key bears witness as well.
+    document.anchor_class = protocol::AnchorClass::kBoot;
+  }
   if (!words.anchor_class().empty()) {
     TRY_ASSIGN(anchor, protocol::parse_anchor_class(words.anchor_class()));
     document.anchor_class = anchor;

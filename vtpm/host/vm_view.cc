@@ -25,7 +25,8 @@ std::string expected_opener(const Vm& vm, const StateFolder& folder) {
              " hardware derives for this image and this launch document; nothing on the host "
              "opens it";
     case protocol::Protection::kBroker:
-      return "a key that the broker releases";
+      return "a key that the key broker releases to evidence of this VM; nothing on the host opens "
+             "it";
   }
   return "";
 }
@@ -79,6 +80,10 @@ api::Vm view_of(const Host& host, const Vm& vm) {
   *view.mutable_readiness() = readiness_view_of(host, vm);
   view.set_guest(vm.guest);
   view.set_pid(vm.pid);
+  if (vm.broker) {
+    view.mutable_broker()->set_endpoint(vm.broker->endpoint);
+    view.mutable_broker()->mutable_answered_at()->set_seconds(vm.broker->answered_at);
+  }
   view.set_qemu_options(qemu_options(view.control_socket()));
   return view;
 }
