@@ -30,6 +30,11 @@ class HostKeyProtector final : public Protector {
                         "the VM's protection is host, but the key of this store is sealed by "
                         "hardware: give the launch document that it was made with");
     }
+    if (volume.contains(FileId::kKeyProtector)) {
+      return base::fail(base::ErrorCode::kDenied,
+                        "the VM's protection is host, but the key of this store is wrapped under a "
+                        "key of a broker: give the launch document that it was made with");
+    }
     return {};
   }
 

@@ -46,6 +46,7 @@ class Protector {
   struct Beginning {
     std::optional<vmgs::volume::DatastoreKey> key = std::nullopt;  // none: it is not encrypted
     std::optional<base::Bytes> sealed_keys = std::nullopt;         // SEALED_KEYS, if it has any
+    std::optional<base::Bytes> key_protector = std::nullopt;       // KEY_PROTECTOR likewise
   };
 
   // make() draws the key of a new store. What it takes to find it again is durable when it returns,

@@ -37,6 +37,11 @@ class SealedKeysProtector final : public Protector {
                         "by hardware: whoever put it here could read and make all of it. "
                         "Protection is never taken down");
     }
+    if (volume.contains(FileId::kKeyProtector)) {
+      return base::fail(base::ErrorCode::kDenied,
+                        "the VM's protection is hardware, but the key of this store is wrapped "
+                        "under a key of a broker: give the launch document that it was made with");
+    }
     return {};
   }
 

@@ -13,6 +13,7 @@
 #include "vmgs/format/file_id.h"
 #include "vmgs/format/tpm_state.h"
 #include "vmgs/storage/file.h"
+#include "vmgs/volume/state_digest.h"
 #include "vtpm/boot/new_vm_id.h"
 
 namespace vtpm::boot {
@@ -145,24 +146,29 @@ void log_findings(const Volume& volume) {
 }  // namespace
 
 base::Result<std::unique_ptr<StateStore>> StateStore::open(StoreSettings settings,
-                                                           Protector& protector) {
-  std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector));
-  TRY(vmgs::crypto::random_bytes(store->boot_id_));
+                                                           Protector& protector, Witness* witness) {
+  std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector, witness));
+  TRY(store->draw_boot_id());
   TRY(store->open_container());
   return store;
 }
 
 base::Result<std::unique_ptr<StateStore>> StateStore::create(StoreSettings settings,
                                                              Protector& protector,
-                                                             base::ByteView permanent_state) {
-  std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector));
-  if (store->settings_.boot_id) {
-    store->boot_id_ = *store->settings_.boot_id;
-  } else {
-    TRY(vmgs::crypto::random_bytes(store->boot_id_));
-  }
+                                                             base::ByteView permanent_state,
+                                                             Witness* witness) {
+  std::unique_ptr<StateStore> store(new StateStore(std::move(settings), protector, witness));
+  TRY(store->draw_boot_id());
   TRY(store->make(permanent_state));
   return store;
+}
+
+base::Result<void> StateStore::draw_boot_id() {
+  if (settings_.boot_id) {
+    boot_id_ = *settings_.boot_id;
+    return {};
+  }
+  return vmgs::crypto::random_bytes(boot_id_);
 }
 
 base::Result<void> StateStore::open_container() {
@@ -212,14 +218,41 @@ base::Result<void> StateStore::find_vm_id() {
   return {};
 }
 
-// The record of this boot: that of the last one with the new boot id. A plaintext store has none.
-base::Result<std::optional<Record>> StateStore::record_of_boot() const {
+// The record of this boot: that of the last one with the new boot id, or what the witness makes of
+// it. A plaintext store has none.
+base::Result<std::optional<Record>> StateStore::record_of_boot() {
   if (!volume_->encrypted()) {
     return std::optional<Record>();
   }
   TRY_ASSIGN(record, record_of(*volume_, vm_id_));
-  record.boot_id = boot_id_;
-  return std::optional<Record>(std::move(record));
+  if (witness_ == nullptr) {
+    record.boot_id = boot_id_;
+    return std::optional<Record>(std::move(record));
+  }
+  if (volume_->edited()) {
+    return base::fail(
+        ErrorCode::kDenied,
+        "another program than an instance has written the store, so that nothing says "
+        "where its state comes from: bring back a copy from before that");
+  }
+  TRY_ASSIGN(digest, vmgs::volume::state_digest(vm_id_, *volume_));
+  TRY_ASSIGN(admitted,
+             witness_->admit(
+                 {.epoch = record.epoch, .sequence = volume_->commit_sequence(), .digest = digest},
+                 std::move(record)));
+  return std::optional<Record>(std::move(admitted));
+}
+
+base::Result<vmgs::format::Anchor> StateStore::state() const {
+  TRY(expect_open());
+  TRY_ASSIGN(digest, vmgs::volume::state_digest(vm_id_, *volume_));
+  return vmgs::format::Anchor{.epoch = 0, .sequence = volume_->commit_sequence(), .digest = digest};
+}
+
+void StateStore::carry(const Record& record) {
+  if (blobs_) {
+    blobs_->carry(record);
+  }
 }
 
 base::Result<void> StateStore::make(base::ByteView permanent_state) {
@@ -242,8 +275,12 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   Record record;
   record.vm_id = vm_id_;
   record.boot_id = boot_id_;
+  if (witness_ != nullptr) {
+    record = witness_->begin(std::move(record));
+  }
   const auto record_bytes = vmgs::format::encode_record(record);
   const auto sealed_keys = std::move(beginning.sealed_keys);
+  const auto key_protector = std::move(beginning.key_protector);
 
   Transaction first;
   first.put(FileId::kTpmNvram, nvram.expose());
@@ -253,6 +290,9 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   }
   if (sealed_keys) {
     first.put(FileId::kSealedKeys, *sealed_keys, vmgs::volume::Protection::kPlaintext);
+  }
+  if (key_protector) {
+    first.put(FileId::kKeyProtector, *key_protector, vmgs::volume::Protection::kPlaintext);
   }
   TRY(blank ? make_in_place(*std::move(blank), std::move(beginning), first)
             : make_new_file(std::move(beginning), first));

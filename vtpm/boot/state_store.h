@@ -13,6 +13,7 @@
 #include "vmgs/volume/volume.h"
 #include "vtpm/boot/protector.h"
 #include "vtpm/boot/store_settings.h"
+#include "vtpm/boot/witness.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/state/volume_nv_store.h"
 
@@ -24,7 +25,9 @@ class StateStore final : public engine::NvStore {
  public:
   // open() opens what is there: lock, headers, the key by the protector, the newest whole state,
   // recovery, and a new root key where the mode has it so. The TPM state is read once, so a store
-  // without one, or with somebody else's, is refused here. `protector` outlives the store.
+  // without one, or with somebody else's, is refused here. A witness has to admit the state, and
+  // says what the record has; none ever admits one that was edited. `protector` and `witness`
+  // outlive the store.
   //
   // kNotFound if there is no file, a blank one, or no TPM in it; kUnavailable if another process
   // has it; kDenied where protection, VM or machine are not those it was made for, and for a state
@@ -32,7 +35,8 @@ class StateStore final : public engine::NvStore {
   // for a file that the system does not let us write. Nothing is ever made new here, and
   // nothing is written before the state has been chosen and read.
   static base::Result<std::unique_ptr<StateStore>> open(StoreSettings settings,
-                                                        Protector& protector);
+                                                        Protector& protector,
+                                                        Witness* witness = nullptr);
 
   // create() makes the store of a new VM around the permanent state of its TPM, and opens it. It
   // gets its name, or on a block device its header, only when all of it is durable, so a crash
@@ -40,7 +44,8 @@ class StateStore final : public engine::NvStore {
   // store already, and then no key was drawn for another.
   static base::Result<std::unique_ptr<StateStore>> create(StoreSettings settings,
                                                           Protector& protector,
-                                                          base::ByteView permanent_state);
+                                                          base::ByteView permanent_state,
+                                                          Witness* witness = nullptr);
 
   // vm_id() is whose state this is.
   [[nodiscard]] const vmgs::format::VmId& vm_id() const { return vm_id_; }
@@ -50,6 +55,13 @@ class StateStore final : public engine::NvStore {
 
   // volume() is what is open; not after close().
   [[nodiscard]] const vmgs::volume::Volume& volume() const { return *volume_; }
+
+  // state() is the point in the store's history that is open, and durable: S and D(S). kDenied for
+  // a store that is not encrypted.
+  [[nodiscard]] base::Result<vmgs::format::Anchor> state() const;
+
+  // carry() has a record ride in the next commit.
+  void carry(const vmgs::format::Record& record);
 
   // load() of the permanent state happens at each power-on. It makes sure that the path still leads
   // to the file that is open, and opens the store anew if a commit or flush has failed since.
@@ -74,12 +86,14 @@ class StateStore final : public engine::NvStore {
   base::Result<void> close();
 
  private:
-  StateStore(StoreSettings settings, Protector& protector)
-      : settings_(std::move(settings)), protector_(protector) {}
+  StateStore(StoreSettings settings, Protector& protector, Witness* witness)
+      : settings_(std::move(settings)), protector_(protector), witness_(witness) {}
+
+  base::Result<void> draw_boot_id();
 
   base::Result<void> open_container();
   base::Result<void> find_vm_id();
-  base::Result<std::optional<vmgs::format::Record>> record_of_boot() const;
+  base::Result<std::optional<vmgs::format::Record>> record_of_boot();
   base::Result<void> make(base::ByteView permanent_state);
   base::Result<vmgs::storage::Container> blank_container() const;
   base::Result<void> make_in_place(vmgs::storage::Container container,
@@ -93,6 +107,7 @@ class StateStore final : public engine::NvStore {
 
   const StoreSettings settings_;
   Protector& protector_;
+  Witness* const witness_;  // or none
   vmgs::format::VmId vm_id_;
   vmgs::format::BootId boot_id_{};
   std::optional<vmgs::storage::Container> container_;

@@ -21,7 +21,7 @@ struct StoreSettings {
   // says which VM it belongs to, and a new one draws an id.
   std::optional<vmgs::format::VmId> vm_id = std::nullopt;
 
-  // What the start that makes a store is known by; drawn where it is absent.
+  // What this start is known by; drawn where it is absent.
   std::optional<vmgs::format::BootId> boot_id = std::nullopt;
 
   // One barrier for a commit where that is safe, or always two (`durability = "strict"`).

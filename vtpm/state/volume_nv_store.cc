@@ -56,6 +56,10 @@ VolumeNvStore::VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::V
   }
 }
 
+void VolumeNvStore::carry(const vmgs::format::Record& record) {
+  record_ = vmgs::format::encode_record(record);
+}
+
 base::Result<std::optional<base::SecretBytes>> VolumeNvStore::load(BlobKind kind) {
   const auto file = file_of(kind);
   if (!volume_.contains(file)) {

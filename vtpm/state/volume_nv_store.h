@@ -29,6 +29,9 @@ class VolumeNvStore final : public engine::NvStore {
                 vmgs::format::SeedProtection protection, std::optional<vmgs::format::Record> record,
                 vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe);
 
+  // carry() has another record ride in the next commit.
+  void carry(const vmgs::format::Record& record);
+
   // kCorrupt for a file that is damaged or no TPM state, kDenied for one of another maker or VM, by
   // name; nothing is changed then. kAuthentication or kIo from the volume.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vtpm/boot/broker_boot.h"
+
+#include <algorithm>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+#include "vmgs/base/log.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/storage/folder.h"
+
+namespace vtpm::boot {
+
+namespace client = keybroker::client;
+namespace instance = strongroom::instance::v1;
+namespace protocol = keybroker::protocol;
+using base::ErrorCode;
+using protocol::OfflineRule;
+using protocol::Readiness;
+using provision::Certificates;
+
+namespace {
+
+constexpr std::string_view kKekLabel = "strongroom-kek-1";
+constexpr std::size_t kKekBytes = 16;
+
+// How often a notice is sent before nobody knows what became of it.
+constexpr int kSendings = 2;
+
+std::string text_of(base::ByteView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+base::Bytes bytes_of(const std::string& field) { return base::copy_of(base::bytes_of(field)); }
+
+Anchor anchor_of(const client::AnchorPoint& point) {
+  return {.epoch = point.epoch, .sequence = point.sequence, .digest = point.digest};
+}
+
+std::optional<Anchor> anchor_of(const std::optional<client::AnchorPoint>& point) {
+  return point ? std::optional(anchor_of(*point)) : std::nullopt;
+}
+
+instance::ConfidentialCertification wanted(const provision::CertificationOfEvidence& request) {
+  instance::ConfidentialCertification wanted;
+  wanted.set_report(text_of(request.bound.evidence.report));
+  wanted.set_certificate_table(text_of(request.bound.evidence.certificates));
+  wanted.set_hcl_report(text_of(request.bound.report.hcl));
+  wanted.set_extended_claims(request.bound.report.extended_claims);
+  wanted.set_rsa_ek(text_of(request.rsa_ek));
+  wanted.set_ecc_ek(text_of(request.ecc_ek));
+  return wanted;
+}
+
+base::Result<Certificates> certificates_of(const client::Anchored& anchored) {
+  if (anchored.certificates) {
+    const auto& given = *anchored.certificates;
+    return Certificates{.ak = bytes_of(given.ak()),
+                        .ak_chain = bytes_of(given.ak_chain()),
+                        .rsa_ek = bytes_of(given.rsa_ek()),
+                        .ecc_ek = bytes_of(given.ecc_ek())};
+  }
+  if (!anchored.certification_refusal) {
+    return base::fail(ErrorCode::kNotFound, "the key broker gives no certificates to this VM");
+  }
+  const auto& refusal = *anchored.certification_refusal;
+  const auto code = refusal.not_offered() ? ErrorCode::kNotFound
+                    : refusal.may_pass()  ? ErrorCode::kUnavailable
+                                          : ErrorCode::kDenied;
+  return base::fail(code, "the key broker: " + refusal.reason());
+}
+
+// Whether a guest can have used the TPM of a store that no witness knows of: it is served only
+// after the boot anchor is acknowledged, or offline.
+bool is_unused(const Record& record) {
+  return !record.acked && record.receipt.empty() && record.offline_boots == 0;
+}
+
+// A store that nobody has used is renamed, next to where it was.
+base::Result<void> set_aside(const std::filesystem::path& store) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(store, error)) {
+    return base::fail(ErrorCode::kDenied,
+                      store.string() +
+                          " holds a store that no guest has used, of a start that did "
+                          "not come to its end. Clear it: blkdiscard -z");
+  }
+  auto aside = store;
+  aside += ".unused";
+  std::filesystem::rename(store, aside, error);
+  if (error) {
+    return base::fail(ErrorCode::kIo, "setting " + store.string() + " aside: " + error.message());
+  }
+  base::log(base::LogLevel::kWarning,
+            "a store that no guest has used was set aside as " + aside.string());
+  return vmgs::storage::sync_folder_of(store);
+}
+
+std::string at_commit(const Anchor& anchor) { return "commit " + std::to_string(anchor.sequence); }
+
+}  // namespace
+
+BrokerBoot::BrokerBoot(Settings settings)
+    : settings_(std::move(settings)), protector_(broker_protector(*this)) {
+  boot_.belief = {.vm_id = settings_.document.vm_id,
+                  .broker_roots = settings_.document.broker_root_hashes};
+  boot_.boot_id = settings_.boot_id;
+  boot_.launch_digest = settings_.launch_digest;
+}
+
+base::Result<BrokerBoot::Started> BrokerBoot::start(
+    StoreSettings settings, bool may_create,
+    const std::function<base::Result<base::SecretBytes>()>& make_tpm) {
+  settings.vm_id = vm_id();
+  settings.boot_id = settings_.boot_id;
+  auto opened = StateStore::open(settings, *protector_, this);
+  if (opened) {
+    store_ = opened->get();
+    return Started{.store = *std::move(opened)};
+  }
+  if (trouble_ || !may_create || opened.error().code != ErrorCode::kNotFound) {
+    return base::fail(std::move(opened).error());
+  }
+  TRY_ASSIGN(permanent, make_tpm());
+  if (found_unused_) {
+    TRY(set_aside(settings.path));
+  }
+  auto made = StateStore::create(settings, *protector_, permanent.expose(), this);
+  if (!made && !trouble_) {
+    // Of a store that is there, why it does not open says more than that none can be made.
+    if (made.error().code == ErrorCode::kDenied) {
+      return base::fail(std::move(opened).error());
+    }
+    // Nothing of this VM is missing: there is no folder to make it in.
+    if (made.error().code == ErrorCode::kNotFound) {
+      made.error().code = ErrorCode::kInvalidArgument;
+    }
+  }
+  TRY_ASSIGN(store, std::move(made));
+  store_ = store.get();
+  return Started{.store = std::move(store), .created = true};
+}
+
+base::Result<void> BrokerBoot::refuse(Readiness why, base::Error error) {
+  trouble_ = why;
+  ended_ = error;
+  return base::fail(std::move(error));
+}
+
+base::Result<void> BrokerBoot::claim(const std::stop_token& stop) {
+  if (ended_) {
+    return base::fail(*ended_);
+  }
+  return released_ || offline_ ? base::Result<void>() : ask(stop);
+}
+
+base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
+  std::optional<base::Error> no_evidence;
+  const auto make_evidence =
+      [&](const std::array<std::byte, 64>& report_data) -> base::Result<client::ShownEvidence> {
+    auto evidence = settings_.tee.report(report_data);
+    if (!evidence) {
+      no_evidence = evidence.error();
+      return base::fail(std::move(evidence).error());
+    }
+    return client::ShownEvidence{.report = std::move(evidence->report),
+                                 .certificate_table = std::move(evidence->certificates)};
+  };
+  auto released =
+      client::ask_for_release(settings_.channel, boot_, make_evidence, settings_.receipt, stop);
+  if (released) {
+    history_ = {.anchor = anchor_of(released->anchor),
+                .allowed_restore = anchor_of(released->allowed_restore)};
+    released_ = *std::move(released);
+    return {};
+  }
+  if (no_evidence) {
+    return refuse(Readiness::kNotSetUp, std::move(*no_evidence).context("the TEE gives no report"));
+  }
+  if (released.error().code == ErrorCode::kDenied) {
+    return refuse(Readiness::kBrokerRefused, std::move(released).error());
+  }
+  if (released.error().code != ErrorCode::kUnavailable) {
+    return base::fail(std::move(released).error());
+  }
+  if (settings_.document.offline_rule != OfflineRule::kAllow) {
+    return refuse(Readiness::kBrokerAway, std::move(released).error());
+  }
+  base::log(base::LogLevel::kWarning,
+            "the key broker is away (" + released.error().message +
+                "), and the launch document allows to start without it: nothing says that this is "
+                "the newest state");
+  offline_ = true;
+  return {};
+}
+
+base::Result<void> BrokerBoot::expect_new() {
+  if (!history_.anchor && !history_.allowed_restore) {
+    return {};
+  }
+  return refuse(Readiness::kStateMissing,
+                {ErrorCode::kNotFound,
+                 "the key broker has noted a state of this VM, and its store is not there"});
+}
+
+base::Result<void> BrokerBoot::refuse_offline(base::Error why) {
+  return refuse(Readiness::kBrokerAway,
+                {ErrorCode::kUnavailable,
+                 "the key broker is away, and the store does not open without it: " + why.message});
+}
+
+std::string BrokerBoot::kek() const {
+  if (!released_) {
+    return "";
+  }
+  const auto mac =
+      vmgs::crypto::hmac_sha256(released_->vm_key.bytes.expose(), base::bytes_of(kKekLabel));
+  return base::to_hex(std::span(mac).first<kKekBytes>());
+}
+
+protocol::FreshnessClaim BrokerBoot::freshness() const {
+  protocol::FreshnessClaim claim;
+  claim.by = protocol::WitnessKind::kBroker;
+  claim.state = offline_ ? protocol::FreshnessState::kOffline : protocol::FreshnessState::kFresh;
+  claim.policy = settings_.document.anchor_class;
+  claim.interval_seconds = settings_.document.anchor_interval_seconds;
+  claim.lease = settings_.document.lease;
+  if (record_) {
+    claim.epoch = record_->epoch;
+    claim.acked = record_->acked ? record_->acked->sequence : 0;
+    claim.restores = record_->restores;
+    claim.offline_boots = record_->offline_boots;
+  }
+  if (store_ != nullptr) {
+    claim.sequence = store_->volume().commit_sequence();
+  }
+  return claim;
+}
+
+base::Result<void> BrokerBoot::expect(Verdict verdict, const Anchor& opened, const Record& record) {
+  switch (verdict) {
+    case Verdict::kCurrent:
+    case Verdict::kRestored:
+      return {};
+    case Verdict::kStale:
+      return refuse(Readiness::kStaleState,
+                    {ErrorCode::kDenied, "the state is at " + at_commit(opened) +
+                                             " and does not have " + at_commit(*history_.anchor) +
+                                             ", which the key broker has noted of this VM: an "
+                                             "older copy has taken its place"});
+    case Verdict::kForked:
+      return refuse(
+          Readiness::kForkedState,
+          {ErrorCode::kDenied, "the state is at " + at_commit(opened) +
+                                   " and does not descend from the one that the key broker has "
+                                   "noted of this VM at " +
+                                   at_commit(*history_.anchor) + ": another copy was used"});
+    case Verdict::kUnwitnessed:
+      break;
+  }
+  if (is_unused(record)) {
+    found_unused_ = true;
+    return base::fail(
+        ErrorCode::kNotFound,
+        "the store was made by a start that ended before the key broker had noted it, "
+        "so that no guest has used it, and it is not taken for the VM's");
+  }
+  return refuse(
+      Readiness::kForkedState,
+      {ErrorCode::kDenied,
+       "the key broker has noted no state of this VM, and this store has a past: have its "
+       "owner allow it at the broker, if it is the right one"});
+}
+
+base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
+  if (opened.sequence < least_sequence_) {
+    return base::fail(
+        refuse(Readiness::kStaleState,
+               {ErrorCode::kDenied, "the store went back to " + at_commit(opened) +
+                                        " while it was in use: an older copy has taken its place"})
+            .error());
+  }
+  const bool is_first = !record_;
+  if (!offline_) {
+    const auto verdict = judge(opened, record, history_);
+    TRY(expect(verdict, opened, record));
+    used_restore_ = is_first ? verdict == Verdict::kRestored : used_restore_;
+  }
+  least_sequence_ = opened.sequence;
+  if (!is_first) {
+    return *record_;  // what this boot knows, whatever became of its last commit
+  }
+  record.boot_id = settings_.boot_id;
+  if (offline_) {
+    ++record.offline_boots;
+    // It may be what a close has told the broker; what comes of it must prove that it descends.
+    if (!record.pending) {
+      record.pending = opened;
+    }
+  } else {
+    record.epoch = released_->epoch;
+    record.restores = released_->restores;
+    record.acked = used_restore_ ? history_.allowed_restore : history_.anchor;
+    record.pending.reset();
+  }
+  record_ = record;
+  return record;
+}
+
+Record BrokerBoot::begin(Record record) {
+  record.boot_id = settings_.boot_id;
+  record.epoch = released_ ? released_->epoch : 0;
+  least_sequence_ = 1;
+  record_ = record;
+  return record;
+}
+
+base::Result<client::AnchorRequest> BrokerBoot::request(
+    client::AnchorKind kind, const Anchor& point,
+    std::optional<instance::ConfidentialCertification> certification) const {
+  return client::AnchorRequest::make(
+      boot_, released_->epoch, released_->boot_key,
+      {.kind = kind,
+       .sequence = point.sequence,
+       .digest = point.digest,
+       .used_restore = kind == client::AnchorKind::kBoot && used_restore_,
+       .certification = std::move(certification)});
+}
+
+base::Result<client::Anchored> BrokerBoot::send(const client::AnchorRequest& request,
+                                                const std::stop_token& stop) {
+  for (int sent = 1;; ++sent) {
+    auto noted = request.send(settings_.channel, stop);
+    if (!noted && sent < kSendings && !stop.stop_requested() &&
+        noted.error().code == ErrorCode::kUnavailable) {
+      continue;
+    }
+    TRY_ASSIGN(answered, std::move(noted));
+    if (auto* refusal = std::get_if<client::Refusal>(&answered)) {
+      return base::fail(refusal->error());
+    }
+    return std::get<client::Anchored>(std::move(answered));
+  }
+}
+
+void BrokerBoot::settle(const client::Anchored& anchored) {
+  const auto& notice = outstanding_->notice();
+  const Anchor point{
+      .epoch = released_->epoch, .sequence = notice.sequence, .digest = notice.digest};
+  note_acknowledged(*record_, point, anchored.receipt, anchored.restores);
+  store_->carry(*record_);
+  history_ = {.anchor = point, .allowed_restore = std::nullopt};
+  anchored_ = true;
+  outstanding_.reset();
+  if (settings_.keep_receipt) {
+    settings_.keep_receipt(anchored.receipt);
+  }
+}
+
+base::Result<client::Anchored> BrokerBoot::anchor_boot(
+    std::optional<instance::ConfidentialCertification> certification, const std::stop_token& stop) {
+  if (ended_) {
+    return base::fail(*ended_);
+  }
+  if (!outstanding_) {
+    TRY_ASSIGN(point, store_->state());
+    TRY_ASSIGN(made, request(client::AnchorKind::kBoot, point, std::move(certification)));
+    note_sent(*record_,
+              {.epoch = released_->epoch, .sequence = point.sequence, .digest = point.digest});
+    store_->carry(*record_);
+    outstanding_ = std::move(made);
+  }
+  auto anchored = send(*outstanding_, stop);
+  if (anchored) {
+    settle(*anchored);
+    return anchored;
+  }
+  if (anchored.error().code == ErrorCode::kDenied) {
+    TRY(refuse(Readiness::kBrokerRefused, anchored.error()));
+  }
+  return anchored;
+}
+
+base::Result<void> BrokerBoot::anchor(const std::stop_token& stop) {
+  const std::lock_guard lock(talking_);
+  if (offline_ || anchored_) {
+    return {};
+  }
+  auto anchored = anchor_boot(std::nullopt, stop);
+  if (!anchored && anchored.error().code == ErrorCode::kUnavailable) {
+    return refuse(Readiness::kBrokerAway, std::move(anchored).error());
+  }
+  TRY(std::move(anchored));
+  return {};
+}
+
+base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfEvidence& asked,
+                                               const std::stop_token& stop) {
+  const std::lock_guard lock(talking_);
+  if (offline_ || store_ == nullptr) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "the VM started while its key broker was away; it certifies the next start");
+  }
+  if (!anchored_) {
+    TRY_ASSIGN(anchored, anchor_boot(wanted(asked), stop));
+    return certificates_of(anchored);
+  }
+  TRY_ASSIGN(renewal, request(client::AnchorKind::kRenewal, {}, wanted(asked)));
+  TRY_ASSIGN(anchored, send(renewal, stop));
+  return certificates_of(anchored);
+}
+
+base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfHost&,
+                                               const provision::AnswerChallenge&,
+                                               const std::stop_token&) {
+  return base::fail(ErrorCode::kNotFound,
+                    "a key broker certifies on evidence, not on a host's word");
+}
+
+base::Result<void> BrokerBoot::close() {
+  auto* const store = std::exchange(store_, nullptr);
+  if (store == nullptr) {
+    return {};
+  }
+  const auto point = store->state();
+  TRY(store->close());
+  const std::lock_guard lock(talking_);
+  const bool has_moved = point && anchored_ && point->sequence != history_.anchor->sequence;
+  if (!has_moved) {
+    return {};
+  }
+  TRY_ASSIGN(closing, request(client::AnchorKind::kClosed, *point, std::nullopt));
+  const auto closed = send(closing, {});
+  if (!closed) {
+    base::log(base::LogLevel::kWarning,
+              "the key broker was not told of the VM's orderly end; the next start still proves "
+              "where its state comes from: " +
+                  closed.error().message);
+  } else if (settings_.keep_receipt) {
+    settings_.keep_receipt(closed->receipt);
+  }
+  return {};
+}
+
+}  // namespace vtpm::boot

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/broker_boot_case.h"
+
+namespace vtpm::boot {
+namespace {
+
+using namespace tests::support::broker_boot;
+
+class BrokerBootTest : public BrokerBootCase {};
+
+TEST_F(BrokerBootTest, KeepsATpmOverRestarts) {
+  live("first");
+  EXPECT_EQ(broker_.notices.size(), 2U);
+  EXPECT_EQ(broker_.notices[0].kind(), pb::AnchorBody::BOOT);
+  EXPECT_EQ(broker_.notices[1].kind(), pb::AnchorBody::CLOSED);
+  EXPECT_LT(broker_.notices[0].sequence(), broker_.notices[1].sequence());
+  EXPECT_FALSE(receipt_.empty());
+
+  EXPECT_EQ(found(), "first");
+  live("second");
+  EXPECT_EQ(found(), "second");
+  EXPECT_EQ(base::to_hex(base::bytes_of(broker_.release->receipt())), base::to_hex(receipt_));
+}
+
+TEST_F(BrokerBootTest, TheBootAnchorIsSentOnceAndCarriedAfterwards) {
+  const auto life = serve();
+  ASSERT_TRUE(life.boot->anchor());
+  EXPECT_EQ(broker_.notices.size(), 1U);
+  EXPECT_EQ(broker_.notices[0].sequence(), 1U);
+
+  life.write("changed");
+  const auto record =
+      *vmgs::format::decode_record(life.store().volume().read(FileId::kRecord)->expose());
+  ASSERT_TRUE(record.acked);
+  EXPECT_EQ(record.acked->sequence, 1U);
+  EXPECT_EQ(record.pending, std::nullopt);
+  EXPECT_EQ(record.epoch, 1U);
+  EXPECT_EQ(record.receipt, receipt_);
+}
+
+TEST_F(BrokerBootTest, EachBootHasANewKeyUnderTheVmsKey) {
+  live("first");
+  const auto wrapped = [this] {
+    const auto life = begin();
+    return base::to_hex(life.store().volume().read(FileId::kKeyProtector)->expose());
+  };
+  const auto one = wrapped();
+  EXPECT_NE(wrapped(), one);
+  EXPECT_EQ(one.find(base::to_hex(broker_.vm_key)), std::string::npos);
+
+  broker_.vm_key[0] ^= std::byte{1};
+  EXPECT_EQ(error_code(begin().started), ErrorCode::kAuthentication);
+}
+
+TEST_F(BrokerBootTest, AnOlderCopyIsStaleAfterEachAnchor) {
+  live("first");
+  const auto closed = copy("closed");
+  {
+    const auto life = serve();
+    const auto booted = copy("booted");
+    life.write("second");
+    put_back(closed);
+  }
+  expect_refused(Readiness::kStaleState);  // of before this boot's anchor
+
+  // What was copied right after the boot anchor is as good as a power cut then.
+  put_back("booted");
+  EXPECT_EQ(found(), "first");
+  live("third");
+  put_back("booted");
+  expect_refused(Readiness::kStaleState);
+}
+
+TEST_F(BrokerBootTest, ACopyThatWasUsedElsewhereIsForked) {
+  live("first");
+  const auto copied = copy("copied");
+  // A twin of the broker's record as it was: whoever claims last wins, and the other one's work is
+  // another line.
+  const auto record = std::tuple(broker_.epoch, broker_.owner, broker_.anchor);
+  live("here");
+  live("here again");
+  const auto here = copy("here");
+  const auto anchor_here = broker_.anchor;
+  std::tie(broker_.epoch, broker_.owner, broker_.anchor) = record;
+  put_back(copied);
+  live("there");
+  live("there again");
+  broker_.anchor = anchor_here;
+
+  expect_refused(Readiness::kForkedState);
+  put_back(here);
+  EXPECT_EQ(found(), "here again");
+}
+
+TEST_F(BrokerBootTest, OfTwoInstancesTheLaterClaimFencesTheOther) {
+  live("first");
+  const auto first = serve();
+  const auto copied = copy("clone");
+  const auto original = path_;
+  path_ = folder_ / copied;
+  const auto second = begin();
+  ASSERT_TRUE(second.started) << second.started.error().message;
+  path_ = original;
+
+  first.write("more");
+  EXPECT_TRUE(first.boot->close());  // its last anchor is refused, which harms nobody
+  EXPECT_EQ(broker_.anchor->epoch, 2U);
+  EXPECT_TRUE(second.boot->anchor());
+  EXPECT_EQ(broker_.anchor->epoch, 3U);
+
+  expect_refused(Readiness::kForkedState);  // the first one's store
+}
+
+TEST_F(BrokerBootTest, AFencedStartIsNotServed) {
+  live("first");
+  const auto life = begin();
+  ++broker_.epoch;
+
+  const auto anchored = life.boot->anchor();
+
+  EXPECT_EQ(error_code(anchored), ErrorCode::kDenied);
+  EXPECT_EQ(life.boot->trouble(), Readiness::kBrokerRefused);
+  EXPECT_EQ(error_code(life.boot->anchor()), ErrorCode::kDenied) << "it stays so";
+}
+
+TEST_F(BrokerBootTest, ARefusalEndsTheStartAndLeavesTheStoreAlone) {
+  live("first");
+  document_.offline_rule = OfflineRule::kAllow;
+  live("second");
+  broker_.refuses_release = "measurement";
+
+  expect_refused(Readiness::kBrokerRefused);  // even where it may start offline
+}
+
+TEST_F(BrokerBootTest, WithoutTheBrokerItDoesNotStart) {
+  live("first");
+  broker_is_away(true);
+  expect_refused(Readiness::kBrokerAway, ErrorCode::kUnavailable);
+  broker_is_away(false);
+  EXPECT_EQ(found(), "first");
+}
+
+TEST_F(BrokerBootTest, AFirstBootThatEndedBeforeItsAnchorIsMadeAnew) {
+  {
+    const auto life = begin();
+    ASSERT_TRUE(life.started);
+  }  // the store is there, the anchor is not
+
+  EXPECT_EQ(error_code(begin(false).started), ErrorCode::kNotFound);
+  const auto life = serve();
+  ASSERT_TRUE(life.started);
+  EXPECT_TRUE(life.started->created);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "vm.vmgs.unused"));
+}
+
+TEST_F(BrokerBootTest, AFirstBootWhoseAnchorWasNotAnsweredGoesOn) {
+  {
+    const auto life = begin();
+    broker_.loses_answer = [](Method) { return true; };
+    EXPECT_EQ(error_code(life.boot->anchor()), ErrorCode::kUnavailable);
+    EXPECT_EQ(life.boot->trouble(), Readiness::kBrokerAway);
+    broker_.loses_answer = nullptr;
+  }
+  EXPECT_TRUE(broker_.anchor);
+  EXPECT_EQ(found(), "made");
+}
+
+TEST_F(BrokerBootTest, ACrashAfterTheClaimLeavesTheLineWhole) {
+  live("first");
+  for (int i = 0; i < 3; ++i) {
+    const auto life = begin();
+    ASSERT_TRUE(life.started) << life.started.error().message;
+  }
+  EXPECT_EQ(found(), "first");
+}
+
+TEST_F(BrokerBootTest, ACrashWithAnAnchorWhoseFateNobodyKnowsLeavesTheLineWhole) {
+  live("first");
+  for (const bool arrives : {false, true}) {
+    const auto life = begin();
+    ASSERT_TRUE(life.started) << life.started.error().message;
+    (arrives ? broker_.loses_answer : broker_.loses_request) = [](Method method) {
+      return method == Method::kAnchor;
+    };
+    EXPECT_FALSE(life.boot->anchor());
+    life.write(arrives ? "after it arrived" : "after it was lost");  // as provisioning does
+    broker_.loses_answer = broker_.loses_request = nullptr;
+  }
+  EXPECT_EQ(found(), "after it arrived");
+}
+
+TEST_F(BrokerBootTest, ARepeatedAnchorIsTheSameRequest) {
+  const auto life = begin();
+  int lost = 0;
+  broker_.loses_answer = [&](Method method) { return method == Method::kAnchor && lost++ == 0; };
+  life.write("meanwhile");
+
+  ASSERT_TRUE(life.boot->anchor());
+
+  ASSERT_EQ(broker_.notices.size(), 2U);
+  EXPECT_EQ(broker_.notices[0].request_id(), broker_.notices[1].request_id());
+}
+
+TEST_F(BrokerBootTest, ACrashWhileTheGuestRunsLosesNothing) {
+  { serve().write("first"); }
+  { serve().write("second"); }
+  EXPECT_EQ(found(), "second");
+}
+
+TEST_F(BrokerBootTest, AnEndThatTheBrokerDoesNotHearOfHarmsNothing) {
+  const auto life = serve();
+  life.write("first");
+  broker_is_away(true);
+  EXPECT_TRUE(life.boot->close());
+  EXPECT_TRUE(life.boot->close());
+  broker_is_away(false);
+
+  EXPECT_EQ(found(), "first");
+}
+
+TEST_F(BrokerBootTest, AMissingStoreIsNeverMadeAgain) {
+  live("first");
+  std::filesystem::remove(path_);
+
+  const auto life = begin();
+
+  EXPECT_EQ(error_code(life.started), ErrorCode::kNotFound);
+  EXPECT_EQ(life.boot->trouble(), Readiness::kStateMissing);
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(BrokerBootTest, AStoreWithAPastThatTheBrokerDoesNotKnowIsNotTaken) {
+  live("first");
+  { serve().write("second"); }  // has an acknowledged anchor in its record
+  broker_.anchor.reset();
+
+  expect_refused(Readiness::kForkedState);
+}
+
+TEST_F(BrokerBootTest, AnAllowedRestoreIsUsedOnce) {
+  live("first");
+  const auto kept = copy("kept");
+  const auto point = *broker_.anchor;
+  live("second");
+  put_back(kept);
+  expect_refused(Readiness::kStaleState);
+
+  broker_.allowed_restore = point;
+  { ASSERT_TRUE(begin().started); }  // a crash before the anchor does not use it up
+  const auto life = serve();
+  EXPECT_TRUE(broker_.notices.back().used_restore());
+  EXPECT_EQ(life.boot->freshness().restores, 1U);
+  EXPECT_EQ(broker_.allowed_restore, std::nullopt);
+  life.write("restored");
+  ASSERT_TRUE(life.boot->close());
+
+  EXPECT_EQ(found(), "restored");
+  put_back(kept);
+  expect_refused(Readiness::kStaleState);
+}
+
+TEST_F(BrokerBootTest, AStoreThatIsOpenedAnewIsJudgedAgain) {
+  live("first");
+  const auto older = copy("older");
+  const auto life = serve();
+  life.write("second");
+  const auto newer = copy("newer");
+  const auto moved = folder_ / "moved";
+  const auto fail_a_commit = [&](const std::string& put_back_meanwhile) {
+    std::filesystem::rename(path_, moved);
+    EXPECT_FALSE(life.store().store(BlobKind::kPermanent, base::bytes_of("lost")));
+    // The very file, as the storage would have it.
+    std::filesystem::copy_file(folder_ / put_back_meanwhile, moved,
+                               std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::rename(moved, path_);
+  };
+
+  fail_a_commit(newer);
+  EXPECT_TRUE(life.store().load(BlobKind::kPermanent));
+
+  fail_a_commit(older);
+  EXPECT_FALSE(life.store().load(BlobKind::kPermanent));
+  EXPECT_EQ(life.boot->trouble(), Readiness::kStaleState);
+}
+
+}  // namespace
+}  // namespace vtpm::boot
