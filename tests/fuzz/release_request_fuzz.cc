@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "keybroker/broker/release_key.h"
+#include "keybroker/broker/release_request.h"
+
+namespace broker = keybroker::broker;
+
+namespace {
+
+// The secret of the seeds' challenges, which end in 2096.
+const broker::ClusterSecrets& secrets() {
+  static const auto made = [] {
+    std::array<std::byte, 32> bytes{};
+    bytes.fill(std::byte{0x42});
+    std::vector<broker::ClusterSecrets::Version> versions;
+    versions.push_back({1, base::Secret<32>::copy_of(bytes)});
+    return *broker::ClusterSecrets::with(std::move(versions));
+  }();
+  return made;
+}
+
+}  // namespace
+
+// All that is done with a request before a record is read: a request that is admitted has a key
+// that a secret can be sealed to, and sealing never fails for the key's sake.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const auto bytes = std::as_bytes(std::span(data, size));
+  const auto request = broker::decode_release_request(bytes);
+  if (!request) {
+    return 0;
+  }
+  static const auto now = *keybroker::crypto::parse_time("2026-11-22T07:00:00Z");
+  const auto admitted = broker::admit(*request, secrets(), now);
+  if (admitted) {
+    const std::array<std::byte, 64> keys{};
+    if (!keybroker::crypto::seal_to(admitted->transfer_key, admitted->algorithm, {}, keys)) {
+      __builtin_trap();
+    }
+  }
+  return 0;
+}
