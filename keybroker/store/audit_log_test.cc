@@ -161,6 +161,20 @@ TEST_P(AuditLogTest, AChainThatWasCutIsFoundByTheCheckpoint) {
   EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
 }
 
+// So is one whose end was written anew.
+TEST_P(AuditLogTest, AChainThatWasRewrittenIsFoundByTheCheckpoint) {
+  const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
+  auto line = *records_.log_line(kVm, 6);
+  line.content = "{}";
+  line.hash = audit_hash(records_.log_line(kVm, 5)->hash, line);
+  tamper("UPDATE audit SET content = $2, hash = $3 WHERE subject = $1 AND seq = 6",
+         {value_of(kVm), line.content, value_of(line.hash)});
+  tamper("UPDATE chain SET head = $2 WHERE subject = $1", {value_of(kVm), value_of(line.hash)});
+  EXPECT_EQ(finding(), "intact");
+
+  EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
+}
+
 TEST_P(AuditLogTest, AChainThatWasTakenOutIsFoundByTheCheckpoint) {
   const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
   for (const std::string_view table :

@@ -202,13 +202,10 @@ base::Result<void> make_version_table(Sql& sql) {
   return {};
 }
 
-// advance() makes the next version, if one is missing: true once none is.
-base::Result<bool> advance(Sql& sql) {
-  // The update holds the row, so that of two programs the second waits and finds it done.
-  TRY_ASSIGN(rows, sql.execute("UPDATE schema_version SET version = version WHERE product = $1 "
-                               "RETURNING version",
-                               {std::string(kProduct)}));
-  if (rows.empty()) {
+// read_version() runs a statement that gives the version on record.
+base::Result<std::uint64_t> read_version(Sql& sql, std::string_view statement) {
+  TRY_ASSIGN(rows, sql.execute(statement, {std::string(kProduct)}));
+  if (rows.empty() || !std::holds_alternative<std::int64_t>(rows[0].at(0))) {
     return base::fail(ErrorCode::kCorrupt, "this is some other program's database");
   }
   const auto version = static_cast<std::uint64_t>(std::get<std::int64_t>(rows[0][0]));
@@ -218,6 +215,19 @@ base::Result<bool> advance(Sql& sql) {
                                               std::to_string(std::size(kVersions)) +
                                               ". A newer one has written them; use that one");
   }
+  return version;
+}
+
+// advance() makes the next version, if one is missing: true once none is. Nothing is written then.
+base::Result<bool> advance(Sql& sql) {
+  TRY_ASSIGN(seen, read_version(sql, "SELECT version FROM schema_version WHERE product = $1"));
+  if (seen == std::size(kVersions)) {
+    return true;
+  }
+  // The update holds the row, so that of two programs the second waits and finds it done.
+  TRY_ASSIGN(version, read_version(sql,
+                                   "UPDATE schema_version SET version = version "
+                                   "WHERE product = $1 RETURNING version"));
   if (version == std::size(kVersions)) {
     return true;
   }
