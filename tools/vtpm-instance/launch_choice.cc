@@ -21,6 +21,7 @@ LaunchChoice choice_of(const VerifiedLaunch& launch, std::unique_ptr<vtpm::tee::
   LaunchChoice choice;
   choice.tee = std::move(tee);
   choice.vm_id = vmgs::format::VmId{launch.document.vm_id};
+  choice.document = launch.document;
   choice.launch_digest = launch.digest;
   choice.secure_boot = launch.document.secure_boot_template_digest.has_value();
   choice.protection = launch.document.protection;
@@ -41,6 +42,16 @@ base::Result<LaunchChoice> choose_by_document(base::ByteView document) {
 }
 
 }  // namespace
+
+base::Bytes LaunchChoice::launch_digest_bytes() const {
+  // HOST_DATA of SEV-SNP has 32 bytes.
+  constexpr std::size_t kSnpLaunchBytes = 32;
+  auto bytes = base::copy_of(launch_digest.bytes);
+  if (document && document->tee_family == TeeFamily::kSevSnp) {
+    bytes.resize(kSnpLaunchBytes);
+  }
+  return bytes;
+}
 
 base::Result<LaunchChoice> choose_launch(const InstanceSetup& setup) {
   LaunchChoice choice;
@@ -64,9 +75,10 @@ base::Result<LaunchChoice> choose_launch(const InstanceSetup& setup) {
                       "says that it is an ordinary one; give the launch document that the VM was "
                       "launched with");
   }
-  if (choice.protection == Protection::kBroker) {
+  if (choice.protection == Protection::kBroker && setup.incoming) {
     return base::fail(ErrorCode::kInvalidArgument,
-                      "protection broker needs a key broker, which this release does not have yet");
+                      "the state of a VM of protection broker does not arrive from another host: "
+                      "its broker has to hear of each move, and no instance tells it of one yet");
   }
   if (setup.export_for_openhcl && choice.protection != Protection::kHardware) {
     return base::fail(ErrorCode::kInvalidArgument,

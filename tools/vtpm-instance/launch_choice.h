@@ -17,8 +17,13 @@ namespace tools::vtpm_instance {
 struct LaunchChoice {
   std::unique_ptr<vtpm::tee::Tee> tee;  // of a confidential VM
   std::optional<vmgs::format::VmId> vm_id;
-  keybroker::protocol::LaunchDigest launch_digest;  // zero without a document
-  bool secure_boot = false;                         // the document demands a template of keys
+  std::optional<keybroker::protocol::LaunchDocument> document;  // if there is one
+  keybroker::protocol::LaunchDigest launch_digest;              // zero without a document
+
+  // launch_digest_bytes() is as much of it as the TEE has: 32 bytes for SEV-SNP, else 48.
+  [[nodiscard]] base::Bytes launch_digest_bytes() const;
+
+  bool secure_boot = false;  // the document demands a template of keys
   keybroker::protocol::Protection protection = keybroker::protocol::Protection::kHost;
   keybroker::protocol::Lifetime lifetime = keybroker::protocol::Lifetime::kPersistent;
 };

@@ -117,7 +117,7 @@ TEST_F(LaunchChoiceTest, OnAnOrdinaryMachineEveryHomeRunsAnOrdinaryVm) {
   }
 }
 
-TEST_F(LaunchChoiceTest, SaysThatThereIsNoBrokerYet) {
+TEST_F(LaunchChoiceTest, TakesAVmOfABrokerButNoneThatArrives) {
   LaunchDocument wanted;
   wanted.vm_id.fill(std::byte{0x11});
   wanted.tenant.emplace().fill(std::byte{0x22});
@@ -129,9 +129,16 @@ TEST_F(LaunchChoiceTest, SaysThatThereIsNoBrokerYet) {
   launched(bytes);
 
   const auto choice = choose_launch(setup(bytes));
+  ASSERT_TRUE(choice) << choice.error().message;
+  EXPECT_EQ(choice->protection, Protection::kBroker);
+  EXPECT_EQ(choice->document, wanted);
+  EXPECT_EQ(choice->launch_digest_bytes().size(), 32U);
 
-  ASSERT_FALSE(choice);
-  EXPECT_THAT(choice.error().message, ::testing::HasSubstr("does not have yet"));
+  auto arriving = setup(bytes);
+  arriving.incoming = true;
+  const auto refused = choose_launch(arriving);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, ::testing::HasSubstr("does not arrive"));
 }
 
 }  // namespace

@@ -27,6 +27,8 @@
 #include "transport/tpm_socket/data_server.h"
 #include "vmgs/base/idle_memory.h"
 #include "vmgs/base/log.h"
+#include "vmgs/crypto/random.h"
+#include "vtpm/boot/broker_boot.h"
 #include "vtpm/device/device.h"
 #include "vtpm/engine/engine.h"
 #include "vtpm/provision/deferring_store.h"
@@ -70,6 +72,30 @@ base::Result<void> expect_bindable(const Endpoint& endpoint) {
              : transport::net::UnixListener::expect_bindable(endpoint.path);
 }
 
+// What the broker or the state's past is the reason for, and else what the error says.
+Readiness readiness_of_failure(const base::Error& error, const LaunchChoice& choice,
+                               const vtpm::boot::BrokerBoot* broker) {
+  return broker != nullptr && broker->trouble() ? *broker->trouble() : readiness_of(error, choice);
+}
+
+// The start of a VM of protection broker; null for any other.
+base::Result<std::unique_ptr<vtpm::boot::BrokerBoot>> broker_boot(const InstanceSetup& setup,
+                                                                  const LaunchChoice& choice,
+                                                                  Supervisor& supervisor) {
+  if (choice.protection != keybroker::protocol::Protection::kBroker) {
+    return std::unique_ptr<vtpm::boot::BrokerBoot>();
+  }
+  vtpm::boot::BrokerBoot::Settings settings{
+      .channel = *supervisor.broker(),
+      .tee = *choice.tee,
+      .document = *choice.document,
+      .launch_digest = choice.launch_digest_bytes(),
+      .receipt = setup.receipt,
+      .keep_receipt = [&](base::ByteView receipt) { supervisor.keep_receipt(receipt); }};
+  TRY(vmgs::crypto::random_bytes(settings.boot_id));
+  return std::make_unique<vtpm::boot::BrokerBoot>(std::move(settings));
+}
+
 // Service is the time in which a hypervisor is served. All of it runs on the thread of serve().
 class Service {
  public:
@@ -80,6 +106,7 @@ class Service {
     vtpm::provision::ReportService& reports;
     std::optional<vtpm::provision::Vouching> vouching;
     AttestationUpkeep::Begun begun;
+    const vtpm::boot::BrokerBoot* broker;  // with protection broker
   };
 
   Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state, Tpm tpm,
@@ -89,6 +116,7 @@ class Service {
         state_(state),
         supervisor_(supervisor),
         reports_(tpm.reports),
+        broker_(tpm.broker),
         device_(tpm.engine, device_options()),
         upkeep_({.io = io_,
                  .device = device_,
@@ -205,7 +233,7 @@ class Service {
     if (done) {
       tell_ready();
     } else {
-      tell(readiness_of(done.error(), choice_), done.error().message);
+      tell(readiness_of_failure(done.error(), choice_, broker_), done.error().message);
     }
   }
 
@@ -296,6 +324,7 @@ class Service {
   TpmState& state_;
   Supervisor& supervisor_;
   vtpm::provision::ReportService& reports_;
+  const vtpm::boot::BrokerBoot* const broker_;
 
   asio::io_context io_{1};
   vtpm::device::Device device_;
@@ -343,9 +372,13 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
       }
     }
   }
-  auto state = TpmState::open(setup, *choice, supervisor.certifier());
+  auto broker = broker_boot(setup, *choice, supervisor);
+  if (!broker) {
+    return refuse(Readiness::kNotSetUp, std::move(broker).error());
+  }
+  auto state = TpmState::open(setup, *choice, supervisor.certifier(), broker->get());
   if (!state) {
-    const auto readiness = readiness_of(state.error(), *choice);
+    const auto readiness = readiness_of_failure(state.error(), *choice, broker->get());
     return refuse(readiness, std::move(state).error());
   }
   if (setup.export_for_openhcl) {
@@ -359,7 +392,7 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   if (!engine) {
     return refuse(Readiness::kNotSetUp, std::move(engine).error());
   }
-  auto statement = statement_of(setup, *choice, (*state)->identity());
+  auto statement = statement_of(setup, *choice, (*state)->identity(), broker->get());
   if (!statement) {
     return refuse(Readiness::kNotSetUp, std::move(statement).error());
   }
@@ -382,17 +415,18 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     vtpm::provision::ReportService reports(**engine, nv_store, tee ? &*tee : nullptr, *statement,
                                            std::move((*state)->provisioned()));
     std::optional<vtpm::provision::Vouching> vouching;
-    if (supervisor.certifier() != nullptr) {
-      vouching.emplace(vtpm::provision::Vouching{.certifier = *supervisor.certifier(),
-                                                 .statement = *statement,
-                                                 .tee = tee ? &*tee : nullptr});
+    auto* const certifier = *broker ? broker->get() : supervisor.certifier();
+    if (certifier != nullptr) {
+      vouching.emplace(vtpm::provision::Vouching{
+          .certifier = *certifier, .statement = *statement, .tee = tee ? &*tee : nullptr});
     }
     Service service(setup, *choice, **state,
                     {.engine = **engine,
                      .store = nv_store,
                      .reports = reports,
                      .vouching = std::move(vouching),
-                     .begun = std::move(begun)},
+                     .begun = std::move(begun),
+                     .broker = broker->get()},
                     supervisor);
     served = service.serve(std::move(setup.control), std::move(setup.data));
   }

@@ -12,30 +12,31 @@ using keybroker::protocol::TeeFamily;
 
 namespace {
 
-// What counts of the 48 and of the 32 bytes: HOST_DATA has 32, a TCB version of SNP eight.
-constexpr std::size_t kSnpLaunchBytes = 32;
+// What counts of the 32 bytes: a TCB version of SNP has eight.
 constexpr std::size_t kSnpSvnBytes = 8;
 
 }  // namespace
 
 base::Result<vtpm::provision::Statement> statement_of(const InstanceSetup& setup,
                                                       const LaunchChoice& choice,
-                                                      const TpmState::Identity& identity) {
+                                                      const TpmState::Identity& identity,
+                                                      const vtpm::boot::BrokerBoot* broker) {
   vtpm::provision::Statement statement;
   statement.vm_id = identity.vm_id.bytes;
   statement.boot_id = identity.boot_id;
-  statement.launch = base::copy_of(choice.launch_digest.bytes);
+  statement.launch = choice.launch_digest_bytes();
   statement.secure_boot = choice.secure_boot;
   statement.home = setup.home == Home::kHost ? keybroker::protocol::Home::kHost
                                              : keybroker::protocol::Home::kParavisor;
   statement.lifetime = choice.lifetime;
   statement.state_protection.mode = choice.protection;
+  if (broker != nullptr) {
+    statement.state_protection.kek = broker->kek();
+    statement.freshness = broker->freshness();
+  }
   if (choice.tee) {
     TRY_ASSIGN(own, choice.tee->own_report());
     const bool snp = own.family == TeeFamily::kSevSnp;
-    if (snp) {
-      statement.launch.resize(kSnpLaunchBytes);
-    }
     if (choice.protection == Protection::kHardware) {
       const auto svn = std::span(own.committed_svn);
       statement.state_protection.tcb = base::to_hex(snp ? svn.first(kSnpSvnBytes) : svn);

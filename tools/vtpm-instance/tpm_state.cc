@@ -112,6 +112,34 @@ class StoredState final : public TpmState {
   const Past past_;
 };
 
+class BrokeredState final : public TpmState {
+ public:
+  BrokeredState(vtpm::boot::BrokerBoot& broker, vtpm::boot::BrokerBoot::Started started,
+                base::Result<Provisioned> provisioned)
+      : broker_(broker),
+        started_(std::move(started)),
+        provisioned_(std::move(provisioned)),
+        identity_{started_.store->vm_id(), started_.store->boot_id()} {}
+
+  NvStore& nv_store() override { return *started_.store; }
+
+  base::Result<Provisioned>& provisioned() override { return provisioned_; }
+
+  [[nodiscard]] const Identity& identity() const override { return identity_; }
+
+  [[nodiscard]] bool created() const override { return started_.created; }
+
+  [[nodiscard]] std::string opened_by() const override { return broker_.opened_by(); }
+
+  base::Result<void> close() override { return broker_.close(); }
+
+ private:
+  vtpm::boot::BrokerBoot& broker_;
+  vtpm::boot::BrokerBoot::Started started_;
+  base::Result<Provisioned> provisioned_;
+  const Identity identity_;
+};
+
 class IncomingState final : public TpmState {
  public:
   IncomingState(std::unique_ptr<Protector> protector, vtpm::boot::StoreSettings settings,
@@ -149,7 +177,7 @@ std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const Launch
       return vtpm::boot::sealed_keys_protector(*choice.tee, *choice.vm_id, setup.tcb_grace,
                                                setup.export_for_openhcl);
     case Protection::kBroker:
-      break;  // choose_launch() has refused it
+      break;  // it has one of its own
   }
   return nullptr;
 }
@@ -159,17 +187,19 @@ struct Start {
   const InstanceSetup& setup;
   const LaunchChoice& choice;
   vtpm::provision::Certifier* certifier;
+  const vtpm::boot::BrokerBoot* broker = nullptr;
 
   base::Result<Provisioned> provision(
       const TpmState::Identity& identity,
       const std::function<base::Result<Provisioned>(const ProvisionWishes&)>& provision) const {
     ProvisionWishes wishes;
     wishes.now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    wishes.ask_for_certificates = setup.ask_for_certificates;
+    // The authority of the host has no say in what a broker certifies.
+    wishes.ask_for_certificates = setup.ask_for_certificates && broker == nullptr;
     if (certifier == nullptr) {
       return provision(wishes);
     }
-    TRY_ASSIGN(statement, statement_of(setup, choice, identity));
+    TRY_ASSIGN(statement, statement_of(setup, choice, identity, broker));
     wishes.vouching.emplace(vtpm::provision::Vouching{
         .certifier = *certifier, .statement = statement, .tee = choice.tee.get()});
     return provision(wishes);
@@ -256,11 +286,27 @@ base::Result<std::unique_ptr<TpmState>> open_stored(const Start& start,
   return make_stored(start, settings, std::move(protector), std::move(opened).error());
 }
 
+// The broker certifies, with the boot anchor, so the store is there before its TPM is provisioned.
+base::Result<std::unique_ptr<TpmState>> open_brokered(const InstanceSetup& setup,
+                                                      const LaunchChoice& choice,
+                                                      const vtpm::boot::StoreSettings& settings,
+                                                      vtpm::boot::BrokerBoot& broker) {
+  TRY_ASSIGN(started, broker.start(settings, setup.may_create, vtpm::boot::manufacture));
+  const Start start{.setup = setup, .choice = choice, .certifier = &broker, .broker = &broker};
+  auto& store = *started.store;
+  auto provisioned = start.provision(
+      {store.vm_id(), store.boot_id()},
+      [&](const ProvisionWishes& wishes) { return vtpm::boot::provision_stored(store, wishes); });
+  TRY(broker.anchor());
+  return std::make_unique<BrokeredState>(broker, std::move(started), std::move(provisioned));
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setup,
                                                        const LaunchChoice& choice,
-                                                       vtpm::provision::Certifier* certifier) {
+                                                       vtpm::provision::Certifier* certifier,
+                                                       vtpm::boot::BrokerBoot* broker) {
   const Start start{.setup = setup, .choice = choice, .certifier = certifier};
   if (choice.lifetime == Lifetime::kEphemeral) {
     return open_ephemeral(start);
@@ -268,6 +314,9 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
   vtpm::boot::StoreSettings settings{.path = setup.store};
   settings.vm_id = choice.vm_id;
   settings.barriers = setup.barriers;
+  if (broker != nullptr) {
+    return open_brokered(setup, choice, settings, *broker);
+  }
   auto protector = protector_of(setup, choice);
   if (setup.incoming) {
     return std::make_unique<IncomingState>(std::move(protector), std::move(settings),
@@ -313,6 +362,9 @@ Readiness readiness_of(const base::Error& error, const LaunchChoice& choice) {
     case ErrorCode::kCorrupt:
       return Readiness::kStateDamaged;
     case ErrorCode::kAuthentication:
+      if (choice.protection == Protection::kBroker) {
+        return Readiness::kStateForeign;  // the VM's key does not open it
+      }
       return hardware ? Readiness::kSealedElsewhere : Readiness::kKeyMissing;
     case ErrorCode::kDenied:
       return hardware ? Readiness::kSealedElsewhere : Readiness::kStateForeign;

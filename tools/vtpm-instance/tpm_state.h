@@ -10,6 +10,7 @@
 #include "vmgs/base/result.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/vm_id.h"
+#include "vtpm/boot/broker_boot.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/provision/provision.h"
 
@@ -22,11 +23,13 @@ class TpmState {
   virtual ~TpmState() = default;
 
   // open() leaves the TPM's state ready to be powered on, unless it is still to arrive, with its
-  // AK certified if `certifier` is there and does so. No engine may be alive. `choice` must outlive
-  // it.
+  // AK certified if `certifier` is there and does so. With protection broker `broker` is there and
+  // says by trouble() why this fails, where it knows; the boot anchor is there when this succeeds.
+  // No engine may be alive. `choice` and `broker` must outlive it.
   static base::Result<std::unique_ptr<TpmState>> open(const InstanceSetup& setup,
                                                       const LaunchChoice& choice,
-                                                      vtpm::provision::Certifier* certifier);
+                                                      vtpm::provision::Certifier* certifier,
+                                                      vtpm::boot::BrokerBoot* broker);
 
   virtual vtpm::engine::NvStore& nv_store() = 0;
 

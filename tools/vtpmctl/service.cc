@@ -68,9 +68,9 @@ std::string describe(const api::Vm& vm) {
   cli::add_line(text, "protection", vm.parameters().protection());
   cli::add_line(text, "opened by", vm.opened_by());
   if (vm.has_broker()) {
-    cli::add_line(text, "broker",
-                  vm.broker().endpoint() + " answered at " +
-                      cli::time_text(vm.broker().answered_at()));
+    cli::add_line(
+        text, "broker",
+        vm.broker().endpoint() + " answered at " + cli::time_text(vm.broker().answered_at()));
   }
   cli::add_line(text, "TEE",
                 join(vm.parameters()) +

@@ -47,6 +47,9 @@ base::Result<std::string> extended_claims(const Statement& statement, const Clai
     claims.ecc_ek_name = keys.ecc_ek->name;
   }
   claims.tee_simulated = statement.tee_simulated;
+  if (statement.freshness) {
+    claims.freshness = to_json(*statement.freshness);
+  }
   return encode(claims);
 }
 

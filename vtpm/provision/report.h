@@ -6,6 +6,7 @@
 #include <string>
 
 #include "keybroker/protocol/extended_claims.h"
+#include "keybroker/protocol/freshness_claim.h"
 #include "keybroker/protocol/runtime_claims.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
@@ -28,6 +29,9 @@ struct Statement {
   keybroker::protocol::Lifetime lifetime = keybroker::protocol::Lifetime::kPersistent;
   keybroker::protocol::StateProtection state_protection;
   bool tee_simulated = false;
+
+  // What a witness outside knows of the state; absent where nobody was asked.
+  std::optional<keybroker::protocol::FreshnessClaim> freshness = std::nullopt;
 };
 
 // The keys that claims are about. Only keys that are proven to be the TPM's own get here.
