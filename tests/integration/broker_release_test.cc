@@ -222,6 +222,7 @@ TEST_F(BrokerReleaseTest, RefusesAReportThatAGuestCanAskFor) {
 }
 
 TEST_F(BrokerReleaseTest, RefusesReportsOfTheGuestsOwnLevels) {
+  at_.rules.evidence.policy.snp.vmpls = {0, 1, 2, 3};
   for (const std::uint32_t vmpl : {1U, 2U, 3U}) {
     auto asking = instance();
     asking.machine.vmpl = vmpl;
@@ -233,7 +234,6 @@ TEST_F(BrokerReleaseTest, RefusesReportsOfTheGuestsOwnLevels) {
 TEST_F(BrokerReleaseTest, RefusesDebugging) {
   at_.rules.evidence.policy.snp.allow_debug = true;
   at_.rules.evidence.policy.tdx.allow_debug = true;
-  at_.rules.evidence.policy.snp.vmpls = {0, 1};
   auto asking = instance();
   asking.machine.debug = true;
   EXPECT_EQ(asking.release(), "snp-debug-allowed");
