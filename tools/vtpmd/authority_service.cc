@@ -144,9 +144,8 @@ AuthorityService::Answer<api::RevokeCertificatesResponse> AuthorityService::revo
   auto found = vm_id_of(request.vm());
   CO_TRY_ASSIGN(vm_id, std::move(found));
   base::log(base::LogLevel::kInfo, "RevokeCertificates of VM " +
-                                       keybroker::protocol::uuid_text(vm_id) +
-                                       " asked for by user " + std::to_string(context.peer.uid) +
-                                       ", process " + std::to_string(context.peer.pid));
+                                       keybroker::protocol::uuid_text(vm_id) + " asked for by " +
+                                       describe(context.peer));
   auto asked = authority_.run<Response>([vm_id](Desk& desk) -> base::Result<Response> {
     const auto now = now_in_seconds();
     TRY_ASSIGN(records, desk.records.of_vm(vm_id));

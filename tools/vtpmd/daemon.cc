@@ -165,9 +165,9 @@ base::Result<void> Daemon::listen(const config::VtpmdSettings& settings) {
     socket = listener.release();
     listener_.emplace(std::move(listener));
   }
-  transport::rpc::Server::Acceptor acceptor(io_, asio::local::stream_protocol(), socket.release());
-  server_.emplace(std::move(acceptor), transport::rpc::PeerPolicy{geteuid(), admin_group}, methods_,
-                  transport::rpc::ServerOptions{});
+  TRY_ASSIGN(acceptor, transport::rpc::Server::acceptor_of(io_.get_executor(), std::move(socket)));
+  server_.emplace(std::move(acceptor), transport::rpc::PeerPolicy{geteuid(), admin_group},
+                  transport::rpc::Served{.methods = &methods_}, transport::rpc::ServerOptions{});
   return {};
 }
 

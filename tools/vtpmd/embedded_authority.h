@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -20,6 +17,7 @@
 #include "keybroker/authority/request_budget.h"
 #include "tools/config/vtpmd_settings.h"
 #include "tools/vtpmd/authority_folder.h"
+#include "transport/rpc/run_on.h"
 
 namespace tools::vtpmd {
 
@@ -78,20 +76,8 @@ class EmbeddedAuthority {
   // is made inside the awaiting expression twice.
   template <typename T>
   boost::asio::awaitable<base::Result<T>> run(std::function<base::Result<T>(Desk&)> work) {
-    using Token = boost::asio::use_awaitable_t<>;
-    auto initiate = [this, work = std::move(work)](auto handler) mutable {
-      auto waiting = std::make_shared<decltype(handler)>(std::move(handler));
-      boost::asio::post(
-          pool_, [this, work = std::move(work), waiting = std::move(waiting)]() mutable {
-            auto result = std::make_shared<base::Result<T>>(work(*desk_));
-            // Nothing of the caller stays on this thread.
-            boost::asio::post(io_, [waiting = std::move(waiting), result = std::move(result)] {
-              (*waiting)(std::move(*result));
-            });
-          });
-    };
-    auto result = co_await boost::asio::async_initiate<const Token, void(base::Result<T>)>(
-        std::move(initiate), boost::asio::use_awaitable);
+    auto at_desk = [this, work = std::move(work)] { return work(*desk_); };
+    auto result = co_await transport::rpc::run_on(pool_, std::move(at_desk));
     co_return result;
   }
 

@@ -54,9 +54,8 @@ Call call_of(const char* method, const Request& request) {
 
 // Only names that were checked come into the log.
 void note_caller(const Call& call, const std::string& name, const CallContext& context) {
-  base::log(base::LogLevel::kInfo, call.method + " of '" + name + "' asked for by user " +
-                                       std::to_string(context.peer.uid) + ", process " +
-                                       std::to_string(context.peer.pid));
+  base::log(base::LogLevel::kInfo,
+            call.method + " of '" + name + "' asked for by " + describe(context.peer));
 }
 
 }  // namespace

@@ -146,7 +146,12 @@ tl::expected<CallHead, Refusal> decode_get(const http::request_header<>& header,
 Refusal::Refusal(RpcError failed, std::optional<ContentType> asked_for_stream)
     : http_status(asked_for_stream ? 200 : rpc::http_status(failed.code)),
       error(std::move(failed)),
-      stream(asked_for_stream) {}
+      stream(asked_for_stream) {
+  if (error.retry_after) {
+    header_name = http::field::retry_after;
+    header_value = std::to_string(error.retry_after->count());
+  }
+}
 
 Refusal::Refusal(http::status status, RpcError failed, http::field name, std::string value)
     : http_status(static_cast<unsigned>(status)),

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <boost/json.hpp>
+#include <charconv>
+#include <cstdint>
 
 namespace transport::rpc {
 
@@ -151,7 +153,20 @@ ErrorCode error_code_of(Code code) {
 RpcError rpc_error(base::Error error) { return {code_of(error.code), std::move(error.message)}; }
 
 base::Error base_error(RpcError error) {
+  if (error.retry_after) {
+    error.message += "; try again in " + std::to_string(error.retry_after->count()) + " s";
+  }
   return {error_code_of(error.code), std::move(error.message)};
+}
+
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view header) {
+  std::uint32_t seconds = 0;
+  const char* const end = header.data() + header.size();
+  const auto [stopped, error] = std::from_chars(header.data(), end, seconds);
+  if (error != std::errc() || stopped != end || seconds > 86'400) {
+    return std::nullopt;
+  }
+  return std::chrono::seconds(seconds);
 }
 
 std::string error_json(const RpcError& error) { return json::serialize(error_object(error)); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,10 +51,19 @@ base::ErrorCode error_code_of(Code code);
 struct RpcError {
   Code code;
   std::string message;
+  // How long a service that has too much to do asks its caller to stay away. It did nothing of what
+  // it was asked. It goes over the wire as a Retry-After header.
+  std::optional<std::chrono::seconds> retry_after{};
 };
 
+// rpc_error() and base_error() translate as code_of() and error_code_of() do. A message says when
+// to try again, if the error does.
 RpcError rpc_error(base::Error error);
 base::Error base_error(RpcError error);
+
+// parse_retry_after() reads the header of that name in seconds, at most a day; nothing for another
+// form.
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view header);
 
 // error_json() is the body of a unary error: {"code": ..., "message": ...}.
 std::string error_json(const RpcError& error);

@@ -50,6 +50,21 @@ TEST(CodeTest, BringsEachErrorOfOursBackUnchanged) {
   }
 }
 
+TEST(CodeTest, SaysInTheMessageWhenToTryAgain) {
+  const auto error = base_error({Code::kUnavailable, "too busy", std::chrono::seconds(7)});
+
+  EXPECT_EQ(error.message, "too busy; try again in 7 s");
+}
+
+TEST(RetryAfterTest, IsANumberOfSecondsUpToADay) {
+  EXPECT_EQ(parse_retry_after("0"), std::chrono::seconds(0));
+  EXPECT_EQ(parse_retry_after("86400"), std::chrono::seconds(86'400));
+  for (const auto* text :
+       {"", "-1", "1 ", "1.5", "86401", "99999999999", "Wed, 21 Oct 2026 07:28:00 GMT"}) {
+    EXPECT_FALSE(parse_retry_after(text)) << text;
+  }
+}
+
 TEST(ErrorJsonTest, IsReadBack) {
   const RpcError error{Code::kNotFound, "no VM \"a\"\n"};
 

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/rpc/connection.h"
 
-#include <sys/socket.h>
-
-#include <boost/asio/write.hpp>
-#include <boost/beast/http/chunk_encode.hpp>
-#include <boost/beast/http/empty_body.hpp>
+#include <algorithm>
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/serializer.hpp>
-#include <boost/beast/http/write.hpp>
-#include <cerrno>
+#include <boost/url/parse.hpp>
 
+#include "transport/rpc/await_handler.h"
 #include "transport/rpc/envelope.h"
 #include "transport/rpc/within.h"
+#include "vmgs/base/log.h"
 
 namespace transport::rpc {
 
@@ -23,59 +20,33 @@ namespace {
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
-// One operation on the socket, as a coroutine that a deadline can be put on. Arguments are those
-// of the awaiting frame, which lives as long as the operation.
-asio::awaitable<error_code> read_header(Connection::Socket& socket,
-                                        boost::beast::flat_buffer& received,
+// How long a caller has to take our last word, and then to see that it was the last.
+constexpr std::chrono::milliseconds kLeaveLimit{1'000};
+
+// How much of a caller's next requests is read while it waits for an answer.
+constexpr std::size_t kReadAheadBytes = 4096;
+
+// One operation on the stream, as a coroutine that a deadline can be put on. References are to the
+// awaiting frame's variables, which live as long as the operation.
+asio::awaitable<error_code> read_header(tls::Stream& stream, boost::beast::flat_buffer& received,
                                         http::request_parser<http::string_body>& parser) {
-  const auto [error, bytes] = co_await http::async_read_header(socket, received, parser, as_values);
+  const auto [error, bytes] = co_await http::async_read_header(stream, received, parser, as_values);
   co_return error;
 }
 
-asio::awaitable<error_code> read_rest(Connection::Socket& socket,
-                                      boost::beast::flat_buffer& received,
+asio::awaitable<error_code> read_rest(tls::Stream& stream, boost::beast::flat_buffer& received,
                                       http::request_parser<http::string_body>& parser) {
-  const auto [error, bytes] = co_await http::async_read(socket, received, parser, as_values);
+  const auto [error, bytes] = co_await http::async_read(stream, received, parser, as_values);
   co_return error;
 }
 
-asio::awaitable<error_code> write_all(Connection::Socket& socket, std::string bytes) {
-  const auto [error, written] = co_await asio::async_write(socket, asio::buffer(bytes), as_values);
-  co_return error;
+// A step that gives nothing, as one that a deadline can be put on.
+asio::awaitable<bool> done(asio::awaitable<void> step) {
+  co_await std::move(step);
+  co_return true;
 }
 
-asio::awaitable<error_code> write_response(Connection::Socket& socket,
-                                           http::response<http::string_body>& response) {
-  const auto [error, bytes] = co_await http::async_write(socket, response, as_values);
-  co_return error;
-}
-
-template <typename Body>
-http::response<Body> response_with(unsigned status, unsigned version, std::string_view type) {
-  http::response<Body> response;
-  response.result(status);
-  response.version(version);
-  response.set(http::field::content_type, {type.data(), type.size()});
-  return response;
-}
-
-// What ended a call, if its handler did not.
-enum class Ending { kHandler, kHangUp, kDeadline };
-
-// await_handler() runs `handler` until it is done, the caller hangs up or the deadline passes.
-template <typename T>
-asio::awaitable<std::pair<Ending, std::optional<T>>> await_handler(
-    asio::awaitable<T> handler, asio::awaitable<void> hang_up,
-    std::optional<Clock::time_point> deadline) {
-  using namespace asio::experimental::awaitable_operators;
-  asio::steady_timer timer(co_await asio::this_coro::executor,
-                           deadline.value_or(Clock::time_point::max()));
-  auto first = co_await (std::move(handler) || std::move(hang_up) || timer.async_wait(as_values));
-  if (first.index() == 0) {
-    co_return std::pair(Ending::kHandler, std::optional<T>(std::get<0>(std::move(first))));
-  }
-  co_return std::pair(first.index() == 1 ? Ending::kHangUp : Ending::kDeadline, std::optional<T>());
-}
+std::string_view text(boost::beast::string_view view) { return {view.data(), view.size()}; }
 
 RpcError deadline_exceeded() {
   return {Code::kDeadlineExceeded, "the call did not finish in the time it was given"};
@@ -88,8 +59,7 @@ RpcError too_large(const ServerOptions& options) {
 
 RpcError not_admitted(const Peer& peer) {
   return {Code::kPermissionDenied,
-          "user " + std::to_string(peer.uid) +
-              " may not call this service: be root, its own user or in its group"};
+          describe(peer) + ", may not call this service: be root, its own user or in its group"};
 }
 
 // What to say about a header that could not be read.
@@ -111,15 +81,49 @@ Refusal refusal_of_unread(error_code error, const ServerOptions& options) {
 
 RpcError stopping() { return {Code::kUnavailable, "the service is stopping; try again"}; }
 
+// What a handler answers once there is a place for it. Whoever has waited and found none is told
+// when to come back.
+template <typename T>
+asio::awaitable<tl::expected<T, RpcError>> in_turn(
+    Load* load, asio::awaitable<tl::expected<T, RpcError>> work) {
+  std::optional<Load::Place> place;
+  if (load != nullptr) {
+    auto entered = co_await load->enter();
+    if (!entered) {
+      co_return tl::unexpected<RpcError>(load->refusal());
+    }
+    place.emplace(*std::move(entered));
+  }
+  auto answer = co_await std::move(work);
+  co_return answer;
+}
+
+asio::awaitable<tl::expected<MessagePtr, RpcError>> run_unary(const Method& method,
+                                                              MessagePtr message,
+                                                              CallContext context) {
+  auto answer = co_await method.unary(std::move(message), std::move(context));
+  if (!answer) {
+    co_return tl::unexpected<RpcError>(rpc_error(std::move(answer).error()));
+  }
+  co_return *std::move(answer);
+}
+
+asio::awaitable<tl::expected<RouteAnswer, RpcError>> run_route(const Route& route,
+                                                               RouteRequest request) {
+  auto answer = co_await route.handler(std::move(request));
+  co_return answer;
+}
+
 }  // namespace
 
-Connection::Connection(Socket socket, Peer peer, bool admitted, const Methods& methods,
-                       const ServerOptions& options)
-    : socket_(std::move(socket)),
+Connection::Connection(tls::Stream::Socket socket, tls::Context context, Peer peer, bool admitted,
+                       const Served& served, const ServerOptions& options)
+    : stream_(std::move(socket), std::move(context)),
       peer_(std::move(peer)),
       admitted_(admitted),
-      methods_(methods),
-      options_(options) {}
+      served_(served),
+      options_(options),
+      writer_(stream_, options_) {}
 
 void Connection::finish() {
   finishing_ = true;
@@ -136,56 +140,142 @@ void Connection::cancel() {
 asio::awaitable<void> Connection::serve() {
   // A cancelled call still gets its answer: errors come back as values, not as exceptions.
   co_await asio::this_coro::throw_if_cancelled(false);
-  bool more = true;
+  bool more = co_await shake_hands();
   while (more && !finishing_) {
     phase_ = Phase::kIdle;
     idle_since_ = Clock::now();
     more = co_await serve_request();
   }
-  error_code ignored;
-  socket_.shutdown(Socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  co_await leave();
+}
+
+asio::awaitable<bool> Connection::shake_hands() {
+  auto shaken = co_await within(options_.handshake_limit, stream_.shake_hands());
+  if (shaken && *shaken) {
+    if (const auto& identity = stream_.identity()) {
+      peer_ = TlsPeer{*identity, describe(peer_)};
+    }
+    co_return true;
+  }
+  // What is no TLS, or only knocks, is noise of a network; a wrong certificate is somebody's.
+  was_refused_ = shaken && shaken->error().code == base::ErrorCode::kAuthentication;
+  base::log(was_refused_ ? base::LogLevel::kWarning : base::LogLevel::kDebug,
+            "refused " + describe(peer_) + ": " +
+                (shaken ? shaken->error().message : "no TLS handshake in time"));
+  // The alert that tells the caller why is lost if its next bytes meet a closed socket.
+  unread_ = true;
+  co_return false;
 }
 
 asio::awaitable<bool> Connection::serve_request() {
   Parser parser;
   parser.header_limit(options_.max_header_bytes);
   parser.body_limit(options_.max_request_bytes + Envelope::kHeaderBytes);
-  auto header_read = co_await within(options_.idle_limit, read_header(socket_, received_, parser));
+  auto header_read = co_await within(options_.idle_limit, read_header(stream_, received_, parser));
   if (!header_read || *header_read) {
     const auto error = header_read.value_or(asio::error::timed_out);
     co_return co_await read_failed(parser, error);
   }
 
   const unsigned version = parser.get().version();
-  if (!admitted_) {
-    const Refusal refusal(not_admitted(peer_));
-    co_return co_await refuse(refusal, version, false);
-  }
-  auto head = decode_head(parser.get(), methods_);
-  if (!head) {
+  auto errand = judge(parser.get());
+  if (!errand) {
     // With a body still to come, the next request could not be found.
-    const bool keep_alive = parser.is_done() && parser.get().keep_alive();
-    co_return co_await refuse(head.error(), version, keep_alive);
+    if (!admitted_ || !parser.is_done()) {
+      co_return co_await refuse_unread(std::move(errand).error(), version);
+    }
+    const bool keep_alive = parser.get().keep_alive();
+    co_return co_await writer_.refuse(std::move(errand).error(), version, keep_alive);
   }
-  phase_ = head->type.streaming ? Phase::kStream : Phase::kUnary;
-  const auto stream = head->type.streaming ? std::optional(head->type) : std::nullopt;
+  phase_ = errand->stream() ? Phase::kStream : Phase::kUnary;
 
   auto body_failed = co_await read_body(parser);
   if (body_failed) {
-    const Refusal refusal(*std::move(body_failed), stream);
-    co_return co_await refuse(refusal, version, false);
+    const Refusal refusal(*std::move(body_failed), errand->stream());
+    co_return co_await refuse_unread(refusal, version);
   }
-  const auto request = parser.release();
-  auto message = decode_request(*head, request.body(), options_.max_request_bytes);
-  if (!message) {
-    const Refusal refusal(std::move(message).error(), stream);
-    co_return co_await refuse(refusal, version, request.keep_alive());
+  auto request = parser.release();
+  if (errand->counts_as_load(request.method()) && served_.load != nullptr &&
+      served_.load->is_full()) {
+    const Refusal refusal(served_.load->refusal());
+    co_return co_await writer_.refuse(refusal, version, request.keep_alive());
   }
-  if (head->type.streaming) {
-    co_return co_await serve_stream(request, *std::move(head), *std::move(message));
+  if (errand->route != nullptr) {
+    co_return co_await serve_route(std::move(request), *errand->route);
   }
-  co_return co_await serve_unary(request, *std::move(head), *std::move(message));
+  co_return co_await serve_call(request, *std::move(errand->call));
+}
+
+bool Connection::Errand::counts_as_load(http::verb verb) const {
+  return route != nullptr ? verb == http::verb::post : !call->type.streaming;
+}
+
+std::optional<ContentType> Connection::Errand::stream() const {
+  return call && call->type.streaming ? std::optional(call->type) : std::nullopt;
+}
+
+// judge() finds out what the header of a request asks for, and whether this caller may.
+tl::expected<Connection::Errand, Refusal> Connection::judge(
+    const http::request_header<>& header) const {
+  const auto refuse = [](RpcError error) {
+    return tl::unexpected<Refusal>(Refusal(std::move(error)));
+  };
+  if (!admitted_) {
+    return refuse(not_admitted(peer_));
+  }
+  // A connection may outlive the certificate that it was opened with.
+  const auto* caller = std::get_if<TlsPeer>(&peer_);
+  if (caller != nullptr && caller->identity.not_after < std::chrono::system_clock::now()) {
+    return refuse({Code::kUnauthenticated, "the certificate of this connection has ended"});
+  }
+  const auto target = boost::urls::parse_origin_form(text(header.target()));
+  const auto path = target ? text(target->encoded_path()) : std::string_view();
+  const auto verbs = served_.routes == nullptr ? "" : served_.routes->allowed(path);
+  if (!verbs.empty()) {
+    const auto* route = served_.routes->find(header.method(), path);
+    if (route == nullptr) {
+      return tl::unexpected<Refusal>(Refusal(http::status::method_not_allowed,
+                                             {Code::kUnknown, "this path takes " + verbs},
+                                             http::field::allow, verbs));
+    }
+    if (auto error = route->for_everyone ? std::nullopt : why_not(route->roles)) {
+      return refuse(*std::move(error));
+    }
+    return Errand{std::nullopt, route};
+  }
+  static const Methods kNoMethods;
+  auto head = decode_head(header, served_.methods == nullptr ? kNoMethods : *served_.methods);
+  if (!head) {
+    return tl::unexpected<Refusal>(std::move(head).error());
+  }
+  Errand errand{*std::move(head), nullptr};
+  if (auto error = why_not(*errand.call->method)) {
+    return tl::unexpected<Refusal>(Refusal(*std::move(error), errand.stream()));
+  }
+  return errand;
+}
+
+// why_not() is why this caller may not; nothing if it may. Over a Unix socket the door has decided.
+std::optional<RpcError> Connection::why_not(const Roles& roles) const {
+  if (std::holds_alternative<UnixPeer>(peer_)) {
+    return std::nullopt;
+  }
+  const auto* caller = std::get_if<TlsPeer>(&peer_);
+  if (caller == nullptr) {
+    return RpcError{Code::kUnauthenticated,
+                    "this needs a certificate, which is not asked for here"};
+  }
+  if (!roles.contains(caller->identity.role)) {
+    return RpcError{
+        Code::kPermissionDenied,
+        "the role " + std::string(tls::name(caller->identity.role)) + " may not do this"};
+  }
+  return std::nullopt;
+}
+
+std::optional<RpcError> Connection::why_not(const Method& method) const {
+  static const Roles kNobody;
+  return why_not(served_.roles == nullptr ? kNobody : served_.roles->of(*method.descriptor));
 }
 
 // A caller that goes away, between two requests or inside one, gets no answer: nobody is there.
@@ -199,7 +289,7 @@ asio::awaitable<bool> Connection::read_failed(const Parser& parser, error_code e
     co_return false;
   }
   const auto refusal = refusal_of_unread(error, options_);
-  co_return co_await refuse(refusal, 11, false);
+  co_return co_await refuse_unread(refusal, 11);
 }
 
 asio::awaitable<std::optional<RpcError>> Connection::read_body(Parser& parser) {
@@ -207,13 +297,12 @@ asio::awaitable<std::optional<RpcError>> Connection::read_body(Parser& parser) {
     co_return std::nullopt;
   }
   if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue")) {
-    auto told =
-        co_await within(options_.write_limit, write_all(socket_, "HTTP/1.1 100 Continue\r\n\r\n"));
-    if (!told || *told) {
+    const bool told = co_await writer_.go_on();
+    if (!told) {
       co_return RpcError{Code::kCanceled, "the caller is gone"};
     }
   }
-  auto body_read = co_await within(options_.body_limit, read_rest(socket_, received_, parser));
+  auto body_read = co_await within(options_.body_limit, read_rest(stream_, received_, parser));
   if (!body_read) {
     co_return finishing_
         ? stopping()
@@ -229,13 +318,31 @@ asio::awaitable<std::optional<RpcError>> Connection::read_body(Parser& parser) {
   co_return std::nullopt;
 }
 
+asio::awaitable<bool> Connection::refuse_unread(Refusal refusal, unsigned version) {
+  unread_ = true;
+  co_return co_await writer_.refuse(std::move(refusal), version, false);
+}
+
+asio::awaitable<bool> Connection::serve_call(const HttpRequest& request, CallHead head) {
+  auto message = decode_request(head, request.body(), options_.max_request_bytes);
+  if (!message) {
+    const auto stream = head.type.streaming ? std::optional(head.type) : std::nullopt;
+    const Refusal refusal(std::move(message).error(), stream);
+    co_return co_await writer_.refuse(refusal, request.version(), request.keep_alive());
+  }
+  if (head.type.streaming) {
+    co_return co_await serve_stream(request, std::move(head), *std::move(message));
+  }
+  co_return co_await serve_unary(request, std::move(head), *std::move(message));
+}
+
 asio::awaitable<bool> Connection::serve_unary(const HttpRequest& request, CallHead head,
                                               MessagePtr message) {
   const auto limit = std::min(head.timeout.value_or(options_.longest_call), options_.longest_call);
-  const auto deadline = Clock::now() + limit;
   CallContext context{peer_};
-  auto handler = head.method->unary(std::move(message), std::move(context));
-  auto outcome = co_await await_handler(std::move(handler), hang_up(), deadline);
+  auto work =
+      in_turn(served_.load, run_unary(*head.method, std::move(message), std::move(context)));
+  auto outcome = co_await await_handler(std::move(work), hang_up(), Clock::now() + limit);
   const auto ending = outcome.first;
   auto& answer = outcome.second;
   if (ending == Ending::kHangUp && !cut_off_) {
@@ -249,7 +356,7 @@ asio::awaitable<bool> Connection::serve_unary(const HttpRequest& request, CallHe
   } else if (ending == Ending::kDeadline) {
     error = deadline_exceeded();
   } else if (!*answer) {
-    error = rpc_error(std::move(*answer).error());
+    error = std::move(*answer).error();
   } else if (auto encoded = encode_message(head.type.codec, ***answer); !encoded) {
     error = rpc_error(std::move(encoded).error());
   } else {
@@ -258,24 +365,26 @@ asio::awaitable<bool> Connection::serve_unary(const HttpRequest& request, CallHe
   const bool keep_alive = request.keep_alive() && !finishing_;
   if (error) {
     const Refusal refusal(*std::move(error));
-    co_return co_await refuse(refusal, request.version(), keep_alive);
+    co_return co_await writer_.refuse(refusal, request.version(), keep_alive);
   }
-  auto response = response_with<http::string_body>(200, request.version(), header_of(head.type));
+  http::response<http::string_body> response(http::status::ok, request.version());
+  const auto content_type = header_of(head.type);
+  response.set(http::field::content_type, {content_type.data(), content_type.size()});
   response.body() = std::move(body);
   response.keep_alive(keep_alive);
-  co_return co_await write(std::move(response));
+  co_return co_await writer_.write(std::move(response));
 }
 
 asio::awaitable<bool> Connection::serve_stream(const HttpRequest& request, CallHead head,
                                                MessagePtr message) {
   const bool keep_alive = request.keep_alive();
-  const bool opened = co_await open_stream(head.type, keep_alive);
+  const bool opened = co_await writer_.open_stream(head.type, keep_alive);
   if (!opened || finishing_) {
     co_return false;
   }
   const auto codec = head.type.codec;
   const MessageSink sink = [this, codec](const google::protobuf::Message& each) {
-    return send(codec, each);
+    return writer_.send(codec, each);
   };
   std::optional<Clock::time_point> deadline;
   if (head.timeout) {
@@ -286,7 +395,7 @@ asio::awaitable<bool> Connection::serve_stream(const HttpRequest& request, CallH
   auto outcome = co_await await_handler(std::move(handler), hang_up(), deadline);
   const auto ending = outcome.first;
   auto& ended = outcome.second;
-  if (torn_ || (ending == Ending::kHangUp && !cut_off_)) {
+  if (writer_.is_torn() || (ending == Ending::kHangUp && !cut_off_)) {
     co_return false;
   }
   std::optional<RpcError> error;
@@ -297,86 +406,60 @@ asio::awaitable<bool> Connection::serve_stream(const HttpRequest& request, CallH
   } else if (!*ended) {
     error = rpc_error(std::move(*ended).error());
   }
-  const bool whole = co_await end_stream(error);
+  const bool whole = co_await writer_.end_stream(std::move(error));
   co_return whole&& keep_alive;
 }
 
-asio::awaitable<bool> Connection::refuse(const Refusal& refusal, unsigned version,
-                                         bool keep_alive) {
-  if (refusal.stream) {
-    const bool opened = co_await open_stream(*refusal.stream, keep_alive);
-    const bool ended = opened && co_await end_stream(refusal.error);
-    co_return ended&& keep_alive;
+asio::awaitable<bool> Connection::serve_route(HttpRequest request, const Route& route) {
+  RouteRequest asked{"", std::string(text(request[http::field::content_type])),
+                     std::move(request.body()), peer_};
+  const auto target = text(request.target());
+  if (const auto mark = target.find('?'); mark != std::string_view::npos) {
+    asked.query = target.substr(mark + 1);
   }
-  auto response =
-      response_with<http::string_body>(refusal.http_status, version, "application/json");
-  if (refusal.header_name != http::field::unknown) {
-    response.set(refusal.header_name, refusal.header_value);
-  }
-  response.body() = error_json(refusal.error);
-  response.keep_alive(keep_alive);
-  co_return co_await write(std::move(response));
-}
-
-asio::awaitable<bool> Connection::write(http::response<http::string_body> response) {
-  response.prepare_payload();
-  const bool keep_alive = response.keep_alive();
-  auto written = co_await within(options_.write_limit, write_response(socket_, response));
-  co_return written && !*written && keep_alive;
-}
-
-// Streams are chunked, so that the connection outlives them.
-asio::awaitable<bool> Connection::open_stream(ContentType type, bool keep_alive) {
-  auto response = response_with<http::empty_body>(200, 11, header_of(type));
-  response.chunked(true);
-  response.keep_alive(keep_alive);
-  std::ostringstream header;
-  header << response.base();
-  auto written = co_await within(options_.write_limit, write_all(socket_, header.str()));
-  co_return written && !*written;
-}
-
-asio::awaitable<bool> Connection::write_chunk(std::string payload) {
-  std::string bytes;
-  for (const auto& piece : http::make_chunk(asio::buffer(payload))) {
-    bytes.append(static_cast<const char*>(piece.data()), piece.size());
-  }
-  torn_ = true;
-  auto written = co_await within(options_.write_limit, write_all(socket_, std::move(bytes)));
-  torn_ = !written || *written;
-  co_return !torn_;
-}
-
-asio::awaitable<bool> Connection::end_stream(const std::optional<RpcError>& error) {
-  const Envelope end{Envelope::kEndStream, end_json(error)};
-  const bool sent = co_await write_chunk(wrap(end));
-  if (!sent) {
+  auto* load = request.method() == http::verb::post ? served_.load : nullptr;
+  auto work = in_turn(load, run_route(route, std::move(asked)));
+  auto outcome =
+      co_await await_handler(std::move(work), hang_up(), Clock::now() + options_.longest_call);
+  const auto ending = outcome.first;
+  auto& answer = outcome.second;
+  if (ending == Ending::kHangUp && !cut_off_) {
     co_return false;
   }
-  auto written = co_await within(options_.write_limit, write_all(socket_, "0\r\n\r\n"));
-  co_return written && !*written;
+  const bool keep_alive = request.keep_alive() && !finishing_;
+  if (cut_off_ || ending == Ending::kDeadline || !*answer) {
+    const Refusal refusal(cut_off_                      ? stopping()
+                          : ending == Ending::kDeadline ? deadline_exceeded()
+                                                        : std::move(*answer).error());
+    co_return co_await writer_.refuse(refusal, request.version(), keep_alive);
+  }
+  http::response<http::string_body> response;
+  response.result((*answer)->status);
+  response.version(request.version());
+  response.set(http::field::content_type, (*answer)->content_type);
+  response.body() = std::move((*answer)->body);
+  response.keep_alive(keep_alive);
+  co_return co_await writer_.write(std::move(response));
 }
 
-asio::awaitable<base::Result<void>> Connection::send(Codec codec,
-                                                     const google::protobuf::Message& message) {
-  auto encoded = encode_message(codec, message);
-  CO_TRY_ASSIGN(payload, std::move(encoded));
-  const Envelope envelope{0, std::move(payload)};
-  const bool sent = co_await write_chunk(wrap(envelope));
-  if (!sent) {
-    co_return base::fail(base::ErrorCode::kUnavailable, "the caller does not take the message");
+asio::awaitable<void> Connection::leave() {
+  co_await within(kLeaveLimit, done(stream_.finish()));
+  if (unread_ && !finishing_) {
+    co_await within(kLeaveLimit, done(stream_.drain()));
   }
-  co_return base::Result<void>{};
+  error_code ignored;
+  stream_.socket().close(ignored);
 }
 
 // hang_up() ends when the caller has closed its side. It is cancelled when the call ends first.
+// What comes meanwhile are the caller's next requests; a hang-up behind them cannot be seen from
+// here.
 asio::awaitable<void> Connection::hang_up() {
   co_await asio::this_coro::throw_if_cancelled(false);
-  const auto [error] = co_await socket_.async_wait(Socket::wait_read, as_values);
-  char byte = 0;
-  const auto peeked = error ? 0 : recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (peeked > 0) {
-    // The next request is there already; a hang-up behind it cannot be seen from here.
+  const auto [error, bytes] =
+      co_await stream_.async_read_some(received_.prepare(kReadAheadBytes), as_values);
+  received_.commit(bytes);
+  if (!error) {
     asio::steady_timer until_cancelled(co_await asio::this_coro::executor,
                                        Clock::time_point::max());
     co_await until_cancelled.async_wait(as_values);

@@ -3,30 +3,28 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <chrono>
 #include <memory>
 
 #include "transport/rpc/call.h"
-#include "transport/rpc/peer.h"
+#include "transport/rpc/response_writer.h"
 #include "transport/rpc/server.h"
-#include "transport/rpc/service.h"
+#include "transport/tls/stream.h"
 
 namespace transport::rpc {
 
 // Connection is one caller of a Server: requests one after another until either side has enough.
 class Connection {
  public:
-  using Socket = asio::local::stream_protocol::socket;
-
   // What the server may do to it when it stops.
-  enum class Phase { kIdle, kUnary, kStream };
+  enum class Phase { kHandshake, kIdle, kUnary, kStream };
 
-  // A caller that is not `admitted` is told so, once, whatever it asks.
-  Connection(Socket socket, Peer peer, bool admitted, const Methods& methods,
-             const ServerOptions& options);
+  // With `context`, the caller is known after the handshake, and `peer` says no more than where it
+  // comes from. A caller that is not `admitted` is told so, once, whatever it asks.
+  Connection(tls::Stream::Socket socket, tls::Context context, Peer peer, bool admitted,
+             const Served& served, const ServerOptions& options);
 
   // serve() ends when the connection does. It runs once.
   asio::awaitable<void> serve();
@@ -39,10 +37,18 @@ class Connection {
 
   [[nodiscard]] Phase phase() const { return phase_; }
 
+  // Nobody misses much who loses such a connection.
+  [[nodiscard]] bool is_idle() const {
+    return phase_ == Phase::kIdle || phase_ == Phase::kHandshake;
+  }
+
   // When it was accepted or had its last answer.
   [[nodiscard]] std::chrono::steady_clock::time_point idle_since() const { return idle_since_; }
 
   [[nodiscard]] bool is_finishing() const { return finishing_; }
+
+  // was_refused() tells a caller that the handshake has turned away.
+  [[nodiscard]] bool was_refused() const { return was_refused_; }
 
   // The slot that serve() is spawned with.
   [[nodiscard]] asio::cancellation_slot slot() { return cancelled_.slot(); }
@@ -50,33 +56,47 @@ class Connection {
  private:
   using Parser = http::request_parser<http::string_body>;
 
+  // What a request is for: a call, or a route.
+  struct Errand {
+    std::optional<CallHead> call;
+    const Route* route = nullptr;
+
+    [[nodiscard]] bool counts_as_load(http::verb verb) const;
+    [[nodiscard]] std::optional<ContentType> stream() const;
+  };
+
   // Each step says whether the connection can carry another request.
+  asio::awaitable<bool> shake_hands();
   asio::awaitable<bool> serve_request();
   asio::awaitable<bool> read_failed(const Parser& parser, boost::system::error_code error);
   asio::awaitable<std::optional<RpcError>> read_body(Parser& parser);
+  asio::awaitable<bool> refuse_unread(Refusal refusal, unsigned version);
+  asio::awaitable<bool> serve_call(const HttpRequest& request, CallHead head);
   asio::awaitable<bool> serve_unary(const HttpRequest& request, CallHead head, MessagePtr message);
   asio::awaitable<bool> serve_stream(const HttpRequest& request, CallHead head, MessagePtr message);
-  asio::awaitable<bool> refuse(const Refusal& refusal, unsigned version, bool keep_alive);
-  asio::awaitable<bool> write(http::response<http::string_body> response);
-  asio::awaitable<bool> write_chunk(std::string payload);
-  asio::awaitable<bool> open_stream(ContentType type, bool keep_alive);
-  asio::awaitable<bool> end_stream(const std::optional<RpcError>& error);
-  asio::awaitable<base::Result<void>> send(Codec codec, const google::protobuf::Message& message);
+  asio::awaitable<bool> serve_route(HttpRequest request, const Route& route);
+  asio::awaitable<void> leave();
   asio::awaitable<void> hang_up();
 
-  Socket socket_;
+  [[nodiscard]] tl::expected<Errand, Refusal> judge(const http::request_header<>& header) const;
+  [[nodiscard]] std::optional<RpcError> why_not(const Roles& roles) const;
+  [[nodiscard]] std::optional<RpcError> why_not(const Method& method) const;
+
+  tls::Stream stream_;
   Peer peer_;
   bool admitted_;
-  const Methods& methods_;
+  const Served& served_;
   const ServerOptions& options_;
+  ResponseWriter writer_;
   boost::beast::flat_buffer received_;
   asio::cancellation_signal cancelled_;
-  Phase phase_ = Phase::kIdle;
+  Phase phase_ = Phase::kHandshake;
   std::chrono::steady_clock::time_point idle_since_ = std::chrono::steady_clock::now();
   bool finishing_ = false;
   bool cut_off_ = false;
-  // Whether a part of a message was written and the rest was not.
-  bool torn_ = false;
+  bool was_refused_ = false;
+  // Whether a part of a request was left unread.
+  bool unread_ = false;
 };
 
 }  // namespace transport::rpc

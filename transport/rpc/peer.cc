@@ -28,9 +28,23 @@ base::Result<std::vector<gid_t>> groups_of(int socket) {
   }
 }
 
+struct Description {
+  std::string operator()(const UnixPeer& peer) const {
+    return "user " + std::to_string(peer.uid) + ", process " + std::to_string(peer.pid);
+  }
+
+  std::string operator()(const TlsPeer& peer) const {
+    return tls::describe(peer.identity) + ", from " + peer.address;
+  }
+
+  std::string operator()(const Stranger& peer) const { return peer.address; }
+};
+
 }  // namespace
 
-base::Result<Peer> peer_of(int socket) {
+std::string describe(const Peer& peer) { return std::visit(Description{}, peer); }
+
+base::Result<UnixPeer> peer_of(int socket) {
   ucred credentials{};
   socklen_t bytes = sizeof(credentials);
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0) {
@@ -38,10 +52,10 @@ base::Result<Peer> peer_of(int socket) {
                       "cannot learn who a caller is: " + std::generic_category().message(errno));
   }
   TRY_ASSIGN(groups, groups_of(socket));
-  return Peer{credentials.pid, credentials.uid, credentials.gid, std::move(groups)};
+  return UnixPeer{credentials.pid, credentials.uid, credentials.gid, std::move(groups)};
 }
 
-bool PeerPolicy::admits(const Peer& peer) const {
+bool PeerPolicy::admits(const UnixPeer& peer) const {
   if (peer.uid == 0 || peer.uid == own_uid) {
     return true;
   }

@@ -42,5 +42,16 @@ TEST(PeerPolicyTest, AdmitsMembersOfItsGroupByPrimaryAndBySupplementaryGroup) {
   EXPECT_FALSE(policy.admits({1, 1001, 7, {8, 51}}));
 }
 
+TEST(PeerTest, IsNamedInALogByWhatIsKnown) {
+  tls::PeerIdentity identity{};
+  identity.role = tls::Role::kHypervisor;
+  identity.name = "host-7";
+
+  EXPECT_EQ(describe(UnixPeer{17, 0, 0, {}}), "user 0, process 17");
+  EXPECT_EQ(describe(TlsPeer{identity, "10.0.0.7:41234"}),
+            "hypervisor host-7, certificate 00000000, from 10.0.0.7:41234");
+  EXPECT_EQ(describe(Stranger{"[::1]:80"}), "[::1]:80");
+}
+
 }  // namespace
 }  // namespace transport::rpc

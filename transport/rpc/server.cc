@@ -2,14 +2,18 @@
 #include "transport/rpc/server.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <cstring>
 #include <exception>
 #include <list>
+#include <sstream>
 
 #include "transport/rpc/connection.h"
 #include "transport/rpc/within.h"
@@ -19,7 +23,7 @@ namespace transport::rpc {
 
 namespace {
 
-using Socket = asio::local::stream_protocol::socket;
+using Socket = tls::Stream::Socket;
 using Clock = std::chrono::steady_clock;
 
 // How long to wait after accept() failed for want of something (descriptors, memory).
@@ -31,13 +35,48 @@ constexpr std::chrono::milliseconds kRoomPause{50};
 // How long a cancelled call has to notice.
 constexpr std::chrono::seconds kCancelLimit{5};
 
+// Where a caller comes from, as a URL writes it.
+std::string address_of(const Socket& socket) {
+  boost::system::error_code unknown;
+  const auto remote = socket.remote_endpoint(unknown);
+  asio::ip::tcp::endpoint address;
+  if (unknown || remote.size() > address.capacity()) {
+    return "an unknown address";
+  }
+  std::memcpy(address.data(), remote.data(), remote.size());
+  address.resize(remote.size());
+  std::ostringstream text;
+  text << address;
+  return text.str();
+}
+
+// A caller as it is known before it has said anything. It comes by a Unix socket only where there
+// is a policy for those.
+struct Arrival {
+  Peer peer;
+  bool admitted = true;
+};
+
+base::Result<Arrival> arrival_of(Socket& socket, const Door& door) {
+  const auto* policy = std::get_if<PeerPolicy>(&door);
+  if (policy == nullptr) {
+    // Answers are whole when they are written; waiting for more would only delay them.
+    boost::system::error_code ignored;
+    socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    return Arrival{Stranger{address_of(socket)}, true};
+  }
+  TRY_ASSIGN(peer, peer_of(socket.native_handle()));
+  const bool admitted = policy->admits(peer);
+  return Arrival{std::move(peer), admitted};
+}
+
 }  // namespace
 
 struct Server::State {
-  State(Acceptor listening, PeerPolicy who, const Methods& table, ServerOptions limits)
+  State(Acceptor listening, Door who, Served what, ServerOptions limits)
       : acceptor(std::move(listening)),
-        policy(who),
-        methods(table),
+        door(std::move(who)),
+        served(what),
         options(limits),
         connection_ended(acceptor.get_executor(), Clock::time_point::max()) {}
 
@@ -49,12 +88,13 @@ struct Server::State {
   [[nodiscard]] bool is_full() const { return connections.size() >= options.max_connections; }
 
   Acceptor acceptor;
-  PeerPolicy policy;
-  const Methods& methods;
+  Door door;
+  Served served;
   ServerOptions options;
   std::list<std::shared_ptr<Connection>> connections;
   // Never expires of itself: whoever waits for a connection to end is woken by its cancelling.
   asio::steady_timer connection_ended;
+  std::uint64_t refused_callers = 0;
   bool stopping = false;
 };
 
@@ -90,8 +130,7 @@ asio::awaitable<void> Server::State::make_room(std::shared_ptr<State> state) {
       std::any_of(all.begin(), all.end(), [](const auto& each) { return each->is_finishing(); });
   std::shared_ptr<Connection> silent;
   for (const auto& each : all) {
-    if (each->phase() == Connection::Phase::kIdle &&
-        (!silent || each->idle_since() < silent->idle_since())) {
+    if (each->is_idle() && (!silent || each->idle_since() < silent->idle_since())) {
       silent = each;
     }
   }
@@ -107,25 +146,27 @@ asio::awaitable<void> Server::State::make_room(std::shared_ptr<State> state) {
 void Server::State::welcome(const std::shared_ptr<State>& state, Socket socket) {
   // Asio accepts without SOCK_CLOEXEC; no program that is started may inherit a caller.
   fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
-  auto peer = peer_of(socket.native_handle());
-  if (!peer) {
-    base::log(base::LogLevel::kWarning, peer.error().message);
+  auto arrival = arrival_of(socket, state->door);
+  if (!arrival) {
+    base::log(base::LogLevel::kWarning, arrival.error().message);
     return;
   }
-  const bool admitted = state->policy.admits(*peer);
-  if (!admitted) {
+  if (!arrival->admitted) {
+    ++state->refused_callers;
     base::log(base::LogLevel::kWarning,
-              "refused a caller: user " + std::to_string(peer->uid) + ", process " +
-                  std::to_string(peer->pid) +
+              "refused a caller: " + describe(arrival->peer) +
                   " is not root, not this service's user and not in its group");
   }
-  auto connection = std::make_shared<Connection>(std::move(socket), *std::move(peer), admitted,
-                                                 state->methods, state->options);
+  const auto* context = std::get_if<tls::Context>(&state->door);
+  auto connection = std::make_shared<Connection>(
+      std::move(socket), context == nullptr ? nullptr : *context, std::move(arrival->peer),
+      arrival->admitted, state->served, state->options);
   const auto place = state->connections.insert(state->connections.end(), connection);
   // The completion holds the state, and with it the table and the limits, to the end.
   asio::co_spawn(state->acceptor.get_executor(), connection->serve(),
                  asio::bind_cancellation_slot(
                      connection->slot(), [state, connection, place](const std::exception_ptr& bug) {
+                       state->refused_callers += connection->was_refused() ? 1 : 0;
                        state->connections.erase(place);
                        state->connection_ended.cancel();
                        if (bug) {
@@ -134,8 +175,23 @@ void Server::State::welcome(const std::shared_ptr<State>& state, Socket socket) 
                      }));
 }
 
-Server::Server(Acceptor acceptor, PeerPolicy policy, const Methods& methods, ServerOptions options)
-    : state_(std::make_shared<State>(std::move(acceptor), policy, methods, options)) {}
+base::Result<Server::Acceptor> Server::acceptor_of(const asio::any_io_executor& executor,
+                                                   base::Descriptor socket) {
+  sockaddr_storage bound{};
+  socklen_t bytes = sizeof(bound);
+  boost::system::error_code failed;
+  Acceptor acceptor(executor);
+  if (getsockname(socket.number(), reinterpret_cast<sockaddr*>(&bound), &bytes) != 0 ||
+      acceptor.assign({bound.ss_family, 0}, socket.number(), failed)) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "cannot accept calls at what is no socket");
+  }
+  static_cast<void>(socket.release());
+  return acceptor;
+}
+
+Server::Server(Acceptor acceptor, Door door, Served served, ServerOptions options)
+    : state_(std::make_shared<State>(std::move(acceptor), std::move(door), served, options)) {}
 
 Server::~Server() {
   state_->stopping = true;
@@ -180,6 +236,10 @@ asio::awaitable<void> Server::stop(std::chrono::milliseconds grace) {
   }
 }
 
+void Server::renew(tls::Context context) { state_->door = std::move(context); }
+
 std::size_t Server::connections() const { return state_->connections.size(); }
+
+std::uint64_t Server::refused_callers() const { return state_->refused_callers; }
 
 }  // namespace transport::rpc

@@ -11,6 +11,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_future.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -152,8 +153,10 @@ class ServerTest : public ::testing::Test {
   }
 
   void start(ServerOptions options = {}, PeerPolicy policy = {getuid(), {}}) {
-    asio::local::stream_protocol::acceptor acceptor(io_, path_.string());
-    server_.emplace(std::move(acceptor), policy, methods_, options);
+    const Server::Acceptor::endpoint_type address(
+        asio::local::stream_protocol::endpoint(path_.string()));
+    Server::Acceptor acceptor(io_, address);
+    server_.emplace(std::move(acceptor), policy, Served{.methods = &methods_}, options);
     server_->start();
     thread_ = std::thread([this] {
       const auto work = asio::make_work_guard(io_);

@@ -99,7 +99,7 @@ asio::awaitable<base::Result<void>> Stream::shake_hands() {
     }
     auto identity = identity_of(*certificate);
     if (!identity) {
-      X509_STORE_CTX_set_error(native, X509_V_ERR_APPLICATION_VERIFICATION);
+      X509_STORE_CTX_set_error(native, X509_V_ERR_CERT_REJECTED);
       why_not_accepted_ = shown + ": " + identity.error().message;
       return false;
     }
@@ -173,8 +173,13 @@ asio::awaitable<void> Stream::drain() {
 
 bool is_truncated(const error_code& error) { return error == ssl::error::stream_truncated; }
 
+bool is_refusal(const error_code& error) {
+  const auto alert = alert_in(error);
+  return alert && is_about_certificate(*alert);
+}
+
 base::Error explain(const error_code& error) {
-  if (const auto alert = alert_in(error); alert && is_about_certificate(*alert)) {
+  if (is_refusal(error)) {
     return {ErrorCode::kAuthentication,
             "the service does not accept our certificate: " + error.message()};
   }

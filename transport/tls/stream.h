@@ -100,8 +100,10 @@ class Stream {
 // is_truncated() tells a TLS stream that was cut.
 bool is_truncated(const boost::system::error_code& error);
 
-// explain() is an error of a stream as ours. kAuthentication for an alert by which the other side
-// refuses our certificate, else kUnavailable.
+// is_refusal() tells an alert by which the other side refuses our certificate.
+bool is_refusal(const boost::system::error_code& error);
+
+// explain() is an error of a stream as ours. kAuthentication if is_refusal(), else kUnavailable.
 base::Error explain(const boost::system::error_code& error);
 
 }  // namespace transport::tls

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/rpc/load.h"
+
+#include <boost/asio/this_coro.hpp>
+
+#include "transport/rpc/within.h"
+
+namespace transport::rpc {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One that waits. Its timer is cancelled when it has a place.
+struct Waiting {
+  asio::steady_timer timer;
+  bool has_place = false;
+};
+
+}  // namespace
+
+struct Load::State {
+  // leave() frees a place, or gives it to the first that waits.
+  void leave() {
+    if (queue.empty()) {
+      --in_work;
+      return;
+    }
+    const auto first = queue.front();
+    queue.pop_front();
+    first->has_place = true;
+    first->timer.cancel();
+  }
+
+  LoadLimits limits;
+  std::size_t in_work = 0;
+  std::list<std::shared_ptr<Waiting>> queue;
+  std::uint64_t refused = 0;
+  std::minstd_rand draw{std::random_device{}()};
+};
+
+Load::Place::~Place() {
+  if (state_) {
+    state_->leave();
+  }
+}
+
+Load::Load(LoadLimits limits) : state_(std::make_shared<State>()) { state_->limits = limits; }
+
+bool Load::is_full() const {
+  return state_->in_work >= state_->limits.in_work &&
+         state_->queue.size() >= state_->limits.waiting;
+}
+
+asio::awaitable<std::optional<Load::Place>> Load::enter() {
+  const auto state = state_;
+  if (state->in_work < state->limits.in_work) {
+    ++state->in_work;
+    co_return Place(state);
+  }
+  if (state->queue.size() >= state->limits.waiting) {
+    co_return std::nullopt;
+  }
+  const auto self = std::make_shared<Waiting>(
+      Waiting{asio::steady_timer(co_await asio::this_coro::executor, state->limits.longest_wait)});
+  const auto place_in_queue = state->queue.insert(state->queue.end(), self);
+  co_await self->timer.async_wait(as_values);
+  // Whoever was given a place was taken out of the queue. If it was cancelled as well, its Place
+  // hands it on.
+  if (!self->has_place) {
+    state->queue.erase(place_in_queue);
+    co_return std::nullopt;
+  }
+  co_return Place(state);
+}
+
+RpcError Load::refusal() {
+  ++state_->refused;
+  std::uniform_int_distribution<std::chrono::seconds::rep> seconds(
+      state_->limits.shortest_retry.count(), state_->limits.longest_retry.count());
+  return {Code::kUnavailable, "the service has too much to do",
+          std::chrono::seconds(seconds(state_->draw))};
+}
+
+std::size_t Load::in_work() const { return state_->in_work; }
+
+std::size_t Load::waiting() const { return state_->queue.size(); }
+
+std::uint64_t Load::refused() const { return state_->refused; }
+
+}  // namespace transport::rpc

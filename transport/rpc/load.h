@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "transport/rpc/code.h"
+
+namespace transport::rpc {
+
+namespace asio = boost::asio;
+
+struct LoadLimits {
+  std::size_t in_work = 64;
+  std::size_t waiting = 256;
+  // Who waited for longer is sent away: it has little time left to use the answer.
+  std::chrono::milliseconds longest_wait{2'000};
+  // What a caller who is sent away is told to wait, drawn anew for each so that they do not come
+  // back together.
+  std::chrono::seconds shortest_retry{1};
+  std::chrono::seconds longest_retry{8};
+};
+
+// Load bounds what is worked on at a time. So many are in work, so many wait in the order in which
+// they came, and the rest is sent away before anything was done for it. Servers of one thread may
+// share one; all its functions are for that thread.
+class Load {
+ public:
+  explicit Load(LoadLimits limits);
+
+  // Place is a place in work, until it dies. It may outlive the Load.
+  class Place;
+
+  // is_full() tells whether one more would be sent away.
+  [[nodiscard]] bool is_full() const;
+
+  // enter() waits for a place. Nothing for one that is sent away, or that was cancelled.
+  asio::awaitable<std::optional<Place>> enter();
+
+  // refusal() is what to say to one that is sent away, and counts it.
+  RpcError refusal();
+
+  [[nodiscard]] std::size_t in_work() const;
+  [[nodiscard]] std::size_t waiting() const;
+  [[nodiscard]] std::uint64_t refused() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+class Load::Place {
+ public:
+  explicit Place(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  Place(Place&& other) noexcept : state_(std::move(other.state_)) {}
+
+  Place& operator=(Place&&) = delete;
+  ~Place();
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace transport::rpc
