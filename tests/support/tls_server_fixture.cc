@@ -35,7 +35,6 @@ asio::awaitable<base::Result<AddResponse>> hold(std::promise<void>* holding,
   } leaving{cancelled};
 
   holding->set_value();
-  *holding = {};
   co_await released->async_wait(as_values);
   const auto state = co_await asio::this_coro::cancellation_state;
   leaving.finished = state.cancelled() == asio::cancellation_type::none;
@@ -164,6 +163,35 @@ Ran TlsServerFixture::curl(const std::vector<std::string>& arguments, const std:
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   argv.push_back("https://localhost:" + std::to_string(port_) + kPath + method);
   return run_command(argv);
+}
+
+std::string TlsServerFixture::get(const std::string& path, const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = {"--cacert", pki_.authorities().string(),
+                                        "--cert",   caller_.certificate.string(),
+                                        "--key",    caller_.key.string()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return fetch("https://localhost:" + std::to_string(port_) + path, arguments);
+}
+
+std::string TlsServerFixture::fetch(const std::string& url, const std::vector<std::string>& more) {
+  std::vector<std::string> argv = {"/usr/bin/curl", "--silent", "--show-error", "--write-out",
+                                   " %{http_code}"};
+  argv.insert(argv.end(), more.begin(), more.end());
+  argv.push_back(url);
+  const auto ran = run_command(argv);
+  return ran.out + ran.err;
+}
+
+std::future<bool> TlsServerFixture::call_apart(const std::string& method) {
+  return std::async(std::launch::async, [method, given = caller()]() mutable {
+    // The client's connections end before the loop that they live on.
+    asio::io_context io;
+    const auto client = std::move(given);
+    auto answer =
+        asio::co_spawn(io, client.call<AddResponse>(method, pair(0, 0)), asio::use_future);
+    io.run();
+    return answer.get().has_value();
+  });
 }
 
 AddRequest TlsServerFixture::pair(std::int64_t a, std::int64_t b) {

@@ -90,6 +90,14 @@ class TlsServerFixture : public ::testing::Test {
   // curl() posts {"a":2,"b":40} to a method.
   Ran curl(const std::vector<std::string>& arguments, const std::string& method);
 
+  // get() asks for a path of the server as the caller, fetch() for a URL as nobody; with curl's
+  // `more` options. Either gives "BODY STATUS".
+  std::string get(const std::string& path, const std::vector<std::string>& more = {});
+  static std::string fetch(const std::string& url, const std::vector<std::string>& more = {});
+
+  // call_apart() calls a method of no arguments on a thread of its own: whether it was answered.
+  std::future<bool> call_apart(const std::string& method);
+
   static AddRequest pair(std::int64_t a, std::int64_t b);
   static std::string post(const std::string& method, const std::string& body,
                           const std::string& headers = "");
