@@ -198,7 +198,7 @@ TEST(VtpmdSettingsTest, AreEachInTheSchema) {
   VtpmdSettings settings;
   const auto schema = vtpmd_schema(settings);
 
-  EXPECT_EQ(schema.keys().size(), 13U);
+  EXPECT_EQ(schema.keys().size(), 18U);
   for (const auto& key : schema.keys()) {
     EXPECT_FALSE(key.summary.empty()) << key.name;
   }

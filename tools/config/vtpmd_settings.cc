@@ -42,6 +42,19 @@ Schema vtpmd_schema(VtpmdSettings& settings) {
                 "How long an AK certificate lives; it is renewed at half of that");
   schema.word("authority", "key", settings.authority_key, {"p384", "rsa3072"},
               "What a CA signs with, chosen when it is made: rsa3072 for clients without ECDSA");
+  schema.texts(
+      "broker", "endpoints", settings.broker_endpoints,
+      "Where the key broker answers, as \"https://host:port\", tried in turn; empty: none, and "
+      "VMs whose key a broker has do not start");
+  schema.path("broker", "certificate", settings.broker_certificate,
+              "This host's certificate for the key broker, role hypervisor, in PEM");
+  schema.path("broker", "key", settings.broker_key, "Its private key, for vtpmd's user only");
+  schema.path(
+      "broker", "authorities", settings.broker_authorities,
+      "Who may have issued the key broker's TLS certificates, in PEM. VMs do not rely on it: "
+      "they know their broker by its signature");
+  schema.number("broker", "timeout", settings.broker_timeout_seconds, 1, 60,
+                "Seconds for a call, all endpoints together");
   schema.word("log", "level", settings.log_level, {"debug", "info", "warning", "error"},
               "The least that is logged");
   return schema;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tools/config/schema.h"
 
@@ -37,6 +38,14 @@ struct VtpmdSettings {
   std::filesystem::path simulated_roots;
   std::int64_t certificate_days = 7;
   std::string authority_key = "p384";
+
+  // The key broker that instances reach through vtpmd; without endpoints there is none. URLs, tried
+  // in turn. The certificate is the one that this host has as a hypervisor.
+  std::vector<std::string> broker_endpoints;
+  std::filesystem::path broker_certificate;
+  std::filesystem::path broker_key;
+  std::filesystem::path broker_authorities;
+  std::int64_t broker_timeout_seconds = 10;
 
   std::string log_level = "info";
 

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "tools/vtpmd/authority_service.h"
+#include "tools/vtpmd/broker_relay.h"
 #include "tools/vtpmd/changes.h"
 #include "tools/vtpmd/embedded_authority.h"
 #include "tools/vtpmd/group.h"
@@ -101,6 +102,7 @@ class Daemon {
   Registry registry_;
   asio::io_context io_{1};
   std::unique_ptr<EmbeddedAuthority> authority_;
+  std::unique_ptr<BrokerRelay> relay_;
   Changes changes_;
   RunningInstances instances_;
   std::unique_ptr<Host> host_;
@@ -122,6 +124,9 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::VtpmdSettings&
   TRY_ASSIGN(authority, EmbeddedAuthority::start(daemon->io_, folder.authority(), settings));
   daemon->authority_ = std::move(authority);
   daemon->instances_.certify_by(*daemon->authority_);
+  TRY_ASSIGN(relay, BrokerRelay::start(daemon->io_, settings));
+  daemon->relay_ = std::move(relay);
+  daemon->instances_.relay_by(*daemon->relay_);
   TRY(daemon->instances_.start());
   auto& changes = daemon->changes_;
   TRY_ASSIGN(host, Host::open(folder, daemon->registry_, daemon->instances_,

@@ -132,6 +132,10 @@ void set_least_level(LogLevel least) { log().least = least; }
 
 void log_of_vm(LogLevel level, const vmgs::format::VmId& id, std::string_view name,
                std::string_view line) {
+  if (log().logger == nullptr) {
+    base::log(level, line);
+    return;
+  }
   write(level, line, AboutVm{to_string(id), name});
 }
 

@@ -17,7 +17,8 @@ void start_log(base::LogLevel least);
 // set_least_level() changes that.
 void set_least_level(base::LogLevel least);
 
-// log_of_vm() is base::log() with the VM as fields, VM_ID and VM_NAME in the journal.
+// log_of_vm() is base::log() with the VM as fields, VM_ID and VM_NAME in the journal. Before
+// start_log() it is no more than that.
 void log_of_vm(base::LogLevel level, const vmgs::format::VmId& id, std::string_view name,
                std::string_view line);
 

@@ -75,6 +75,9 @@ struct RunningInstances::Link {
   stream_descriptor socket;
   std::uint64_t serial;
   vtpm::host::FrameReader said;
+
+  bool call_is_open = false;    // to the key broker
+  bool receipt_is_due = false;  // an answer has come that may bear one
 };
 
 // Copies of the listening sockets, so that to stop watching is to destroy them.
@@ -262,8 +265,15 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
       case instance::FromInstance::kCertificationRequest:
         certify(id, link, message.certification_request());
         break;
-      default:
-        break;  // nothing that this vtpmd knows
+      case instance::FromInstance::kBrokerCall:
+        call_broker(id, link, message.broker_call());
+        break;
+      case instance::FromInstance::kReceipt:
+        keep_receipt(id, link, message.receipt());
+        break;
+      case instance::FromInstance::kConverted:
+      case instance::FromInstance::MESSAGE_NOT_SET:
+        break;
     }
   }
 }
@@ -288,10 +298,8 @@ void RunningInstances::certify(const VmId& id, const std::shared_ptr<Link>& link
 // The instance that asked may have ended, and another may be there that asked nothing.
 void RunningInstances::answer(const VmId& id, const std::weak_ptr<Link>& asked_by,
                               const instance::CertificationAnswer& answer) {
-  const auto link = asked_by.lock();
-  const auto found = entries_.find(id);
   const auto* vm = host_->find(id);
-  if (!link || found == entries_.end() || found->second.link != link || vm == nullptr) {
+  if (!is_current(id, asked_by.lock()) || vm == nullptr) {
     return;
   }
   if (answer.has_refusal()) {
@@ -307,6 +315,62 @@ void RunningInstances::answer(const VmId& id, const std::weak_ptr<Link>& asked_b
     log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
               "VM '" + vm->record.name +
                   "': its instance takes no certificates: " + sent.error().message);
+  }
+}
+
+bool RunningInstances::is_current(const VmId& id, const std::shared_ptr<Link>& link) const {
+  const auto found = entries_.find(id);
+  return link && found != entries_.end() && found->second.link == link;
+}
+
+void RunningInstances::call_broker(const VmId& id, const std::shared_ptr<Link>& link,
+                                   const instance::BrokerCall& call) {
+  const auto* vm = host_->find(id);
+  if (vm == nullptr || relay_ == nullptr) {
+    return;
+  }
+  const std::weak_ptr<Link> asked_by = link;
+  if (std::exchange(link->call_is_open, true)) {
+    instance::ToInstance message;
+    auto& busy = *message.mutable_broker_reply();
+    busy.set_serial(call.serial());
+    busy.mutable_away()->set_reason("a call of this VM to its key broker is open; one at a time");
+    (void)send(id, message);
+    return;
+  }
+  relay_->carry(
+      {id, vm->record.name}, call,
+      [this, id, asked_by, has_receipt = call.method() == instance::BrokerCall::ANCHOR](
+          const BrokerRelay::Outcome& outcome) { reply(id, asked_by, outcome, has_receipt); });
+}
+
+// The instance that called may have ended, and another may be there that said nothing.
+void RunningInstances::reply(const VmId& id, const std::weak_ptr<Link>& asked_by,
+                             const BrokerRelay::Outcome& outcome, bool has_receipt) {
+  const auto link = asked_by.lock();
+  if (!is_current(id, link)) {
+    return;
+  }
+  link->call_is_open = false;
+  if (outcome.reply.has_message()) {
+    link->receipt_is_due = has_receipt;
+    host_->broker_answered(
+        id, {outcome.endpoint, now_in_seconds().time_since_epoch() / std::chrono::seconds(1)});
+  }
+  instance::ToInstance message;
+  *message.mutable_broker_reply() = outcome.reply;
+  if (const auto sent = send(id, message); !sent) {
+    base::log(base::LogLevel::kWarning,
+              "VM " + to_string(id) +
+                  ": its instance takes no answer of its key broker: " + sent.error().message);
+  }
+}
+
+// One for each answer that may have brought it: an instance does not keep the disk busy.
+void RunningInstances::keep_receipt(const VmId& id, const std::shared_ptr<Link>& link,
+                                    const instance::Receipt& receipt) {
+  if (std::exchange(link->receipt_is_due, false)) {
+    host_->receipt_came(id, receipt);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "tools/vtpmd/broker_relay.h"
 #include "tools/vtpmd/embedded_authority.h"
 #include "tools/vtpmd/parent_keeper.h"
 #include "transport/net/unix_listener.h"
@@ -35,6 +36,9 @@ class RunningInstances final : public vtpm::host::Instances {
 
   // certify_by() says who answers instances that want certificates. It outlives all links.
   void certify_by(EmbeddedAuthority& authority) { authority_ = &authority; }
+
+  // relay_by() says who carries what instances say to their key broker. It outlives all links.
+  void relay_by(BrokerRelay& relay) { relay_ = &relay; }
 
   base::Result<void> open_sockets(const VmId& id) override;
   void close_sockets(const VmId& id) override;
@@ -73,6 +77,13 @@ class RunningInstances final : public vtpm::host::Instances {
                const strongroom::instance::v1::CertificationRequest& request);
   void answer(const VmId& id, const std::weak_ptr<Link>& asked_by,
               const strongroom::instance::v1::CertificationAnswer& answer);
+  void call_broker(const VmId& id, const std::shared_ptr<Link>& link,
+                   const strongroom::instance::v1::BrokerCall& call);
+  void reply(const VmId& id, const std::weak_ptr<Link>& asked_by,
+             const BrokerRelay::Outcome& outcome, bool has_receipt);
+  void keep_receipt(const VmId& id, const std::shared_ptr<Link>& link,
+                    const strongroom::instance::v1::Receipt& receipt);
+  [[nodiscard]] bool is_current(const VmId& id, const std::shared_ptr<Link>& link) const;
   void log_line(const VmId& id, const strongroom::instance::v1::Log& line) const;
 
   boost::asio::io_context& io_;
@@ -82,6 +93,7 @@ class RunningInstances final : public vtpm::host::Instances {
   ParentKeeper parent_;
   vtpm::host::Host* host_ = nullptr;
   EmbeddedAuthority* authority_ = nullptr;
+  BrokerRelay* relay_ = nullptr;
   std::map<VmId, Entry> entries_;
   std::map<std::uint64_t, VmId> launches_;
   std::uint64_t last_serial_ = 0;
