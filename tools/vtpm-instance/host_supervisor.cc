@@ -210,8 +210,9 @@ void HostSupervisor::finish(const base::Result<void>& done) {
     state.set_readiness(std::string(name(Readiness::kStopped)));
   } else {
     // What was said last explains the end, if it was a complaint at all.
-    const bool complained = protocol::row(last_).prospect == protocol::Prospect::kNeedsHelp &&
-                            last_ != Readiness::kLockedOut;
+    const bool complained = last_ == Readiness::kBrokerAway ||
+                            (protocol::row(last_).prospect == protocol::Prospect::kNeedsHelp &&
+                             last_ != Readiness::kLockedOut);
     state.set_readiness(std::string(name(complained ? last_ : Readiness::kStoreFailing)));
     state.set_reason(done.error().message);
   }

@@ -236,5 +236,20 @@ TEST_F(HostSupervisorTest, AWaitCanBeEnded) {
   EXPECT_EQ(error_code(given), ErrorCode::kUnavailable);
 }
 
+// It ended as "store-failing", whose remedy is to repair a store that is well.
+TEST_F(HostSupervisorTest, ABrokerThatIsAwayIsWhyAStartEnds) {
+  supervisor_->changed(keybroker::protocol::Readiness::kBrokerAway, "nobody answers", false);
+  supervisor_->finish(base::fail(ErrorCode::kUnavailable, "nobody answers"));
+  instance::FromInstance message;
+  while (!message.state().is_last()) {
+    const auto complete = received_.next(message);
+    ASSERT_TRUE(complete);
+    if (!*complete) {
+      ASSERT_TRUE(received_.receive(vtpmd_.number()).value_or(false));
+    }
+  }
+  EXPECT_EQ(message.state().readiness(), "broker-away");
+}
+
 }  // namespace
 }  // namespace tools::vtpm_instance
