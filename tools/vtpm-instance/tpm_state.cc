@@ -297,7 +297,10 @@ base::Result<std::unique_ptr<TpmState>> open_brokered(const InstanceSetup& setup
   auto provisioned = start.provision(
       {store.vm_id(), store.boot_id()},
       [&](const ProvisionWishes& wishes) { return vtpm::boot::provision_stored(store, wishes); });
-  TRY(broker.anchor());
+  if (auto anchored = broker.anchor(); !anchored) {
+    (void)broker.close();  // it is not served; why it is not says more than how it ended
+    return base::fail(std::move(anchored).error());
+  }
   return std::make_unique<BrokeredState>(broker, std::move(started), std::move(provisioned));
 }
 
