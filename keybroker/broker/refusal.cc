@@ -120,6 +120,28 @@ constexpr std::array kRefusals{
         "Give back the newest file of this VM, or have the tenant allow a restore: kbctl vm "
         "restore.",
         false},
+    RefusalCard{kTokenForged, "token-forged",
+                "It is no attestation token that this broker has signed.",
+                "Ask this broker for a token: POST /attest/guest.", true},
+    RefusalCard{
+        kTokenExpired, "token-expired", "The attestation token does not count now.",
+        "Attest again; if it happens each time, compare the clocks of the broker's replicas.",
+        true},
+    RefusalCard{kTokenOtherAudience, "token-other-audience",
+                "The attestation token was made for somebody else to read.",
+                "Attest without `aud` in the runtime data, or with this broker's issuer.", true},
+    RefusalCard{kTokenUsed, "token-used",
+                "The key was released for this attestation token already.",
+                "Attest again: a token gets a key once.", true},
+    RefusalCard{kStateNotFresh, "state-not-fresh",
+                "The broker does not know the VM's state to be its newest, or another boot of the "
+                "VM has claimed it since.",
+                "Start the VM while it reaches its broker; its launch document needs anchor class "
+                "boot.",
+                false},
+    RefusalCard{kKeyUnknown, "key-unknown",
+                "The VM's tenant has no workload key of this name and version.",
+                "Ask the tenant, who can list them: kbctl key list.", false},
 };
 
 constexpr bool is_in_order() {
@@ -131,7 +153,7 @@ constexpr bool is_in_order() {
   return true;
 }
 
-static_assert(is_in_order() && kRefusals.size() == static_cast<std::size_t>(kAnchorStale) + 1);
+static_assert(is_in_order() && kRefusals.size() == static_cast<std::size_t>(kKeyUnknown) + 1);
 
 }  // namespace
 

@@ -53,6 +53,13 @@ enum class RefusalReason : std::uint8_t {
   kAnchorMac,
   kAnchorFenced,
   kAnchorStale,
+  // Attestation tokens, and workload keys that are asked for by them.
+  kTokenForged,
+  kTokenExpired,
+  kTokenOtherAudience,
+  kTokenUsed,
+  kStateNotFresh,
+  kKeyUnknown,
 };
 
 // A RefusalCard is what is known about a reason before it happens.
