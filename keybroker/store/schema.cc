@@ -162,6 +162,22 @@ constexpr std::string_view kVersion2[] = {
     "CREATE TABLE crl (class text NOT NULL PRIMARY KEY, number bigint NOT NULL)",
 };
 
+// Keys of tenants for what runs in their VMs. Nothing joins them with those of the VMs' states.
+constexpr std::string_view kVersion3[] = {
+    R"(CREATE TABLE workload_key (
+         tenant_id bytea NOT NULL REFERENCES tenant,
+         name text NOT NULL CHECK (length(name) BETWEEN 1 AND 127),
+         version bigint NOT NULL CHECK (version > 0),
+         kind bigint NOT NULL,
+         content_key bytea NOT NULL,
+         sealed bytea NOT NULL,
+         kek_version bigint NOT NULL,
+         policy bytea NOT NULL REFERENCES policy,
+         immutable bigint NOT NULL,
+         created bigint NOT NULL,
+         PRIMARY KEY (tenant_id, name, version)))",
+};
+
 struct Version {
   std::span<const std::string_view> common;
   std::span<const std::string_view> postgres;  // what only PostgreSQL has, after that
@@ -173,7 +189,7 @@ constexpr std::string_view kVersion1Postgres[] = {
     "ALTER TABLE chain SET (fillfactor = 70)",
 };
 
-const Version kVersions[] = {{kVersion1, kVersion1Postgres}, {kVersion2, {}}};
+const Version kVersions[] = {{kVersion1, kVersion1Postgres}, {kVersion2, {}}, {kVersion3, {}}};
 
 constexpr const char* kProduct = "strongroom.broker";
 

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/store/workload_keys.h"
+
+#include <algorithm>
+
+#include "keybroker/store/columns.h"
+#include "keybroker/store/once.h"
+
+namespace keybroker::store {
+
+namespace {
+
+using base::ErrorCode;
+
+constexpr std::size_t kMostNameBytes = 127;
+
+bool is_letter_digit_or_hyphen(char character) {
+  return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
+         (character >= '0' && character <= '9') || character == '-';
+}
+
+base::Result<WorkloadKey> read_key(const Row& row) {
+  WorkloadKey key;
+  TRY_ASSIGN(tenant, fixed<16>(row, 0));
+  TRY_ASSIGN(name, column<std::string>(row, 1));
+  TRY_ASSIGN(version, number(row, 2));
+  TRY_ASSIGN(kind, word(row, 3, WorkloadKeyKind::kOct, WorkloadKeyKind::kEc));
+  TRY_ASSIGN(content_key, column<base::Bytes>(row, 4));
+  TRY_ASSIGN(sealed, column<base::Bytes>(row, 5));
+  TRY_ASSIGN(kek_version, number(row, 6));
+  TRY_ASSIGN(policy, fixed<32>(row, 7));
+  TRY_ASSIGN(immutable, number(row, 8));
+  TRY_ASSIGN(created, time_column(row, 9));
+  return WorkloadKey{tenant,
+                     std::move(name),
+                     version,
+                     kind,
+                     std::move(content_key),
+                     std::move(sealed),
+                     kek_version,
+                     policy,
+                     immutable != 0,
+                     created};
+}
+
+auto no_such_key(std::string_view name) {
+  return base::fail(ErrorCode::kNotFound,
+                    "the tenant has no workload key '" + std::string(name) + "' of that version");
+}
+
+base::Result<void> expect_policy(Sql& sql, const Sha256Digest& policy) {
+  TRY_ASSIGN(rows, sql.execute("SELECT created FROM policy WHERE digest = $1", {value_of(policy)}));
+  if (rows.empty()) {
+    return base::fail(ErrorCode::kNotFound, "policy " + base::to_hex(policy) + " is not on record");
+  }
+  return {};
+}
+
+std::string facts_of(std::string_view name, std::uint64_t version) {
+  return R"("key":")" + std::string(name) + R"(","version":)" + std::to_string(version);
+}
+
+}  // namespace
+
+std::string_view name(WorkloadKeyKind kind) {
+  constexpr std::string_view kNames[] = {"oct", "RSA", "EC"};
+  return kNames[static_cast<std::size_t>(kind) - 1];
+}
+
+bool is_workload_key_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMostNameBytes &&
+         std::all_of(name.begin(), name.end(), is_letter_digit_or_hyphen);
+}
+
+base::Result<void> add_workload_key(Sql& sql, const WorkloadKey& key, const Act& act) {
+  if (!is_workload_key_name(key.name)) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "a key's name is 1 to 127 letters, digits and hyphens");
+  }
+  const auto its_act = with_facts(act, facts_of(key.name, key.version));
+  return change(sql, key.tenant, "workload-key-added", its_act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(tenants, sql.execute("SELECT created FROM tenant WHERE tenant_id = $1",
+                                    {value_of(key.tenant)}));
+    if (tenants.empty()) {
+      return base::fail(ErrorCode::kNotFound, "the tenant is not on record");
+    }
+    TRY(expect_policy(sql, key.policy));
+    TRY_ASSIGN(newest, sql.execute("SELECT coalesce(max(version), 0) FROM workload_key "
+                                   "WHERE tenant_id = $1 AND name = $2",
+                                   {value_of(key.tenant), key.name}));
+    TRY_ASSIGN(before, number(newest.at(0), 0));
+    if (key.version != before + 1) {
+      return base::fail(ErrorCode::kDenied, "version " + std::to_string(key.version) +
+                                                " does not come after version " +
+                                                std::to_string(before));
+    }
+    TRY(
+        sql.execute("INSERT INTO workload_key (tenant_id, name, version, kind, content_key, "
+                    "sealed, kek_version, policy, immutable, created) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    {value_of(key.tenant), key.name, value_of(key.version), value_of(key.kind),
+                     key.content_key, key.sealed, value_of(key.kek_version), value_of(key.policy),
+                     std::int64_t{key.immutable ? 1 : 0}, value_of(act.now)}));
+    return true;
+  });
+}
+
+base::Result<WorkloadKey> workload_key(Sql& sql, const Uuid& tenant, std::string_view name,
+                                       std::optional<std::uint64_t> version) {
+  if (version && !fits(*version)) {
+    return no_such_key(name);
+  }
+  TRY_ASSIGN(rows,
+             sql.execute("SELECT tenant_id, name, version, kind, content_key, sealed, kek_version, "
+                         "policy, immutable, created FROM workload_key "
+                         "WHERE tenant_id = $1 AND name = $2 AND ($3 = 0 OR version = $3) "
+                         "ORDER BY version DESC LIMIT 1",
+                         {value_of(tenant), std::string(name), value_of(version.value_or(0))}));
+  if (rows.empty() || version == std::uint64_t{0}) {
+    return no_such_key(name);
+  }
+  return read_key(rows[0]);
+}
+
+base::Result<std::vector<WorkloadKey>> workload_keys(Sql& sql, const Uuid& tenant,
+                                                     std::string_view after, std::size_t most) {
+  TRY_ASSIGN(rows,
+             sql.execute("SELECT tenant_id, name, version, kind, content_key, sealed, kek_version, "
+                         "policy, immutable, created FROM workload_key "
+                         "WHERE tenant_id = $1 AND name > $2 ORDER BY name, version LIMIT $3",
+                         {value_of(tenant), std::string(after),
+                          value_of(static_cast<std::uint64_t>(most))}));
+  std::vector<WorkloadKey> keys;
+  for (const auto& row : rows) {
+    TRY_ASSIGN(key, read_key(row));
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+base::Result<void> set_workload_key_policy(Sql& sql, const Uuid& tenant, std::string_view name,
+                                           std::uint64_t version, const Sha256Digest& policy,
+                                           const Act& act) {
+  const auto its_act = with_facts(act, facts_of(name, version));
+  return change(sql, tenant, "workload-key-policy", its_act, [&]() -> base::Result<bool> {
+    TRY(expect_policy(sql, policy));
+    TRY_ASSIGN(key, workload_key(sql, tenant, name, version));
+    if (key.policy == policy) {
+      return false;
+    }
+    TRY_ASSIGN(rows, sql.execute("UPDATE workload_key SET policy = $4 "
+                                 "WHERE tenant_id = $1 AND name = $2 AND version = $3 "
+                                 "AND immutable = 0 RETURNING version",
+                                 {value_of(tenant), std::string(name), value_of(version),
+                                  value_of(policy)}));
+    if (rows.empty()) {
+      return base::fail(ErrorCode::kDenied, "the key's policy is immutable; make a new key");
+    }
+    return true;
+  });
+}
+
+base::Result<void> delete_workload_key(Sql& sql, const Uuid& tenant, std::string_view name,
+                                       const Act& act) {
+  const auto its_act = with_facts(act, R"("key":")" + std::string(name) + "\"");
+  return change(sql, tenant, "workload-key-deleted", its_act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(rows, sql.execute("DELETE FROM workload_key WHERE tenant_id = $1 AND name = $2 "
+                                 "RETURNING version",
+                                 {value_of(tenant), std::string(name)}));
+    if (rows.empty()) {
+      return no_such_key(name);
+    }
+    return true;
+  });
+}
+
+}  // namespace keybroker::store
