@@ -48,6 +48,14 @@ class RawCaller {
     return all;
   }
 
+  // was_reset() tells that the server's socket was closed with bytes of ours unread, which takes back
+  // what was on its way to us.
+  bool was_reset() {
+    boost::system::error_code error;
+    stream_.next_layer().write_some(asio::buffer("x", 1), error);
+    return error.failed();
+  }
+
   // cut() ends the connection as somebody in between would: without close_notify.
   void cut() { stream_.lowest_layer().shutdown(asio::ip::tcp::socket::shutdown_both); }
 
@@ -276,6 +284,7 @@ TEST_F(TlsServerTest, RefusesAnOversizedMessageAndIsHeard) {
 
   EXPECT_THAT(answer, HasSubstr("HTTP/1.1 429"));
   EXPECT_THAT(answer, HasSubstr("exceeds the limit of 1000 bytes"));
+  EXPECT_FALSE(raw.was_reset());
   EXPECT_EQ(world_.changes, 0);
 }
 
