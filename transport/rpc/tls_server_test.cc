@@ -48,8 +48,8 @@ class RawCaller {
     return all;
   }
 
-  // was_reset() tells that the server's socket was closed with bytes of ours unread, which takes back
-  // what was on its way to us.
+  // was_reset() tells that the server's socket was closed with bytes of ours unread, which takes
+  // back what was on its way to us.
   bool was_reset() {
     boost::system::error_code error;
     stream_.next_layer().write_some(asio::buffer("x", 1), error);
