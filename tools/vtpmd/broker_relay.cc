@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "keybroker/protocol/broker_service.pb.h"
-#include "tools/vtpmd/log.h"
+#include "tools/daemon/log.h"
 #include "transport/tls/context.h"
 #include "transport/tls/endpoint.h"
 #include "vmgs/base/log.h"
@@ -130,13 +130,14 @@ void BrokerRelay::carry(Caller caller, Call call, std::function<void(const Outco
     outcome.reply.set_serial(serial);
     const auto& reply = outcome.reply;
     const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
-    log_of_vm(reply.has_away() ? LogLevel::kWarning : LogLevel::kInfo, caller.id, caller.name,
-              "VM '" + caller.name + "': " + (method == nullptr ? "an unknown call" : method) +
-                  " of " + std::to_string(sent_bytes) + " bytes to its key broker, " +
-                  (reply.has_away() ? "away: " + reply.away().reason()
-                                    : std::to_string(reply.message().size()) + " bytes from " +
-                                          outcome.endpoint) +
-                  ", " + std::to_string(took.count()) + " ms");
+    daemon::log_of_vm(
+        reply.has_away() ? LogLevel::kWarning : LogLevel::kInfo, caller.id, caller.name,
+        "VM '" + caller.name + "': " + (method == nullptr ? "an unknown call" : method) + " of " +
+            std::to_string(sent_bytes) + " bytes to its key broker, " +
+            (reply.has_away()
+                 ? "away: " + reply.away().reason()
+                 : std::to_string(reply.message().size()) + " bytes from " + outcome.endpoint) +
+            ", " + std::to_string(took.count()) + " ms");
     take(outcome);
   };
   std::optional<Outcome> refused;

@@ -19,12 +19,12 @@
 #include <set>
 #include <string>
 
+#include "tools/daemon/log.h"
 #include "tools/vtpmd/authority_service.h"
 #include "tools/vtpmd/broker_relay.h"
 #include "tools/vtpmd/changes.h"
 #include "tools/vtpmd/embedded_authority.h"
 #include "tools/vtpmd/group.h"
-#include "tools/vtpmd/log.h"
 #include "tools/vtpmd/running_instances.h"
 #include "tools/vtpmd/vm_service.h"
 #include "transport/net/unix_listener.h"
@@ -208,8 +208,8 @@ asio::awaitable<void> Daemon::follow_signals(
         sd_notify(0, "RELOADING=1");
         if (const auto settings = reload(); !settings) {
           base::log(LogLevel::kError, "configuration not loaded: " + settings.error().message);
-        } else if (const auto level = parse_level(settings->log_level)) {
-          set_least_level(*level);
+        } else if (const auto level = daemon::parse_level(settings->log_level)) {
+          daemon::set_least_level(*level);
           base::log(LogLevel::kInfo,
                     "log level is " + settings->log_level + "; other settings need a restart");
         }

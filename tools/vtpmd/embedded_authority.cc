@@ -71,8 +71,8 @@ base::Result<std::unique_ptr<EmbeddedAuthority>> EmbeddedAuthority::start(
   TRY_ASSIGN(rules, read_rules(settings));
   const auto kind =
       settings.authority_key == "rsa3072" ? authority::CaKey::kRsa3072 : authority::CaKey::kP384;
-  TRY_ASSIGN(opened,
-             open_authority_folder(folder, rules.simulated.has_value(), kind, now_in_seconds()));
+  TRY_ASSIGN(opened, daemon::open_authority_folder(folder, rules.simulated.has_value(), kind,
+                                                   now_in_seconds()));
   authority::AuthorityRules terms;
   terms.certificate_life = std::chrono::hours(24) * settings.certificate_days;
   auto view = std::move(opened.view);

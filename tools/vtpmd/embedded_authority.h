@@ -16,7 +16,7 @@
 #include "keybroker/authority/instance_requests.h"
 #include "keybroker/authority/request_budget.h"
 #include "tools/config/vtpmd_settings.h"
-#include "tools/vtpmd/authority_folder.h"
+#include "tools/daemon/authority_folder.h"
 #include "transport/rpc/run_on.h"
 
 namespace tools::vtpmd {
@@ -35,7 +35,7 @@ class EmbeddedAuthority {
 
   // What lives on the other thread, for what is given to run(). Its parts refer to each other.
   struct Desk {
-    Desk(AuthorityFolder opened, keybroker::authority::AuthorityRules terms,
+    Desk(daemon::AuthorityFolder opened, keybroker::authority::AuthorityRules terms,
          keybroker::authority::ConfidentialRules rules)
         : records(std::move(opened.records)),
           cas(std::move(opened.cas)),

@@ -9,8 +9,8 @@
 #include "tools/cli/exit_status.h"
 #include "tools/cli/stream.h"
 #include "tools/config/vtpmd_settings.h"
+#include "tools/daemon/log.h"
 #include "tools/vtpmd/daemon.h"
-#include "tools/vtpmd/log.h"
 
 namespace {
 
@@ -96,11 +96,11 @@ int run(int argc, char** argv) {
   if (!settings) {
     return give_up(settings.error());
   }
-  const auto level = tools::vtpmd::parse_level(settings->log_level);
+  const auto level = tools::daemon::parse_level(settings->log_level);
   if (!level) {
     return give_up(level.error());
   }
-  tools::vtpmd::start_log(*level);
+  tools::daemon::start_log(*level);
   const auto done = tools::vtpmd::run_daemon(*settings, [flags] { return read_settings(flags); });
   return done ? static_cast<int>(ExitStatus::kDone) : give_up(done.error());
 }

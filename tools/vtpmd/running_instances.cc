@@ -15,7 +15,7 @@
 #include <system_error>
 
 #include "keybroker/protocol/instance.pb.h"
-#include "tools/vtpmd/log.h"
+#include "tools/daemon/log.h"
 #include "transport/rpc/within.h"
 #include "vtpm/host/frame.h"
 
@@ -303,18 +303,18 @@ void RunningInstances::answer(const VmId& id, const std::weak_ptr<Link>& asked_b
     return;
   }
   if (answer.has_refusal()) {
-    log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
-              "VM '" + vm->record.name + "': " + answer.refusal().reason());
+    daemon::log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
+                      "VM '" + vm->record.name + "': " + answer.refusal().reason());
   } else if (answer.has_certificates()) {
-    log_of_vm(base::LogLevel::kInfo, id, vm->record.name,
-              "VM '" + vm->record.name + "': its AK was certified");
+    daemon::log_of_vm(base::LogLevel::kInfo, id, vm->record.name,
+                      "VM '" + vm->record.name + "': its AK was certified");
   }
   instance::ToInstance message;
   *message.mutable_certification_answer() = answer;
   if (const auto sent = send(id, message); !sent) {
-    log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
-              "VM '" + vm->record.name +
-                  "': its instance takes no certificates: " + sent.error().message);
+    daemon::log_of_vm(base::LogLevel::kWarning, id, vm->record.name,
+                      "VM '" + vm->record.name +
+                          "': its instance takes no certificates: " + sent.error().message);
   }
 }
 
@@ -376,8 +376,8 @@ void RunningInstances::keep_receipt(const VmId& id, const std::shared_ptr<Link>&
 
 void RunningInstances::log_line(const VmId& id, const instance::Log& line) const {
   const auto* vm = host_->find(id);
-  log_of_vm(level_of(line.level()), id, vm != nullptr ? vm->record.name : to_string(id),
-            line.line());
+  daemon::log_of_vm(level_of(line.level()), id, vm != nullptr ? vm->record.name : to_string(id),
+                    line.line());
 }
 
 void RunningInstances::kill(const VmId& id) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/vtpmd/authority_folder.h"
+#include "tools/daemon/authority_folder.h"
 
 #include <sys/stat.h>
 
@@ -11,7 +11,7 @@
 #include "vmgs/storage/folder.h"
 #include "vmgs/storage/private_file.h"
 
-namespace tools::vtpmd {
+namespace tools::daemon {
 
 namespace {
 
@@ -70,7 +70,7 @@ base::Result<void> expect_known(const fs::path& file, AkClass ak_class,
   TRY_ASSIGN(has_issued, records.has_issued(ak_class));
   if (number == 0 && !has_issued) {
     return fault(
-        file.parent_path().string() + "/certificates.db knows nothing of " + file.string() +
+        "the record of what was issued knows nothing of " + file.string() +
         ", so nobody knows what that has issued and revoked. Restore both from a backup, or "
         "move the whole folder away and begin with new CAs");
   }
@@ -98,19 +98,35 @@ base::Result<IssuingCa> open_ca(const fs::path& folder, AkClass ak_class, CaKey 
   return ca;
 }
 
+std::vector<AkClass> classes_of(bool simulated) {
+  std::vector<AkClass> classes = {AkClass::kCvm, AkClass::kHost};
+  if (simulated) {
+    classes.push_back(AkClass::kSimulated);
+  }
+  return classes;
+}
+
 }  // namespace
+
+base::Result<std::map<AkClass, IssuingCa>> open_cas(const fs::path& folder,
+                                                    CertificateDatabase& records, bool simulated,
+                                                    CaKey kind, keybroker::crypto::Time now) {
+  TRY(make_folder(folder));
+  std::map<AkClass, IssuingCa> cas;
+  for (const auto ak_class : classes_of(simulated)) {
+    TRY_ASSIGN(ca, open_ca(folder, ak_class, kind, records, now));
+    cas.emplace(ak_class, std::move(ca));
+  }
+  return cas;
+}
 
 base::Result<AuthorityFolder> open_authority_folder(const fs::path& folder, bool simulated,
                                                     CaKey kind, keybroker::crypto::Time now) {
   TRY(make_folder(folder));
   const auto database = folder / "certificates.db";
-  std::vector<AkClass> classes = {AkClass::kCvm, AkClass::kHost};
-  if (simulated) {
-    classes.push_back(AkClass::kSimulated);
-  }
   std::error_code error;
   if (!fs::exists(database, error)) {
-    for (const auto ak_class : classes) {
+    for (const auto ak_class : classes_of(simulated)) {
       if (fs::exists(ca_file(folder, ak_class), error)) {
         return base::fail(ErrorCode::kCorrupt,
                           "AK certificate authority: " + database.string() +
@@ -127,13 +143,9 @@ base::Result<AuthorityFolder> open_authority_folder(const fs::path& folder, bool
   }
   // Before a CA stands beside it, its name must be durable.
   TRY(vmgs::storage::sync_folder_of(database));
-  std::map<AkClass, IssuingCa> cas;
-  for (const auto ak_class : classes) {
-    TRY_ASSIGN(ca, open_ca(folder, ak_class, kind, *records, now));
-    cas.emplace(ak_class, std::move(ca));
-  }
+  TRY_ASSIGN(cas, open_cas(folder, *records, simulated, kind, now));
   TRY_ASSIGN(view, CertificateDatabase::open(database));
   return AuthorityFolder{*std::move(records), std::move(view), std::move(cas)};
 }
 
-}  // namespace tools::vtpmd
+}  // namespace tools::daemon

@@ -7,7 +7,7 @@
 #include "vmgs/base/result.h"
 #include "vmgs/format/vm_id.h"
 
-namespace tools::vtpmd {
+namespace tools::daemon {
 
 // start_log() has all lines of this process go where its stderr leads: to the journal with its
 // fields, to a terminal as text, to anything else as lines of JSON. Lines below `least` are
@@ -25,4 +25,4 @@ void log_of_vm(base::LogLevel level, const vmgs::format::VmId& id, std::string_v
 // parse_level() knows debug, info, warning, error.
 base::Result<base::LogLevel> parse_level(std::string_view word);
 
-}  // namespace tools::vtpmd
+}  // namespace tools::daemon

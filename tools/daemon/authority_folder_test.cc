@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/vtpmd/authority_folder.h"
+#include "tools/daemon/authority_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include "tests/support/error_code.h"
 #include "tests/support/temp_folder.h"
 
-namespace tools::vtpmd {
+namespace tools::daemon {
 namespace {
 
 namespace fs = std::filesystem;
@@ -102,7 +102,7 @@ TEST_F(AuthorityFolderTest, WantsTheRecordsOfItsCas) {
 TEST_F(AuthorityFolderTest, WantsTheCasOfItsRecords) {
   {
     auto opened = *open();
-    // A list that vtpmd has published, and a certificate of the other class.
+    // A list that was published, and a certificate of the other class.
     ASSERT_TRUE(opened.records.next_crl_number(AkClass::kCvm));
     keybroker::authority::CertificateRecord record;
     record.serial = base::Bytes(16, std::byte{1});
@@ -136,4 +136,4 @@ TEST_F(AuthorityFolderTest, EmptyRecordsBesideACaAreNotItsRecords) {
 }
 
 }  // namespace
-}  // namespace tools::vtpmd
+}  // namespace tools::daemon

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/vtpmd/log.h"
+#include "tools/daemon/log.h"
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -14,7 +14,7 @@
 #include <optional>
 #include <string>
 
-namespace tools::vtpmd {
+namespace tools::daemon {
 
 namespace {
 
@@ -116,7 +116,7 @@ void write(LogLevel level, std::string_view line, const std::optional<AboutVm>& 
 
 void start_log(LogLevel least) {
   log().least = least;
-  log().logger = spdlog::stderr_color_mt("vtpmd");
+  log().logger = spdlog::stderr_color_mt("log");
   log().logger->set_level(spdlog::level::debug);
   log().logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
   if (stderr_is_the_journal()) {
@@ -149,4 +149,4 @@ base::Result<LogLevel> parse_level(std::string_view word) {
                     "'" + std::string(word) + "' is no log level: debug, info, warning, error");
 }
 
-}  // namespace tools::vtpmd
+}  // namespace tools::daemon
