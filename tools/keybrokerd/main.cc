@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/cli/program.h"
+#include "tools/keybrokerd/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace tools::keybrokerd;
+  const tools::cli::Program program{
+      .name = "keybrokerd",
+      .summary =
+          "Releases the keys of confidential VMs to those whose evidence earns them. kbctl "
+          "talks to it.",
+      .commands = {run_command(), issue_command(), restore_command()}};
+  return tools::cli::run(program, argc, argv);
+}

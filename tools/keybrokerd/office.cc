@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/keybrokerd/office.h"
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "keybroker/evidence/policy_json.h"
+#include "keybroker/protocol/uuid.h"
+#include "keybroker/store/postgres.h"
+#include "keybroker/store/sqlite.h"
+#include "tools/collateral/folder.h"
+#include "tools/collateral/read.h"
+#include "tools/collateral/simulators.h"
+#include "tools/daemon/authority_folder.h"
+#include "tools/keybrokerd/broker_folder.h"
+#include "vmgs/storage/private_file.h"
+
+namespace tools::keybrokerd {
+
+namespace {
+
+namespace broker = keybroker::broker;
+namespace evidence = keybroker::evidence;
+namespace hsm = keybroker::hsm;
+namespace store = keybroker::store;
+using base::ErrorCode;
+
+// Owners say by release policies whose image they take; a broker's floor leaves that open.
+base::Result<evidence::Policy> read_evidence_policy(const std::filesystem::path& file) {
+  evidence::Policy policy;
+  if (!file.empty()) {
+    TRY_ASSIGN(text, collateral::read_text(file.string(), evidence::kMaxPolicyBytes));
+    auto decoded = evidence::decode_policy(text);
+    if (!decoded) {
+      return base::fail(std::move(decoded).error().context(file.string()));
+    }
+    policy = *std::move(decoded);
+  }
+  if (!policy.snp.measurements.is_set() && !policy.snp.id_key_digests.is_set()) {
+    policy.snp.measurements = evidence::Expectation::any();
+  }
+  if (!policy.tdx.mr_td.is_set()) {
+    policy.tdx.mr_td = evidence::Expectation::any();
+  }
+  return policy;
+}
+
+base::Result<std::unique_ptr<hsm::TokenKeys>> open_tokens(
+    const config::KeybrokerdSettings& settings) {
+  std::map<hsm::Uuid, std::string> tokens;
+  for (const auto& line : settings.tokens) {
+    const auto space = line.find(' ');
+    const auto tenant = keybroker::protocol::parse_uuid(line.substr(0, space));
+    if (!tenant || space == std::string::npos) {
+      return base::fail(ErrorCode::kInvalidArgument,
+                        "[hsm] tokens: '" + line + "' is not of the form TENANT-UUID pkcs11:...");
+    }
+    if (!tokens.emplace(*tenant, line.substr(space + 1)).second) {
+      return base::fail(ErrorCode::kInvalidArgument,
+                        "[hsm] tokens names tenant " + line.substr(0, space) + " twice");
+    }
+  }
+  if (tokens.empty()) {
+    return std::unique_ptr<hsm::TokenKeys>();
+  }
+  hsm::TokenOptions options;
+  options.module = settings.pkcs11_module;
+  options.read_pin = [](const std::filesystem::path& file) {
+    return vmgs::storage::read_private_file(file, vmgs::storage::OtherReaders::kNone,
+                                            hsm::kMostPinBytes + 1);
+  };
+  return hsm::TokenKeys::create(tokens, std::move(options));
+}
+
+base::Result<std::optional<keybroker::crypto::Time>> recovery_of(
+    const config::KeybrokerdSettings& settings) {
+  if (settings.recovery_until.empty()) {
+    return std::optional<keybroker::crypto::Time>();
+  }
+  auto until = keybroker::crypto::parse_time(settings.recovery_until);
+  if (!until) {
+    return base::fail(std::move(until).error().context("[recovery] until"));
+  }
+  return std::optional(*until);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<store::Sql>> open_records(const config::KeybrokerdSettings& settings) {
+  if (settings.postgresql.empty()) {
+    return store::open_sqlite(settings.state_folder / "records.db");
+  }
+  if (settings.postgresql.find("password") != std::string::npos) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "[records] postgresql holds a password, which others could read: put it into "
+                      "a passfile (libpq's passfile=), or log in by peer or certificate");
+  }
+  return store::open_postgres(settings.postgresql);
+}
+
+base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettings& settings,
+                                                  keybroker::crypto::Time now) {
+  TRY_ASSIGN(sql, open_records(settings));
+  TRY_ASSIGN(records, store::BrokerRecords::over(std::move(sql)));
+  TRY(records.sql().is_durable());
+  TRY_ASSIGN(tenants, records.tenants());
+  TRY_ASSIGN(folder, open_broker_folder(settings.state_folder / "broker", tenants.empty(), now));
+
+  auto kept = std::make_unique<KeptCollateral>(settings.collateral);
+  broker::EvidenceRules rules;
+  TRY_ASSIGN(policy, read_evidence_policy(settings.evidence_policy));
+  rules.policy = std::move(policy);
+  TRY(collateral::read_collateral(settings.collateral));
+  rules.collateral = [kept = kept.get()](evidence::Evidence& shown) { return kept->get(shown); };
+  if (!settings.simulated_roots.empty()) {
+    TRY_ASSIGN(simulated, collateral::read_simulators({settings.simulated_roots.string()}));
+    rules.simulated = std::move(simulated);
+  }
+  TRY_ASSIGN(signer, folder.answer_key.signer());
+  TRY_ASSIGN(recovery, recovery_of(settings));
+  TRY_ASSIGN(software, hsm::SoftwareKeys::create(std::move(folder.master_keys)));
+  TRY_ASSIGN(tokens, open_tokens(settings));
+  TRY_ASSIGN(beside, open_records(settings));
+  auto certificates = store::CertificateDatabase::beside_broker(std::move(beside));
+  TRY_ASSIGN(
+      cas, daemon::open_cas(settings.state_folder / "authority", certificates,
+                            rules.simulated.has_value(), keybroker::authority::CaKey::kP384, now));
+  const auto root = folder.answer_key.chain.back();
+  keybroker::authority::AuthorityRules certificate_rules;
+  certificate_rules.certificate_life = std::chrono::hours(24) * settings.certificate_days;
+  return std::unique_ptr<Office>(
+      new Office{.rules = {.secrets = std::move(folder.secrets),
+                           .signer = std::move(signer),
+                           .receipt_roots = {root.fingerprint()},
+                           .evidence = std::move(rules),
+                           .policy_authorities = {settings.policy_authorities.begin(),
+                                                  settings.policy_authorities.end()},
+                           .recovery_until = recovery},
+                 .limit = {},
+                 .keys = hsm::TenantKeys(std::move(software), std::move(tokens)),
+                 .collateral = std::move(kept),
+                 .cas = std::move(cas),
+                 .certificate_rules = certificate_rules,
+                 .roots = {root}});
+}
+
+base::Result<std::unique_ptr<Desk>> open_desk(Office& office,
+                                              const config::KeybrokerdSettings& settings) {
+  TRY_ASSIGN(sql, open_records(settings));
+  TRY_ASSIGN(records, store::BrokerRecords::over(std::move(sql)));
+  TRY_ASSIGN(beside, open_records(settings));
+  return std::make_unique<Desk>(office, std::move(records),
+                                store::CertificateDatabase::beside_broker(std::move(beside)));
+}
+
+}  // namespace tools::keybrokerd

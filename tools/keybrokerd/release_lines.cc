@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/keybrokerd/release_lines.h"
+
+#include <boost/json/parse.hpp>
+#include <charconv>
+
+#include "keybroker/broker/registration.h"
+#include "keybroker/protocol/uuid.h"
+
+namespace tools::keybrokerd {
+
+namespace protocol = keybroker::protocol;
+namespace store = keybroker::store;
+using base::ErrorCode;
+
+std::string release_id(const store::AuditRow& row) {
+  return protocol::uuid_text(row.subject) + "/" + std::to_string(row.sequence);
+}
+
+base::Result<store::AuditRow> line(Desk& desk, const std::string& id) {
+  const auto slash = id.find('/');
+  const auto subject = protocol::parse_uuid(id.substr(0, slash));
+  std::uint64_t sequence = 0;
+  const auto number = slash == std::string::npos ? std::string() : id.substr(slash + 1);
+  const auto read = std::from_chars(number.data(), number.data() + number.size(), sequence);
+  if (!subject || read.ec != std::errc() || read.ptr != number.data() + number.size()) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "'" + id + "' is no id of a release; expected the like of " +
+                          "6ba7b810-9dad-11d1-80b4-00c04fd430c8/17");
+  }
+  return desk.records.log_line(*subject, sequence);
+}
+
+base::Result<store::AuditRow> line_of_tenant(Desk& desk, const std::string& id,
+                                             const protocol::Uuid& tenant) {
+  TRY_ASSIGN(row, line(desk, id));
+  if (row.subject != tenant) {
+    TRY(keybroker::broker::own_vm(desk.records, tenant, row.subject));
+  }
+  return row;
+}
+
+base::Result<boost::json::object> content_of(const store::AuditRow& row) {
+  boost::json::error_code invalid;
+  auto value = boost::json::parse(row.content, invalid);
+  if (invalid || !value.is_object()) {
+    return base::fail(ErrorCode::kCorrupt, "line " + release_id(row) + " of the log is no JSON");
+  }
+  return value.as_object();
+}
+
+}  // namespace tools::keybrokerd

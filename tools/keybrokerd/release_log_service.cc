@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "keybroker/broker/refusal.h"
+#include "keybroker/protocol/uuid.h"
+#include "keybroker/store/audit_log.h"
+#include "tools/keybrokerd/admin.h"
+#include "tools/keybrokerd/checkpoints.h"
+#include "tools/keybrokerd/release_lines.h"
+
+namespace tools::keybrokerd {
+
+namespace {
+
+namespace broker = keybroker::broker;
+namespace json = boost::json;
+namespace protocol = keybroker::protocol;
+namespace store = keybroker::store;
+using base::ErrorCode;
+using transport::tls::Role;
+
+constexpr const char* kService = "ReleaseLogService";
+constexpr std::uint32_t kUsualPage = 100;
+constexpr std::uint32_t kLargestPage = 1000;
+
+std::string text_of(const json::object& object, std::string_view name) {
+  const auto* member = object.if_contains(name);
+  return member == nullptr     ? std::string()
+         : member->is_string() ? std::string(member->as_string())
+                               : json::serialize(*member);
+}
+
+api::Release release_message(const store::AuditRow& row) {
+  api::Release release;
+  release.set_release_id(release_id(row));
+  release.set_vm_id(protocol::uuid_text(row.subject));
+  *release.mutable_time() = timestamp_of(row.time);
+  release.set_kind(row.kind);
+  release.set_reason(row.reason);
+  if (const auto content = content_of(row)) {
+    release.set_detail(text_of(*content, "detail"));
+    if (const auto* epoch = content->if_contains("epoch"); epoch != nullptr && epoch->is_int64()) {
+      release.set_epoch(static_cast<std::uint64_t>(epoch->as_int64()));
+    }
+    const auto* claims = content->if_contains("claims");
+    if (claims != nullptr && claims->is_object()) {
+      release.set_chip_id(text_of(claims->as_object(), "strongroom-chip-id"));
+      const auto& object = claims->as_object();
+      release.set_tcb(text_of(object, object.contains("strongroom-snp-tcb")
+                                          ? "strongroom-snp-tcb"
+                                          : "strongroom-tdx-tcb"));
+    }
+  }
+  return release;
+}
+
+base::Result<api::ListReleasesResponse> list(Desk& desk, const api::ListReleasesRequest& request,
+                                             const Caller& caller) {
+  store::LogQuery query;
+  if (caller.role == Role::kTenant) {
+    TRY_ASSIGN(tenant, tenant_of(caller));
+    if (request.vm_id().empty()) {
+      query.vms_of = tenant;
+    }
+  }
+  if (!request.vm_id().empty()) {
+    TRY_ASSIGN(vm_id, uuid_of("vm_id", request.vm_id()));
+    if (caller.role == Role::kTenant) {
+      TRY_ASSIGN(tenant, tenant_of(caller));
+      TRY(broker::own_vm(desk.records, tenant, vm_id));
+    }
+    query.subject = vm_id;
+  }
+  if (request.refused_only()) {
+    query.kind = "refused";
+  }
+  if (!request.page_token().empty()) {
+    TRY_ASSIGN(before, caller.role == Role::kTenant
+                           ? line_of_tenant(desk, request.page_token(), *caller.tenant)
+                           : line(desk, request.page_token()));
+    query.before = before;
+  }
+  query.most = request.page_size() == 0 ? kUsualPage : std::min(request.page_size(), kLargestPage);
+  TRY_ASSIGN(rows, desk.records.log(query));
+  api::ListReleasesResponse response;
+  for (const auto& row : rows) {
+    *response.add_releases() = release_message(row);
+  }
+  if (rows.size() == query.most) {
+    response.set_next_page_token(release_id(rows.back()));
+  }
+  return response;
+}
+
+// A tenant sees the trace of its own policy, and of others only what they decided.
+void add_traces(const json::object& content, const std::optional<protocol::Uuid>& tenant,
+                api::ExplainReleaseResponse& response) {
+  const auto* traces = content.if_contains("policies");
+  if (traces == nullptr || !traces->is_array()) {
+    return;
+  }
+  for (const auto& trace : traces->as_array()) {
+    const auto* owner = trace.is_object() ? trace.as_object().if_contains("owner") : nullptr;
+    if (owner != nullptr && owner->is_string() && tenant &&
+        std::string(owner->as_string()) == protocol::uuid_text(*tenant)) {
+      response.add_traces_json(json::serialize(trace));
+    }
+  }
+}
+
+base::Result<api::ExplainReleaseResponse> explain(Desk& desk,
+                                                  const api::ExplainReleaseRequest& request,
+                                                  const Caller& caller) {
+  const bool is_tenant = caller.role == Role::kTenant;
+  if (is_tenant) {
+    TRY(tenant_of(caller));
+  }
+  TRY_ASSIGN(row, is_tenant ? line_of_tenant(desk, request.release_id(), *caller.tenant)
+                            : line(desk, request.release_id()));
+  TRY_ASSIGN(content, content_of(row));
+  api::ExplainReleaseResponse response;
+  *response.mutable_release() = release_message(row);
+  if (const auto meaning = broker::word_meaning(row.reason)) {
+    response.set_advice(std::string(meaning->meaning) + " " + std::string(meaning->remedy));
+  }
+  if (is_tenant) {
+    if (const auto* claims = content.if_contains("claims"); claims != nullptr) {
+      response.set_claims_json(json::serialize(*claims));
+    }
+    add_traces(content, caller.tenant, response);
+  }
+  return response;
+}
+
+base::Result<void> verify_all(Desk& desk, api::VerifyAuditResponse& response,
+                              const std::optional<protocol::Uuid>& only) {
+  auto& sql = desk.records.sql();
+  std::uint64_t rows = 0;
+  if (only) {
+    TRY_ASSIGN(lines, store::verify_chain(sql, *only));
+    response.set_rows(lines);
+    return {};
+  }
+  constexpr std::size_t kPage = 1000;
+  std::optional<protocol::Uuid> after;
+  for (;;) {
+    TRY_ASSIGN(page, store::subjects(sql, after, kPage));
+    for (const auto& subject : page) {
+      TRY_ASSIGN(lines, store::verify_chain(sql, subject));
+      rows += lines;
+    }
+    if (page.size() < kPage) {
+      break;
+    }
+    after = page.back();
+  }
+  response.set_rows(rows);
+  TRY_ASSIGN(newest, newest_checkpoint(sql));
+  if (newest) {
+    *response.mutable_checkpoint() = timestamp_of(newest->time);
+    TRY(store::verify_checkpoint(sql, *newest, checkpoint_verifier(desk.office)));
+  }
+  return {};
+}
+
+base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAuditRequest& request,
+                                              const Caller& caller) {
+  api::VerifyAuditResponse response;
+  std::optional<protocol::Uuid> only;
+  if (!request.subject().empty()) {
+    TRY_ASSIGN(subject, uuid_of("subject", request.subject()));
+    only = subject;
+  }
+  if (caller.role == Role::kTenant) {
+    TRY_ASSIGN(tenant, tenant_of(caller));
+    if (!only) {
+      return base::fail(ErrorCode::kDenied,
+                        "a tenant verifies the log of one of its VMs: name it. The whole log is "
+                        "for role auditor");
+    }
+    if (*only != tenant) {
+      TRY(broker::own_vm(desk.records, tenant, *only));
+    }
+  }
+  const auto verified = verify_all(desk, response, only);
+  if (!verified && verified.error().code != ErrorCode::kCorrupt &&
+      verified.error().code != ErrorCode::kAuthentication) {
+    return base::fail(base::Error(verified.error()));
+  }
+  response.set_intact(verified.has_value());
+  if (!verified) {
+    response.set_finding(verified.error().message);
+  }
+  return response;
+}
+
+}  // namespace
+
+void add_release_log_service(Services& services) {
+  const transport::rpc::Roles readers = {Role::kTenant, Role::kAuditor};
+  services.add<api::ListReleasesRequest, api::ListReleasesResponse>(kService, "ListReleases",
+                                                                    readers, list);
+  services.add<api::ExplainReleaseRequest, api::ExplainReleaseResponse>(kService, "ExplainRelease",
+                                                                        readers, explain);
+  services.add<api::VerifyAuditRequest, api::VerifyAuditResponse>(kService, "VerifyAudit", readers,
+                                                                  verify);
+}
+
+}  // namespace tools::keybrokerd

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keybroker/protocol/uuid.h"
+#include "tools/keybrokerd/admin.h"
+#include "vmgs/crypto/random.h"
+
+namespace tools::keybrokerd {
+
+namespace {
+
+namespace broker = keybroker::broker;
+namespace protocol = keybroker::protocol;
+namespace store = keybroker::store;
+using base::ErrorCode;
+using transport::tls::Role;
+
+constexpr const char* kService = "TenantService";
+
+base::Result<api::Tenant> tenant_message(Desk& desk, const store::Tenant& tenant) {
+  api::Tenant message;
+  message.set_tenant_id(protocol::uuid_text(tenant.tenant_id));
+  message.set_name(tenant.name);
+  *message.mutable_created() = timestamp_of(tenant.created);
+  const auto kek = desk.records.newest_kek(tenant.tenant_id);
+  if (!kek) {
+    message.set_key_state("key-absent");
+    message.set_key_finding(kek.error().message);
+    message.set_key_remedy("Create the tenant again by its id: what is missing is made.");
+    return message;
+  }
+  message.set_key_provider(kek->provider);
+  message.set_key_version(static_cast<std::uint32_t>(kek->version));
+  TRY_ASSIGN(record, broker::kek_record(*kek));
+  const auto status = desk.office.keys.status(record);
+  message.set_key_state(std::string(name(status.state)));
+  message.set_key_finding(status.finding);
+  message.set_key_remedy(status.remedy);
+  return message;
+}
+
+base::Result<void> add_kek(Desk& desk, const protocol::Uuid& tenant, std::uint64_t version,
+                           const Caller& caller) {
+  TRY_ASSIGN(record, desk.office.keys.make(tenant, "strongroom-" + std::to_string(version)));
+  TRY_ASSIGN(act, act_of(caller));
+  return desk.records.add_kek(broker::kek_of(record, version), act);
+}
+
+base::Result<api::CreateTenantResponse> create(Desk& desk, const api::CreateTenantRequest& request,
+                                               const Caller& caller) {
+  store::Tenant tenant;
+  if (request.tenant_id().empty()) {
+    TRY(vmgs::crypto::random_bytes(tenant.tenant_id));
+    // A UUID of version 4 (RFC 4122, 4.4).
+    tenant.tenant_id[6] = (tenant.tenant_id[6] & std::byte{0x0F}) | std::byte{0x40};
+    tenant.tenant_id[8] = (tenant.tenant_id[8] & std::byte{0x3F}) | std::byte{0x80};
+  } else {
+    TRY_ASSIGN(id, uuid_of("tenant_id", request.tenant_id()));
+    tenant.tenant_id = id;
+  }
+  tenant.name = request.name();
+  TRY_ASSIGN(act, act_of(caller));
+  tenant.created = act.now;
+  TRY_ASSIGN(is_new, desk.records.create_tenant(tenant, act));
+  // Where an earlier attempt ended between the two, its key is made now.
+  if (const auto kek = desk.records.newest_kek(tenant.tenant_id);
+      !kek && kek.error().code == ErrorCode::kNotFound) {
+    TRY(add_kek(desk, tenant.tenant_id, 1, caller));
+  }
+  TRY_ASSIGN(kept, desk.records.tenant(tenant.tenant_id));
+  TRY_ASSIGN(message, tenant_message(desk, kept));
+  api::CreateTenantResponse response;
+  *response.mutable_tenant() = std::move(message);
+  response.set_created(is_new);
+  return response;
+}
+
+base::Result<api::ListTenantsResponse> list(Desk& desk, const api::ListTenantsRequest&,
+                                            const Caller&) {
+  TRY_ASSIGN(tenants, desk.records.tenants());
+  api::ListTenantsResponse response;
+  for (const auto& tenant : tenants) {
+    TRY_ASSIGN(message, tenant_message(desk, tenant));
+    *response.add_tenants() = std::move(message);
+  }
+  return response;
+}
+
+// All VM keys of a tenant under its newest key-encryption key. What is wrapped anew stays so if
+// this is cut short, and the rest follows when it is repeated.
+base::Result<std::uint32_t> rewrap_all(Desk& desk, const protocol::Uuid& tenant,
+                                       const store::Kek& newest, const Caller& caller) {
+  constexpr std::size_t kPage = 256;
+  std::uint32_t rewrapped = 0;
+  std::optional<protocol::Uuid> after;
+  for (;;) {
+    TRY_ASSIGN(page, desk.records.vms(tenant, after, kPage));
+    for (const auto& vm_id : page) {
+      const auto key = desk.records.newest_vm_key(vm_id);
+      if (!key) {
+        continue;  // a VM that was deleted has none
+      }
+      if (key->kek_version == newest.version) {
+        continue;
+      }
+      TRY_ASSIGN(old, desk.records.kek(tenant, key->kek_version));
+      TRY_ASSIGN(plain, broker::unwrap_vm_key(desk.worker, vm_id, *key, old));
+      TRY_ASSIGN(record, broker::kek_record(newest));
+      TRY_ASSIGN(wrapped, desk.office.keys.wrap(
+                              record, broker::wrapping_context(vm_id, key->version), plain));
+      TRY_ASSIGN(act, act_of(caller));
+      TRY(desk.records.rewrap_vm_key(
+          vm_id,
+          {.version = key->version, .wrapped = std::move(wrapped), .kek_version = newest.version},
+          act));
+      ++rewrapped;
+    }
+    if (page.size() < kPage) {
+      return rewrapped;
+    }
+    after = page.back();
+  }
+}
+
+base::Result<api::RotateTenantKeyResponse> rotate(Desk& desk,
+                                                  const api::RotateTenantKeyRequest& request,
+                                                  const Caller& caller) {
+  TRY_ASSIGN(id, uuid_of("tenant_id", request.tenant_id()));
+  TRY_ASSIGN(kek, desk.records.newest_kek(id));
+  TRY(add_kek(desk, id, kek.version + 1, caller));
+  TRY_ASSIGN(newest, desk.records.newest_kek(id));
+  TRY_ASSIGN(rewrapped, rewrap_all(desk, id, newest, caller));
+  api::RotateTenantKeyResponse response;
+  response.set_key_version(static_cast<std::uint32_t>(newest.version));
+  response.set_rewrapped(rewrapped);
+  return response;
+}
+
+}  // namespace
+
+void add_tenant_service(Services& services) {
+  services.add<api::CreateTenantRequest, api::CreateTenantResponse>(kService, "CreateTenant",
+                                                                    {Role::kOperator}, create);
+  services.add<api::ListTenantsRequest, api::ListTenantsResponse>(kService, "ListTenants",
+                                                                  {Role::kOperator}, list);
+  services.add<api::RotateTenantKeyRequest, api::RotateTenantKeyResponse>(
+      kService, "RotateTenantKey", {Role::kOperator}, rotate);
+}
+
+}  // namespace tools::keybrokerd
