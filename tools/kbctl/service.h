@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "keybroker/protocol/broker_admin.pb.h"
+#include "tools/cli/exit_status.h"
+#include "tools/cli/message.h"
+#include "tools/cli/output.h"
+#include "tools/cli/wait_for.h"
+#include "transport/rpc/client.h"
+#include "vmgs/base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tools::kbctl {
+
+namespace api = strongroom::broker::v1;
+using cli::time_text;
+using cli::to_json;
+
+// Service is keybrokerd as this program sees it: each call waits for its answer.
+class Service {
+ public:
+  // "https://host:port"; as the command line has it.
+  std::string broker;
+
+  // Who calls: certificate.pem, key.pem, and ca.pem, which the broker's TLS certificate leads to.
+  std::filesystem::path identity;
+
+  // Milliseconds.
+  std::int64_t timeout = 30'000;
+
+  // call() calls a method of one of the services of broker_admin.proto.
+  template <typename Response, typename Request>
+  base::Result<Response> call(const char* service, const char* method, Request request) const {
+    TRY_ASSIGN(client, connect(service));
+    return cli::wait_for(
+        one_call<Response>(std::move(client), method, std::move(request), limit()));
+  }
+
+  // stream() hands over each message until `take` says false.
+  template <typename Response, typename Request>
+  base::Result<void> stream(const char* service, const char* method, Request request,
+                            std::function<bool(const Response&)> take) const {
+    TRY_ASSIGN(client, connect(service));
+    return cli::wait_for(
+        client.template watch<Response>(method, std::move(request), std::move(take), limit()));
+  }
+
+ private:
+  using Client = transport::rpc::Client;
+
+  // A client keeps its connection, and so has to end before the loop that the call runs on.
+  template <typename Response, typename Request>
+  static boost::asio::awaitable<base::Result<Response>> one_call(Client client, std::string method,
+                                                                 Request request,
+                                                                 Client::Timeout limit) {
+    auto answered = co_await client.template call<Response>(method, std::move(request), limit);
+    co_return answered;
+  }
+
+  template <typename Response, typename Request>
+  static boost::asio::awaitable<base::Result<void>> one_stream(
+      Client client, std::string method, Request request, std::function<bool(const Response&)> take,
+      Client::Timeout limit) {
+    auto ended = co_await client.template watch<Response>(method, std::move(request),
+                                                          std::move(take), limit);
+    co_return ended;
+  }
+
+  [[nodiscard]] base::Result<Client> connect(const char* service) const;
+
+  [[nodiscard]] Client::Timeout limit() const {
+    return timeout == 0 ? Client::Timeout() : Client::Timeout(timeout);
+  }
+};
+
+// add_service_arguments() declares --broker, --identity and --timeout.
+void add_service_arguments(CLI::App& app, Service& service);
+
+// answer() writes an answer: for --json the whole message, else the text.
+base::Result<cli::ExitStatus> answer(cli::Output& output, std::string_view schema,
+                                     const google::protobuf::Message& message,
+                                     const std::string& text);
+
+// read_text() and read_bytes() read a file of a caller's, "-" is stdin.
+base::Result<std::string> read_text(const std::string& from, std::size_t most_bytes);
+
+// describe() says a VM for people, with all there is to know.
+std::string describe(const api::Vm& vm);
+
+}  // namespace tools::kbctl
