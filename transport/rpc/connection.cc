@@ -411,10 +411,12 @@ asio::awaitable<bool> Connection::serve_stream(const HttpRequest& request, CallH
 }
 
 asio::awaitable<bool> Connection::serve_route(HttpRequest request, const Route& route) {
-  RouteRequest asked{"", std::string(text(request[http::field::content_type])),
-                     std::move(request.body()), peer_};
   const auto target = text(request.target());
-  if (const auto mark = target.find('?'); mark != std::string_view::npos) {
+  const auto mark = target.find('?');
+  RouteRequest asked{std::string(target.substr(0, mark)), "",
+                     std::string(text(request[http::field::content_type])),
+                     std::move(request.body()), peer_};
+  if (mark != std::string_view::npos) {
     asked.query = target.substr(mark + 1);
   }
   auto* load = request.method() == http::verb::post ? served_.load : nullptr;

@@ -17,6 +17,7 @@ namespace asio = boost::asio;
 
 // What a route is asked. The body is at most as long as a call's.
 struct RouteRequest {
+  std::string path;   // as it came, escapes and all
   std::string query;  // what follows '?', as it came
   std::string content_type;
   std::string body;
@@ -46,9 +47,12 @@ struct Route {
 // is filled before the server starts and then only read.
 class Routes {
  public:
-  // A path is as it stands in a URL, "/livez". That none is entered twice is asserted.
+  // A path is as it stands in a URL, "/livez"; one that ends in a slash, "/keys/", is for all below
+  // it that have no longer one. That none is entered twice is asserted. Without roles it is for
+  // whoever the listener lets in.
   void get(std::string path, RouteHandler handler);
   void get(std::string path, Roles roles, RouteHandler handler);
+  void post(std::string path, RouteHandler handler);
   void post(std::string path, Roles roles, RouteHandler handler);
 
   // find() is the route for a path and an HTTP method, or null.
@@ -58,9 +62,12 @@ class Routes {
   [[nodiscard]] std::string allowed(std::string_view path) const;
 
  private:
-  void enter(boost::beast::http::verb verb, std::string path, Route route);
+  using Verbs = std::map<boost::beast::http::verb, Route>;
 
-  std::map<std::string, std::map<boost::beast::http::verb, Route>, std::less<>> by_path_;
+  void enter(boost::beast::http::verb verb, std::string path, Route route);
+  [[nodiscard]] const Verbs* at(std::string_view path) const;
+
+  std::map<std::string, Verbs, std::less<>> by_path_;
 };
 
 }  // namespace transport::rpc
