@@ -11,6 +11,7 @@
 #include "keybroker/crypto/jwk.h"
 #include "keybroker/crypto/jws.h"
 #include "keybroker/evidence/verdict_json.h"
+#include "keybroker/protocol/guest_attestation.h"
 #include "keybroker/protocol/strict_json.h"
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/single_use.h"
@@ -66,7 +67,7 @@ class AttestationAttempt {
       return failed(std::move(launch));
     }
     evidence::Verdict verdict;
-    const auto commitment = guest_commitment(request_.challenge, request_.runtime_bytes);
+    const auto commitment = protocol::guest_commitment(request_.challenge, request_.runtime_bytes);
     auto judged = judge_guest_evidence(request_.evidence, *launch, record->registration.root_class,
                                        commitment, worker_.rules.evidence, now_, verdict);
     if (!judged) {

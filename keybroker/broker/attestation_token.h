@@ -38,7 +38,7 @@ Outcome<boost::json::object> answer_guest_challenge(Worker& worker, std::string_
 //   {"challenge": base64url, "runtime_data": base64url, "evidence": a bundle (evidence/bundle.h)}
 //
 // and gives {"token": JWT, "expires_in": seconds}. The runtime data are JSON that the evidence
-// commits to (guest_commitment()):
+// commits to (protocol/guest_attestation.h):
 //
 //   {"keys": [one public JWK], "nonce": text, "aud": text, "client-payload": object}
 //

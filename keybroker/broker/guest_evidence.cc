@@ -2,17 +2,12 @@
 #include "keybroker/broker/guest_evidence.h"
 
 #include <algorithm>
-#include <string_view>
-
-#include "vmgs/crypto/digest.h"
 
 namespace keybroker::broker {
 
 namespace {
 
 using evidence::Expectation;
-
-constexpr std::string_view kLabel{"strongroom.guest/1\0", 19};
 
 evidence::Policy policy_for(const RegisteredLaunch& launch, base::ByteView commitment,
                             const evidence::Policy& given) {
@@ -36,10 +31,6 @@ evidence::Policy policy_for(const RegisteredLaunch& launch, base::ByteView commi
 }
 
 }  // namespace
-
-std::array<std::byte, 32> guest_commitment(base::ByteView challenge, base::ByteView runtime_data) {
-  return vmgs::crypto::sha256({base::bytes_of(kLabel), challenge, runtime_data});
-}
 
 Outcome<evidence::Claims> judge_guest_evidence(evidence::Evidence shown,
                                                const RegisteredLaunch& launch,

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-
 #include "keybroker/broker/evidence_rules.h"
 #include "keybroker/broker/registered_launch.h"
 #include "keybroker/policy/claim_set.h"
 #include "keybroker/protocol/extended_claims.h"
 
 namespace keybroker::broker {
-
-// guest_commitment() is what evidence of a guest has to commit to, so that it answers this
-// challenge and speaks for nobody else's runtime data: SHA-256 of "strongroom.guest/1", a zero
-// byte, the challenge, which has one length, and the runtime data. It is the qualifying data of the
-// quote, and with 32 bytes of zeros behind it the user data that the hardware report binds: the
-// quote proves that this TPM is alive now, the report that it runs in this machine now.
-std::array<std::byte, 32> guest_commitment(base::ByteView challenge, base::ByteView runtime_data);
 
 // judge_guest_evidence() verifies what a guest with a vTPM shows: a hardware report or TD quote,
 // the claims that it binds, and a quote of PCR 0 to 7 by the AK of those claims. The rules are the

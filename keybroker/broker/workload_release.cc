@@ -15,6 +15,7 @@
 #include "keybroker/crypto/key_transfer.h"
 #include "keybroker/crypto/rsa_aes_wrap.h"
 #include "keybroker/policy/decision.h"
+#include "keybroker/protocol/guest_attestation.h"
 #include "keybroker/protocol/strict_json.h"
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/single_use.h"
@@ -31,8 +32,6 @@ using base::ErrorCode;
 using vmgs::crypto::Base64;
 using vmgs::crypto::encode_base64;
 
-constexpr const char* kType = "strongroom.key-release+jws";
-constexpr std::string_view kInfoLabel{"strongroom.workload-key/1\0", 26};
 constexpr std::string_view kUseLabel{"strongroom.key-release/1\0", 25};
 constexpr std::string_view kReleaseEnd = "/release";
 constexpr std::string_view kRsa384 = "RSA_AES_KEY_WRAP_384";
@@ -212,7 +211,7 @@ class WorkloadRelease {
     const auto hash = enc_ == kRsa256 ? crypto::Hash::kSha256 : crypto::Hash::kSha384;
     TRY_ASSIGN(ciphertext, enc_ == kEcdh
                                ? crypto::seal_to(transfer_key, crypto::TransferAlgorithm::kEcdhP384,
-                                                 workload_info(kid), material.expose())
+                                                 protocol::workload_info(kid), material.expose())
                                : crypto::wrap_rsa_aes(transfer_key, hash, material.expose()));
     const json::object key_hsm{
         {"schema_version", "1.0"},
@@ -237,7 +236,8 @@ class WorkloadRelease {
               {"data", encode_base64(base::bytes_of(policy::canonical_form(policy)), Base64::kUrl)},
               {"immutable", key.immutable}}}}}}}};
     const auto& signer = rules_.keys.newest();
-    return crypto::sign_jws(signer, crypto::jwk_thumbprint(signer.public_key()), kType,
+    return crypto::sign_jws(signer, crypto::jwk_thumbprint(signer.public_key()),
+                            std::string(protocol::kKeyReleaseType),
                             base::bytes_of(json::serialize(payload)));
   }
 
@@ -258,13 +258,6 @@ class WorkloadRelease {
 };
 
 }  // namespace
-
-base::Bytes workload_info(std::string_view kid) {
-  auto info = base::copy_of(base::bytes_of(kInfoLabel));
-  const auto name = base::bytes_of(kid);
-  info.insert(info.end(), name.begin(), name.end());
-  return info;
-}
 
 std::optional<WorkloadKeyPath> parse_workload_key_path(std::string_view path) {
   if (!path.ends_with(kReleaseEnd)) {

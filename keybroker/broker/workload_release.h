@@ -40,14 +40,11 @@ std::optional<WorkloadKeyPath> parse_workload_key_path(std::string_view path);
 // The JWS (ES384, typ strongroom.key-release+jws, by the keys of the token) has the members request
 // {api-version, enc, kid, nonce} and response.key {attributes, key {kid, kty, key_hsm},
 // release_policy}; key_hsm is base64url of {schema_version, header {kid, alg, enc}, ciphertext}.
-// With RSA the ciphertext is wrap_rsa_aes(), with P-384 seal_to() whose info is workload_info().
+// With RSA the ciphertext is wrap_rsa_aes(), with P-384 seal_to() whose info is
+// protocol::workload_info().
 Outcome<boost::json::object> answer_key_release(Worker& worker, const TokenRules& rules,
                                                 std::string_view caller,
                                                 const WorkloadKeyPath& path,
                                                 std::string_view request, crypto::Time now);
-
-// workload_info() binds what is sealed to its key: "strongroom.workload-key/1", a zero byte, the
-// kid.
-base::Bytes workload_info(std::string_view kid);
 
 }  // namespace keybroker::broker

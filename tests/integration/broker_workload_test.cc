@@ -11,6 +11,7 @@
 #include "keybroker/crypto/jws.h"
 #include "keybroker/crypto/key_transfer.h"
 #include "keybroker/crypto/rsa_aes_wrap.h"
+#include "keybroker/protocol/guest_attestation.h"
 #include "tests/integration/token_guest.h"
 #include "vmgs/crypto/base64.h"
 
@@ -135,7 +136,7 @@ TEST_F(BrokerWorkloadTest, AP384KeyGetsItByEcdh) {
   const auto sealed = decoded(wrapped.at("ciphertext"));
   const auto open = [&](const std::string& kid) {
     return crypto::open_sealed_to(ec, crypto::TransferAlgorithm::kEcdhP384,
-                                  broker::workload_info(kid), sealed);
+                                  protocol::workload_info(kid), sealed);
   };
   const auto opened = open(kAuthorityName + "/keys/disk/1");
   ASSERT_TRUE(opened) << opened.error().message;

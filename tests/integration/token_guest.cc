@@ -6,9 +6,9 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "keybroker/broker/guest_evidence.h"
 #include "keybroker/crypto/jwk.h"
 #include "keybroker/evidence/bundle.h"
+#include "keybroker/protocol/guest_attestation.h"
 #include "keybroker/protocol/uuid.h"
 #include "vmgs/crypto/base64.h"
 
@@ -69,8 +69,8 @@ TokenGuest::Parts TokenGuest::parts(const crypto::PublicKey& key, const json::ob
   data["keys"] = json::array{crypto::encode_jwk(key)};
   Parts made{challenge(), json::serialize(data), {}};
   const auto commitment =
-      broker::guest_commitment(*vmgs::crypto::decode_base64(made.challenge, Base64::kUrl),
-                               base::bytes_of(made.runtime_data));
+      protocol::guest_commitment(*vmgs::crypto::decode_base64(made.challenge, Base64::kUrl),
+                                 base::bytes_of(made.runtime_data));
   guest.nonce = base::copy_of(commitment);
   guest.runtime.user_data->fill(std::byte{0});
   std::ranges::copy(commitment, guest.runtime.user_data->begin());
