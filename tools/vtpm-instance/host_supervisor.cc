@@ -149,12 +149,15 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
   // A stop may have come right behind; nobody would look for it in what was received already.
   TRY(hand_out());
   stopped_early_ = !orders_.empty() || !may_serve;
-  certifier_.exchange().others_read();
-  channel_.exchange().others_read();
   if (stopped_early_) {
     return base::fail(ErrorCode::kUnavailable, "stopped before it served anybody");
   }
   return {};
+}
+
+void HostSupervisor::loop_reads(bool reads) {
+  certifier_.exchange().others_read(reads);
+  channel_.exchange().others_read(reads);
 }
 
 void HostSupervisor::changed(Readiness readiness, std::string_view reason, bool hypervisor) {

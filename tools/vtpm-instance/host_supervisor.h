@@ -39,6 +39,8 @@ class HostSupervisor final : public Supervisor {
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                bool hypervisor) override;
 
+  void loop_reads(bool reads) override;
+
   [[nodiscard]] int descriptor() const override { return link_.number(); }
 
   Order order() override;

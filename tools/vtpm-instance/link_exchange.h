@@ -18,7 +18,7 @@ namespace tools::vtpm_instance {
 
 // LinkEnds is an instance's end of its link, for those who ask vtpmd something over it. send()
 // sends a message. read() waits until `deadline` for what comes next and hands it out; an error
-// ends the wait. It is called while nobody else reads the link, that is until others_read().
+// ends the wait. It is called while nobody else reads the link, as others_read() says.
 struct LinkEnds {
   using Clock = std::chrono::steady_clock;
 
@@ -58,10 +58,10 @@ class LinkExchange {
     changed_.notify_all();
   }
 
-  // others_read() says that from now on another thread reads the link.
-  void others_read() {
+  // others_read() says whether another thread reads the link from now on. Nobody asks meanwhile.
+  void others_read(bool they_do) {
     const std::lock_guard lock(mutex_);
-    others_read_ = true;
+    others_read_ = they_do;
   }
 
   // ask() sends the message `question`, into which `number` puts the serial that it is given, and

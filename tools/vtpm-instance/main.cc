@@ -47,6 +47,8 @@ class Nobody final : public Supervisor {
               std::string(row.name) + (needs_help ? ": " + std::string(row.remedy) : ""));
   }
 
+  void loop_reads(bool) override {}
+
   [[nodiscard]] int descriptor() const override { return -1; }
 
   Order order() override { return Order::kNone; }

@@ -150,6 +150,7 @@ class Service {
       }
     });
     watch_orders();
+    supervisor_.loop_reads(true);
     watch_twin();
     upkeep_.start();
     rest_soon();
@@ -258,6 +259,7 @@ class Service {
   // The TPM is off when this is called, or is turned off by it.
   base::Result<void> close() {
     upkeep_.stop();
+    supervisor_.loop_reads(false);
     device_.retire();
     if (!closing_) {
       closing_ = state_.close();

@@ -52,6 +52,11 @@ class Supervisor {
   virtual void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                        bool hypervisor) = 0;
 
+  // loop_reads() says whether run()'s loop looks for orders from now on. While it does not, who
+  // asks something by way of the supervisor reads the answer himself; without that, an instance
+  // that tells its broker of its end would wait for an answer which nobody reads.
+  virtual void loop_reads(bool reads) = 0;
+
   // descriptor() is readable when there is an order; -1 where none will ever come.
   [[nodiscard]] virtual int descriptor() const = 0;
 
