@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "keybroker/broker/owner_policies.h"
+#include "keybroker/broker/policy_trial.h"
 #include "keybroker/policy/decision.h"
 #include "keybroker/protocol/strict_json.h"
 #include "tools/keybrokerd/admin.h"
@@ -70,8 +70,10 @@ base::Result<policy::ReleasePolicy> policy_of(Desk& desk, const api::TestPolicyR
   return policy::parse_release_policy(request.text(), compatibility);
 }
 
-base::Result<json::object> claims_of(Desk& desk, const api::TestPolicyRequest& request,
-                                     const protocol::Uuid& tenant) {
+base::Result<policy::Decision> decide(Desk& desk, const api::TestPolicyRequest& request,
+                                      const protocol::Uuid& tenant,
+                                      const policy::ReleasePolicy& tried) {
+  const auto& authorities = desk.office.rules.policy_authorities;
   if (request.release_id().empty() == request.claims_json().empty()) {
     return base::fail(ErrorCode::kInvalidArgument, "expected a release's id or claims");
   }
@@ -80,27 +82,17 @@ base::Result<json::object> claims_of(Desk& desk, const api::TestPolicyRequest& r
     if (!value.is_object()) {
       return base::fail(ErrorCode::kInvalidArgument, "claims are one JSON object");
     }
-    return value.as_object();
+    return policy::evaluate(tried, {std::move(value.as_object())}, authorities);
   }
-  TRY_ASSIGN(line, line_of_tenant(desk, request.release_id(), tenant));
-  TRY_ASSIGN(content, content_of(line));
-  const auto* claims = content.if_contains("claims");
-  if (claims == nullptr || !claims->is_object()) {
-    return base::fail(ErrorCode::kNotFound,
-                      request.release_id() +
-                          " has no claims on record: it was refused before its evidence was "
-                          "believed");
-  }
-  return claims->as_object();
+  TRY_ASSIGN(row, line_of_tenant(desk, request.release_id(), tenant));
+  return broker::try_policy(desk.records, tenant, row.subject, row.sequence, tried, authorities);
 }
 
 base::Result<api::TestPolicyResponse> test(Desk& desk, const api::TestPolicyRequest& request,
                                            const Caller& caller) {
   TRY_ASSIGN(tenant, tenant_of(caller));
   TRY_ASSIGN(tried, policy_of(desk, request));
-  TRY_ASSIGN(claims, claims_of(desk, request, tenant));
-  const auto decision =
-      policy::evaluate(tried, {std::move(claims)}, desk.office.rules.policy_authorities);
+  TRY_ASSIGN(decision, decide(desk, request, tenant, tried));
   api::TestPolicyResponse response;
   response.set_allowed(decision.allowed);
   response.set_why(decision.why());

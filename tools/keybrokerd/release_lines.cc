@@ -40,13 +40,18 @@ base::Result<store::AuditRow> line_of_tenant(Desk& desk, const std::string& id,
   return row;
 }
 
-base::Result<boost::json::object> content_of(const store::AuditRow& row) {
+base::Result<LineContent> content_of(const store::AuditRow& row) {
   boost::json::error_code invalid;
   auto value = boost::json::parse(row.content, invalid);
   if (invalid || !value.is_object()) {
     return base::fail(ErrorCode::kCorrupt, "line " + release_id(row) + " of the log is no JSON");
   }
-  return value.as_object();
+  LineContent content;
+  content.facts = std::move(value.as_object());
+  // A change has facts around what was told; of a refusal there is nothing else.
+  auto* const detail = content.facts.if_contains("detail");
+  content.told = detail != nullptr && detail->is_object() ? detail->as_object() : content.facts;
+  return content;
 }
 
 }  // namespace tools::keybrokerd

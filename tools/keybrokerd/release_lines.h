@@ -21,7 +21,14 @@ base::Result<keybroker::store::AuditRow> line_of_tenant(Desk& desk, const std::s
 // line() is one for who may see all.
 base::Result<keybroker::store::AuditRow> line(Desk& desk, const std::string& id);
 
-// content_of() is what a line says beside its columns. kCorrupt if that is no JSON object.
-base::Result<boost::json::object> content_of(const keybroker::store::AuditRow& row);
+// LineContent is what a line says beside its columns: what the record knows, and what was told by
+// whoever did it.
+struct LineContent {
+  boost::json::object facts;
+  boost::json::object told;
+};
+
+// content_of() reads it. kCorrupt if it is no JSON object.
+base::Result<LineContent> content_of(const keybroker::store::AuditRow& row);
 
 }  // namespace tools::keybrokerd

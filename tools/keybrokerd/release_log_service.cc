@@ -40,11 +40,12 @@ api::Release release_message(const store::AuditRow& row) {
   release.set_kind(row.kind);
   release.set_reason(row.reason);
   if (const auto content = content_of(row)) {
-    release.set_detail(text_of(*content, "detail"));
-    if (const auto* epoch = content->if_contains("epoch"); epoch != nullptr && epoch->is_int64()) {
+    release.set_detail(text_of(content->told, "why"));
+    if (const auto* epoch = content->facts.if_contains("epoch");
+        epoch != nullptr && epoch->is_int64()) {
       release.set_epoch(static_cast<std::uint64_t>(epoch->as_int64()));
     }
-    const auto* claims = content->if_contains("claims");
+    const auto* claims = content->told.if_contains("claims");
     if (claims != nullptr && claims->is_object()) {
       release.set_chip_id(text_of(claims->as_object(), "strongroom-chip-id"));
       const auto& object = claims->as_object();
@@ -126,10 +127,10 @@ base::Result<api::ExplainReleaseResponse> explain(Desk& desk,
     response.set_advice(std::string(meaning->meaning) + " " + std::string(meaning->remedy));
   }
   if (is_tenant) {
-    if (const auto* claims = content.if_contains("claims"); claims != nullptr) {
+    if (const auto* claims = content.told.if_contains("claims"); claims != nullptr) {
       response.set_claims_json(json::serialize(*claims));
     }
-    add_traces(content, caller.tenant, response);
+    add_traces(content.told, caller.tenant, response);
   }
   return response;
 }
