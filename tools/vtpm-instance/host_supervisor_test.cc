@@ -96,6 +96,7 @@ class HostSupervisorTest : public testing::Test {
     send_setup(false);
     ASSERT_TRUE(supervisor_->receive_setup());
     ASSERT_TRUE(supervisor_->opened({}));
+    supervisor_->loop_reads(true);
   }
 
   base::Descriptor vtpmd_;
@@ -223,6 +224,14 @@ TEST_F(HostSupervisorTest, WhileItServesAVtpmdThatGoesEndsTheWait) {
   EXPECT_EQ(error_code(given), ErrorCode::kDenied);
   EXPECT_THAT(given.error().message, testing::HasSubstr("gone"));
   EXPECT_EQ(error_code(ask()), ErrorCode::kDenied) << "and nobody is asked again";
+}
+
+// Nobody looks for orders any more when an instance says its last words.
+TEST_F(HostSupervisorTest, AfterItServedItReadsAnswersItself) {
+  open();
+  supervisor_->loop_reads(false);
+  std::jthread vtpmd([this] { send(certificates(request().serial())); });
+  EXPECT_TRUE(ask());
 }
 
 TEST_F(HostSupervisorTest, AWaitCanBeEnded) {

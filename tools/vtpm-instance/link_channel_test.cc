@@ -92,6 +92,7 @@ class LinkChannelTest : public testing::Test {
     send(message);
     ASSERT_TRUE(supervisor_->receive_setup());
     ASSERT_TRUE(supervisor_->opened({}));
+    supervisor_->loop_reads(true);
     EXPECT_TRUE(next().has_opened());
   }
 
