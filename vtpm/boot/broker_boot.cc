@@ -283,6 +283,12 @@ base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
             .error());
   }
   const bool is_first = !record_;
+  if (offline_ && is_first && is_unused(record)) {
+    // The broker would not take for the VM's what its guest has done with it.
+    return base::fail(
+        refuse_offline({ErrorCode::kDenied, "a start that the key broker has not heard of made it"})
+            .error());
+  }
   if (!offline_) {
     const auto verdict = judge(opened, record, history_);
     TRY(expect(verdict, opened, record));

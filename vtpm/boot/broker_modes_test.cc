@@ -87,6 +87,17 @@ TEST_F(BrokerModesTest, AFirstBootIsNeverOffline) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
+TEST_F(BrokerModesTest, AStoreThatTheBrokerHasNotHeardOfDoesNotStartOffline) {
+  document_.offline_rule = OfflineRule::kAllow;
+  { ASSERT_TRUE(begin().started); }  // a first boot, which ends before its anchor
+  broker_is_away(true);
+
+  expect_refused(Readiness::kBrokerAway, ErrorCode::kUnavailable);
+
+  broker_is_away(false);
+  EXPECT_EQ(found(), "made");
+}
+
 TEST_F(BrokerModesTest, RefusesAStateThatAToolEdited) {
   live("first");
   {
