@@ -36,6 +36,11 @@ base::Result<void> memory(const Setting& setting, Report& report);
 // before, against the signatures in them by bare OpenSSL. The evidence is simulated.
 base::Result<void> verifications(const Setting& setting, Report& report);
 
+// releases(): starts of VMs by the key broker's rules, records in SQLite and in PostgreSQL, against
+// the verification and the transactions in them; their latency at a fixed load, and what refusing
+// costs. Evidence is simulated, and there is neither TLS nor a network.
+base::Result<void> releases(const Setting& setting, Report& report);
+
 // provisions(): a new VM with its keys, against swtpm_setup with certificates.
 base::Result<void> provisions(const Setting& setting, Report& report);
 

@@ -24,6 +24,7 @@ constexpr Benchmark kBenchmarks[] = {
     {"start", "start to first answer", tests::bench::starts},
     {"mem", "memory of idle VMs", tests::bench::memory},
     {"verify", "SNP reports and TDX quotes verified", tests::bench::verifications},
+    {"release", "a key broker's releases, anchors and refusals", tests::bench::releases},
     {"provision", "a new VM with its keys", tests::bench::provisions},
 };
 

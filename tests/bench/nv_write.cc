@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
 #include <random>
 
 #include "tests/bench/benchmarks.h"
 #include "tests/bench/contestant.h"
+#include "tests/bench/disk.h"
 #include "tests/support/tpm_commands.h"
 
 namespace tests::bench {
@@ -15,7 +13,6 @@ namespace {
 
 constexpr std::uint32_t kIndex = 0x01500001;
 constexpr std::size_t kDataBytes = 64;
-constexpr std::size_t kDiskBytes = 8192;
 
 base::Bytes new_data() {
   static std::mt19937_64 random(2);
@@ -25,33 +22,6 @@ base::Bytes new_data() {
   }
   return data;
 }
-
-// What the disk needs: 8 KiB into a file that was written before, and fdatasync.
-class Disk {
- public:
-  explicit Disk(const std::filesystem::path& file)
-      : file_(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    const base::Bytes zeros(64 * kDiskBytes);
-    if (::pwrite(file_.number(), zeros.data(), zeros.size(), 0) < 0 ||
-        ::fsync(file_.number()) != 0) {
-      std::abort();
-    }
-  }
-
-  void write() {
-    static base::Bytes content(kDiskBytes);
-    content[0] = std::byte(static_cast<unsigned char>(place_));
-    const auto offset = static_cast<off_t>(place_++ % 64 * kDiskBytes);
-    if (::pwrite(file_.number(), content.data(), content.size(), offset) < 0 ||
-        ::fdatasync(file_.number()) != 0) {
-      std::abort();
-    }
-  }
-
- private:
-  base::Descriptor file_;
-  std::size_t place_ = 0;
-};
 
 // The part of `whole` that is not a bare round trip, round by round.
 Ratio beyond_round_trip(const Sample& whole, const Sample& round_trip, const Sample& limit) {

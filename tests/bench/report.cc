@@ -81,6 +81,11 @@ void Report::sample(const std::string& name, const Sample& sample, const std::st
   fmt::print("  {:<44} {} {}\n", name, sample.line(), unit);
 }
 
+void Report::figure(const std::string& name, double value, const std::string& unit) {
+  comparisons_[current_].as_object()[name] = boost::json::object{{"value", value}, {"unit", unit}};
+  fmt::print("  {:<52} {:.2f}{}{}\n", name, value, unit.empty() ? "" : " ", unit);
+}
+
 void Report::compare(const std::string& name, const Ratio& ratio, double aim) {
   comparisons_[current_].as_object()[name] = boost::json::object{
       {"ratio_of_medians", ratio.of_medians}, {"ratio_of_p05", ratio.of_p05}, {"aim", aim}};

@@ -21,6 +21,9 @@ class Report {
   // sample() is one contestant's figures, `unit` such as "us".
   void sample(const std::string& name, const Sample& sample, const std::string& unit);
 
+  // figure() is one number, `unit` such as "/s" or empty for a ratio.
+  void figure(const std::string& name, double value, const std::string& unit);
+
   // compare() prints "ours / reference" with its aim, which is met at or below it.
   void compare(const std::string& name, const Ratio& ratio, double aim);
 

@@ -59,8 +59,9 @@ broker::BrokerRules rules_under(const broker::BrokerRoot& root, crypto::Time now
 const std::string kAllowing = policy_with(R"({"claim":"strongroom-tee","in":["sev-snp","tdx"]})");
 const std::string kDenying = policy_with(R"({"claim":"strongroom-measurement","equals":"00"})");
 
-TestBroker::TestBroker()
-    : root(*broker::make_broker_root(support::mint_begin())),
+TestBroker::TestBroker(Connect its_connect)
+    : connect(std::move(its_connect)),
+      root(*broker::make_broker_root(support::mint_begin())),
       rules(rules_under(root, support::mint_begin())),
       keys(software_keys()),
       records(open()),
@@ -71,7 +72,8 @@ TestBroker::TestBroker()
 }
 
 store::BrokerRecords TestBroker::open() const {
-  return *store::BrokerRecords::over(*store::open_sqlite(folder / "broker.sqlite"));
+  auto sql = connect ? connect() : store::open_sqlite(folder / "broker.sqlite");
+  return *store::BrokerRecords::over(*std::move(sql));
 }
 
 broker::Registrar TestBroker::registrar() {

@@ -36,11 +36,13 @@ inline const std::string kAuthorityName = "https://broker.example";
 extern const std::string kAllowing;
 extern const std::string kDenying;
 
-// TestBroker is a broker with its records in SQLite, and a tenant with software keys. Each worker
-// has a connection of its own.
+// TestBroker is a broker with its records in SQLite, or in what `connect` opens, and a tenant with
+// software keys. Each worker has a connection of its own.
 class TestBroker {
  public:
-  TestBroker();
+  using Connect = std::function<base::Result<std::unique_ptr<store::Sql>>()>;
+
+  explicit TestBroker(Connect connect = {});
 
   // What one thread works with.
   struct Thread {
@@ -58,6 +60,7 @@ class TestBroker {
   protocol::Sha256Digest put(const std::string& policy);
 
   support::TempFolder folder;
+  Connect connect;
   broker::BrokerRoot root;
   broker::BrokerRules rules;
   broker::RequestLimit limit;
