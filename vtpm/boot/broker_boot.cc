@@ -156,8 +156,8 @@ base::Result<void> BrokerBoot::claim(const std::stop_token& stop) {
   return released_ || offline_ ? base::Result<void>() : ask(stop);
 }
 
-base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
-  std::optional<base::Error> no_evidence;
+base::Result<client::Released> BrokerBoot::ask_broker(const std::stop_token& stop,
+                                                      std::optional<base::Error>& no_evidence) {
   const auto make_evidence =
       [&](const std::array<std::byte, 64>& report_data) -> base::Result<client::ShownEvidence> {
     auto evidence = settings_.tee.report(report_data);
@@ -168,11 +168,19 @@ base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
     return client::ShownEvidence{.report = std::move(evidence->report),
                                  .certificate_table = std::move(evidence->certificates)};
   };
-  auto released =
-      client::ask_for_release(settings_.channel, boot_, make_evidence, settings_.receipt, stop);
+  return client::ask_for_release(settings_.channel, boot_, make_evidence, settings_.receipt, stop);
+}
+
+WitnessedHistory BrokerBoot::history_of(const client::Released& released) {
+  return {.anchor = anchor_of(released.anchor),
+          .allowed_restore = anchor_of(released.allowed_restore)};
+}
+
+base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
+  std::optional<base::Error> no_evidence;
+  auto released = ask_broker(stop, no_evidence);
   if (released) {
-    history_ = {.anchor = anchor_of(released->anchor),
-                .allowed_restore = anchor_of(released->allowed_restore)};
+    history_ = history_of(*released);
     released_ = *std::move(released);
     return {};
   }
@@ -300,19 +308,24 @@ base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
   }
   record.boot_id = settings_.boot_id;
   if (offline_) {
+    opened_ = {.at = opened, .record = record};
     ++record.offline_boots;
     // It may be what a close has told the broker; what comes of it must prove that it descends.
     if (!record.pending) {
       record.pending = opened;
     }
   } else {
-    record.epoch = released_->epoch;
-    record.restores = released_->restores;
-    record.acked = used_restore_ ? history_.allowed_restore : history_.anchor;
-    record.pending.reset();
+    become_owner(record);
   }
   record_ = record;
   return record;
+}
+
+void BrokerBoot::become_owner(Record& record) const {
+  record.epoch = released_->epoch;
+  record.restores = released_->restores;
+  record.acked = used_restore_ ? history_.allowed_restore : history_.anchor;
+  record.pending.reset();
 }
 
 Record BrokerBoot::begin(Record record) {
@@ -426,13 +439,13 @@ base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfH
 }
 
 base::Result<void> BrokerBoot::close() {
+  const std::lock_guard lock(talking_);
   auto* const store = std::exchange(store_, nullptr);
   if (store == nullptr) {
     return {};
   }
   const auto point = store->state();
   TRY(store->close());
-  const std::lock_guard lock(talking_);
   const bool has_moved = point && anchored_ && point->sequence != history_.anchor->sequence;
   if (!has_moved) {
     return {};

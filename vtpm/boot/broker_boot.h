@@ -115,6 +115,15 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   // for a refusal, kUnavailable where nobody knows what became of it.
   base::Result<void> anchor(const std::stop_token& stop = {});
 
+  // rejoin() is how an offline boot comes back while its TPM is served: it claims, has the state as
+  // it was opened judged, and notes the state of now, which makes it fresh. `between_commands` runs
+  // what it is given while nobody uses the store, or is false. kUnavailable where it is to be tried
+  // again later; kDenied where the TPM must not answer any more, as trouble() says. A boot that is
+  // not offline has nothing to do. Any thread, also while its guest runs.
+  using BetweenCommands = std::function<bool(const std::function<void()>&)>;
+
+  base::Result<void> rejoin(const BetweenCommands& between_commands, const std::stop_token& stop);
+
   // Certifier. The first request of a boot carries its anchor. kUnavailable in an offline boot.
   base::Result<provision::Certificates> certify(const provision::CertificationOfEvidence& request,
                                                 const std::stop_token& stop) override;
@@ -128,8 +137,13 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   base::Result<void> close();
 
  private:
+  base::Result<keybroker::client::Released> ask_broker(const std::stop_token& stop,
+                                                       std::optional<base::Error>& no_evidence);
   base::Result<void> ask(const std::stop_token& stop);
+  base::Result<void> take_up(keybroker::client::Released released);
   base::Result<void> refuse(keybroker::protocol::Readiness why, base::Error error);
+  static WitnessedHistory history_of(const keybroker::client::Released& released);
+  void become_owner(Record& record) const;
   base::Result<void> expect(Verdict verdict, const Anchor& opened, const Record& record);
   base::Result<keybroker::client::AnchorRequest> request(
       keybroker::client::AnchorKind kind, const Anchor& point,
@@ -153,6 +167,13 @@ class BrokerBoot final : public Witness, public provision::Certifier {
 
   // What the witness knows: that the broker told, and what it has acknowledged since.
   WitnessedHistory history_;
+
+  struct Opened {
+    Anchor at;
+    Record record;
+  };
+
+  std::optional<Opened> opened_;      // by an offline boot, and not yet judged
   std::uint64_t least_sequence_ = 0;  // of what this boot opens
   std::optional<Record> record_;      // what the next commit carries, or the last one has carried
   StateStore* store_ = nullptr;

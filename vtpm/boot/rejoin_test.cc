@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "tests/support/broker_boot_case.h"
+
+namespace vtpm::boot {
+namespace {
+
+using namespace tests::support::broker_boot;
+
+class RejoinTest : public BrokerBootCase {
+ protected:
+  RejoinTest() { document_.offline_rule = OfflineRule::kAllow; }
+
+  // A start that is served without the broker, which is there again afterwards.
+  Life serve_offline() {
+    broker_is_away(true);
+    auto life = begin();
+    EXPECT_TRUE(life.started) << life.started.error().message;
+    EXPECT_TRUE(life.boot->is_offline());
+    broker_is_away(false);
+    return life;
+  }
+
+  static base::Result<void> rejoin(const Life& life, bool is_on = true) {
+    const auto between = [is_on](const std::function<void()>& work) {
+      if (is_on) {
+        work();
+      }
+      return is_on;
+    };
+    return life.boot->rejoin(between, {});
+  }
+};
+
+TEST_F(RejoinTest, AnOfflineBootBecomesFreshWhileItsGuestRuns) {
+  live("first");
+  const auto life = serve_offline();
+  life.write("offline");
+  const auto now = life.store().volume().commit_sequence();
+
+  ASSERT_TRUE(rejoin(life));
+
+  EXPECT_FALSE(life.boot->is_offline());
+  EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::BOOT);
+  EXPECT_EQ(broker_.notices.back().sequence(), now);
+  const auto claim = life.boot->freshness();
+  EXPECT_EQ(claim.state, protocol::FreshnessState::kFresh);
+  EXPECT_EQ(claim.epoch, broker_.epoch);
+  EXPECT_EQ(claim.acked, now);
+  EXPECT_EQ(claim.offline_boots, 0U);
+  EXPECT_NE(life.boot->kek(), "");
+
+  life.write("fresh");
+  ASSERT_TRUE(life.boot->close());
+  EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::CLOSED);
+  EXPECT_EQ(found(), "fresh");
+}
+
+TEST_F(RejoinTest, AnOlderStateIsFoundOutLate) {
+  live("first");
+  const auto older = copy("older");
+  live("second");
+  put_back(older);
+  const auto life = serve_offline();
+  const auto notices = broker_.notices.size();
+
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied);
+
+  EXPECT_EQ(life.boot->trouble(), Readiness::kStaleState);
+  EXPECT_TRUE(life.boot->is_offline());
+  EXPECT_EQ(broker_.notices.size(), notices);
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied) << "it stays so";
+}
+
+TEST_F(RejoinTest, AnotherLineIsForkedHoweverFarItWent) {
+  live("first");
+  const auto copied = copy("copied");
+  live("second");
+  put_back(copied);
+  const auto life = serve_offline();
+  for (int i = 0; i < 10; ++i) {
+    life.write("far ahead");
+  }
+
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied) << "what was opened counts";
+}
+
+TEST_F(RejoinTest, ASignedRefusalEndsIt) {
+  live("first");
+  const auto life = serve_offline();
+  broker_.refuses_release = "revoked";
+
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied);
+  EXPECT_EQ(life.boot->trouble(), Readiness::kBrokerRefused);
+}
+
+TEST_F(RejoinTest, WhereTheBrokerIsStillAwayItIsTriedAgain) {
+  live("first");
+  const auto life = serve_offline();
+  broker_is_away(true);
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kUnavailable);
+  EXPECT_EQ(life.boot->trouble(), std::nullopt);
+  broker_is_away(false);
+  EXPECT_EQ(error_code(rejoin(life, false)), ErrorCode::kUnavailable) << "the TPM is off";
+
+  ASSERT_TRUE(rejoin(life));
+  EXPECT_FALSE(life.boot->is_offline());
+}
+
+TEST_F(RejoinTest, ANoticeWhoseAnswerIsLostIsSentAgain) {
+  live("first");
+  const auto life = serve_offline();
+  life.write("offline");
+  broker_.loses_answer = [](Method method) { return method == Method::kAnchor; };
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kUnavailable);
+  EXPECT_TRUE(life.boot->is_offline());
+  broker_.loses_answer = nullptr;
+  const auto id = broker_.notices.back().request_id();
+  life.write("meanwhile");
+
+  ASSERT_TRUE(rejoin(life));
+
+  EXPECT_EQ(broker_.notices.back().request_id(), id);
+  EXPECT_FALSE(life.boot->is_offline());
+}
+
+TEST_F(RejoinTest, ACrashWhileTheNoticeIsOutLeavesTheLineWhole) {
+  live("first");
+  {
+    const auto life = serve_offline();
+    life.write("offline");
+    broker_.loses_answer = [](Method method) { return method == Method::kAnchor; };
+    EXPECT_FALSE(rejoin(life));
+    broker_.loses_answer = nullptr;
+    life.write("after it");
+  }
+  EXPECT_EQ(found(), "after it");
+}
+
+}  // namespace
+}  // namespace vtpm::boot
