@@ -10,7 +10,8 @@ namespace keybroker::authority {
 
 // RequestBudget says whether a VM may ask now: 16 requests at once, then one in two seconds. A
 // start takes two, so that nobody who is well notices, and an instance that is not keeps an
-// authority from nobody else. It forgets a VM whose budget is whole again. One owner.
+// authority from nobody else. It forgets a VM within two seconds of its budget being whole, at the
+// next request of anybody. One owner.
 class RequestBudget {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -22,6 +23,7 @@ class RequestBudget {
 
  private:
   std::map<protocol::Uuid, Time> whole_at_;  // when all of the budget is there again
+  Time sweep_at_ = Time::min();
 };
 
 }  // namespace keybroker::authority

@@ -36,6 +36,17 @@ TEST(RequestBudgetTest, TheBudgetComesBackByTheTwoSeconds) {
   EXPECT_EQ(taken(budget, kVm, now + seconds(1000)), 16) << "it does not grow";
 }
 
+TEST(RequestBudgetTest, WhatIsNotForgottenYetIsWholeAllTheSame) {
+  using std::chrono::milliseconds;
+  RequestBudget budget;
+  const RequestBudget::Time now{};
+  EXPECT_TRUE(budget.take(kOther, now));
+  EXPECT_TRUE(budget.take(kVm, now + milliseconds(500)));
+  EXPECT_TRUE(budget.take(kOther, now + milliseconds(2400)));
+  EXPECT_EQ(taken(budget, kVm, now + milliseconds(3900)), 16);
+  EXPECT_EQ(taken(budget, kVm, now + milliseconds(4600)), 0) << "it does not grow";
+}
+
 TEST(RequestBudgetTest, ForgetsAVmWhoseBudgetIsWhole) {
   RequestBudget budget;
   const RequestBudget::Time now{};
