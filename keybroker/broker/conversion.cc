@@ -18,6 +18,7 @@ struct Planned {
   Conversion conversion;
   store::Launch launch;
   std::uint64_t conf_version = 0;
+  bool is_back = false;  // to the launch before a conversion that no boot has ended
 };
 
 void note_change(Conversion& conversion, const std::string& field, std::string_view from,
@@ -92,6 +93,8 @@ base::Result<Planned> plan(Registrar& registrar, const Uuid& tenant, base::ByteV
   }
   TRY_ASSIGN(launch, launch_of(launch_document, to, execution_policy));
   Planned planned{{to.vm_id, {}, {}}, std::move(launch), record.conf_version};
+  planned.is_back = record.status == store::VmStatus::kConverting && record.previous &&
+                    record.previous->launch.document == planned.launch.document;
   auto& conversion = planned.conversion;
   note_change(conversion, "tee", name(from.tee_family), name(to.tee_family));
   note_change(conversion, "protection", name(from.protection), name(to.protection));
@@ -125,6 +128,10 @@ base::Result<Conversion> convert_vm(Registrar& registrar, const Uuid& tenant,
                                     const std::optional<base::Bytes>& execution_policy,
                                     const store::Act& act) {
   TRY_ASSIGN(planned, plan(registrar, tenant, launch_document, execution_policy));
+  if (planned.is_back) {
+    TRY(registrar.records.cancel_conversion(planned.conversion.vm_id, planned.conf_version, act));
+    return std::move(planned.conversion);
+  }
   TRY(registrar.records.convert(planned.conversion.vm_id, planned.conf_version, planned.launch,
                                 act.now + kConversionLife, act));
   return std::move(planned.conversion);

@@ -88,7 +88,8 @@ base::Result<Conversion> plan_conversion(Registrar& registrar, const protocol::U
                                          const std::optional<base::Bytes>& execution_policy);
 
 // convert_vm() makes it so. A boot of the launch before gets the key for kConversionLife more, or
-// until the first boot of the new one has anchored its state.
+// until the first boot of the new one has anchored its state. Before that, convert_vm() to the
+// launch before takes the conversion back.
 base::Result<Conversion> convert_vm(Registrar& registrar, const protocol::Uuid& tenant,
                                     base::ByteView launch_document,
                                     const std::optional<base::Bytes>& execution_policy,

@@ -155,6 +155,27 @@ TEST_F(BrokerRegistrationTest, AConversionSaysWhatItChangesAndWhatToSeeTo) {
   EXPECT_EQ(snp.release(), "launch-document-replaced");
 }
 
+TEST_F(BrokerRegistrationTest, AConversionThatNoBootHasEndedCanBeTakenBack) {
+  ASSERT_TRUE(registered(new_vm(at_, document_)));
+  auto registrar = at_.registrar();
+  auto to = document_;
+  to.tee_family = TeeFamily::kTdx;
+  const auto convert = [&](const LaunchDocument& document) {
+    return broker::convert_vm(registrar, kTenant, *protocol::encode(document), std::nullopt,
+                              at_.act());
+  };
+  ASSERT_TRUE(convert(to));
+  at_.now += broker::kConversionLife;  // the launch before counts no longer
+
+  const auto back = convert(document_);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_THAT(back->changes, ElementsAre("tee: tdx -> sev-snp"));
+  EXPECT_EQ(at_.records.vm(document_.vm_id)->status, store::VmStatus::kActive);
+  TestInstance snp(at_, document_);
+  EXPECT_EQ(snp.release(), "released") << snp.detail;
+  EXPECT_TRUE(convert(to)) << "and once more";
+}
+
 TEST_F(BrokerRegistrationTest, AConversionLeavesAloneWhatNeverChanges) {
   ASSERT_TRUE(registered(new_vm(at_, document_)));
   EXPECT_THAT(conversion_denial(document_), HasSubstr("nothing would change"));
