@@ -141,6 +141,9 @@ TestInstance::TestInstance(TestBroker& its_broker, protocol::LaunchDocument its_
 
 base::Result<base::Bytes> TestInstance::call(client::Method method, base::ByteView message,
                                              const std::stop_token&) {
+  if (is_cut_off) {
+    return base::fail(base::ErrorCode::kUnavailable, "the broker is out of reach");
+  }
   auto bytes = base::copy_of(message);
   if (on_the_way) {
     on_the_way(method, bytes);

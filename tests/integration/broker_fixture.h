@@ -109,6 +109,8 @@ class TestInstance : public client::Channel {
   MachineState machine;
   // In place of the machine's evidence for this launch digest and report data.
   std::function<client::ShownEvidence(base::ByteView launch, base::ByteView report_data)> shows;
+  // No message arrives.
+  bool is_cut_off = false;
   // Changes a message on its way.
   std::function<void(client::Method, base::Bytes&)> on_the_way;
   base::Bytes receipt;
