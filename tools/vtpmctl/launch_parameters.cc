@@ -76,6 +76,16 @@ base::Result<void> expect_whole(const LaunchParameters& parameters) {
 
 }  // namespace
 
+void add_broker_parameters(CLI::App& app, LaunchParameters& parameters) {
+  app.add_option("--broker-root", parameters.broker_roots,
+                 "A root under which the VM's key broker signs: its certificate, or the SHA-256 of "
+                 "that; may be repeated")
+      ->type_name("FILE.pem|HEX");
+  app.add_option("--offline,--offline-rule", *parameters.words.mutable_offline_rule(),
+                 "Whether the VM may start without its broker [deny, when it is made]")
+      ->type_name("deny|allow");
+}
+
 void add_launch_parameters(CLI::App& app, LaunchParameters& parameters) {
   auto& words = parameters.words;
   const auto add = [&app](const char* name, std::string* field, const char* summary,
@@ -89,12 +99,7 @@ void add_launch_parameters(CLI::App& app, LaunchParameters& parameters) {
   add("--lifetime", words.mutable_lifetime(), "Whether the state outlives the VM [persistent]",
       "persistent|ephemeral");
   add("--tenant", words.mutable_tenant(), "Whose VM this is", "UUID");
-  app.add_option("--broker-root", parameters.broker_roots,
-                 "A root under which the VM's key broker signs: its certificate, or the SHA-256 of "
-                 "that; may be repeated")
-      ->type_name("FILE.pem|HEX");
-  add("--offline,--offline-rule", words.mutable_offline_rule(),
-      "Whether the VM may start without its broker [deny]", "deny|allow");
+  add_broker_parameters(app, parameters);
   add("--anchor,--anchor-class", words.mutable_anchor_class(),
       "When freshness is witnessed [boot with protection broker, else none]",
       "none|boot|interval|counter|each");

@@ -25,6 +25,9 @@ struct LaunchParameters {
 // add_launch_parameters() declares them.
 void add_launch_parameters(CLI::App& app, LaunchParameters& parameters);
 
+// add_broker_parameters() declares those of them about a VM's key broker.
+void add_broker_parameters(CLI::App& app, LaunchParameters& parameters);
+
 // words_of() reads the files that they name, and gives what vtpmd takes. kInvalidArgument, with
 // what to do, where something that belongs to the rest is missing or a file is not what it should
 // be; the errors of reading files.

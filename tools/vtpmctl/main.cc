@@ -8,8 +8,8 @@ int main(int argc, char** argv) {
       .name = "vtpmctl",
       .summary = "Manages the virtual TPMs of this host's VMs; vtpmd does the work.",
       .commands = {create_command(), list_command(), show_command(), start_command(),
-                   stop_command(), delete_command(), watch_command(), ready_command(),
-                   certificates_command(), revoke_command(), authority_command(),
+                   stop_command(), convert_command(), delete_command(), watch_command(),
+                   ready_command(), certificates_command(), revoke_command(), authority_command(),
                    config_command()}};
   return tools::cli::run(program, argc, argv);
 }

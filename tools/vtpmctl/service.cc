@@ -76,6 +76,10 @@ std::string describe(const api::Vm& vm) {
                 join(vm.parameters()) +
                     (vm.simulated_tee() ? " (SIMULATED: nothing real protects this VM)" : ""));
   cli::add_line(text, "digest", vm.launch_digest());
+  if (!vm.launch_document_before().empty()) {
+    cli::add_line(text, "converted",
+                  "and not started since; `vtpmctl convert " + vm.name() + " --undo` goes back");
+  }
   cli::add_line(text, "store", vm.store_path());
   cli::add_line(text, "durability", vm.durability());
   cli::add_line(text, "control", vm.control_socket());

@@ -58,6 +58,36 @@ void note_caller(const Call& call, const std::string& name, const CallContext& c
             call.method + " of '" + name + "' asked for by " + describe(context.peer));
 }
 
+base::Result<vtpm::host::Conversion> plan_for(const Vm& vm, const api::ConvertVmRequest& request) {
+  if (vm.broken) {
+    return base::fail(*vm.broken);
+  }
+  if (!request.undo()) {
+    return vtpm::host::plan_conversion(vm.document, request);
+  }
+  if (request.has_changes() || !request.launch_document().empty()) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "to take a conversion back is to go to the launch document before: name no "
+                      "other");
+  }
+  return vtpm::host::plan_undo(vm.document, vm.record.launch_document_before);
+}
+
+api::ConvertVmResponse response_of(const vtpm::host::Conversion& conversion) {
+  api::ConvertVmResponse response;
+  const auto& document = conversion.launch_document;
+  response.set_launch_document(document.data(), document.size());
+  response.set_launch_digest(
+      base::to_hex(protocol::launch_digest(document, conversion.document.tee_family).bytes));
+  for (const auto& change : conversion.changes) {
+    response.add_changes(change);
+  }
+  for (const auto& note : conversion.notes) {
+    response.add_notes(note);
+  }
+  return response;
+}
+
 }  // namespace
 
 void VmService::enter(transport::rpc::Methods& methods) {
@@ -78,6 +108,10 @@ void VmService::enter(transport::rpc::Methods& methods) {
   methods.unary<api::StopVmRequest, api::StopVmResponse>(
       service, "StopVm",
       [this](api::StopVmRequest r, CallContext c) { return stop(std::move(r), std::move(c)); });
+  methods.unary<api::ConvertVmRequest, api::ConvertVmResponse>(
+      service, "ConvertVm", [this](api::ConvertVmRequest r, CallContext c) {
+        return convert(std::move(r), std::move(c));
+      });
   methods.unary<api::DeleteVmRequest, api::DeleteVmResponse>(
       service, "DeleteVm",
       [this](api::DeleteVmRequest r, CallContext c) { return remove(std::move(r), std::move(c)); });
@@ -238,6 +272,32 @@ asio::awaitable<bool> VmService::wait_for_end(VmId id) {
     co_await watch.next();
   }
   co_return true;
+}
+
+VmService::Answer<api::ConvertVmResponse> VmService::convert(api::ConvertVmRequest request,
+                                                             Context context) {
+  const auto call = call_of("ConvertVm", request);
+  auto before = replay<api::ConvertVmResponse>(call);
+  CO_TRY_ASSIGN(answered, std::move(before));
+  if (answered) {
+    co_return *std::move(answered);
+  }
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  note_caller(call, vm->record.name, context);
+  auto planned = plan_for(*vm, request);
+  CO_TRY_ASSIGN(conversion, std::move(planned));
+  auto response = response_of(conversion);
+  if (request.dry_run() || conversion.changes.empty()) {
+    *response.mutable_vm() = view_of(host_, *vm);
+    co_return response;
+  }
+  const auto keep_answer = [&](const Vm& converted) {
+    *response.mutable_vm() = view_of(host_, converted);
+    return remember(call, response);
+  };
+  CO_TRY(host_.convert(vm->id(), conversion, keep_answer));
+  co_return response;
 }
 
 VmService::Answer<api::DeleteVmResponse> VmService::remove(api::DeleteVmRequest request,

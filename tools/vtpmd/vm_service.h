@@ -41,6 +41,8 @@ class VmService {
                                                       Context context);
   Answer<strongroom::host::v1::StopVmResponse> stop(strongroom::host::v1::StopVmRequest request,
                                                     Context context);
+  Answer<strongroom::host::v1::ConvertVmResponse> convert(
+      strongroom::host::v1::ConvertVmRequest request, Context context);
   Answer<strongroom::host::v1::DeleteVmResponse> remove(
       strongroom::host::v1::DeleteVmRequest request, Context context);
   Answer<strongroom::host::v1::GetReadinessResponse> readiness(

@@ -331,6 +331,40 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
   return {};
 }
 
+base::Result<void> Host::convert(const VmId& id, const Conversion& conversion,
+                                 const Together& together) {
+  TRY_ASSIGN(found, vm(id));
+  auto& target = *found;
+  if (target.phase != Phase::kStopped) {
+    return base::fail(ErrorCode::kDenied,
+                      quoted_name(target) + " is running; stop it before you convert it");
+  }
+  if (target.record.deleting) {
+    return base::fail(ErrorCode::kDenied, quoted_name(target) + " is being deleted");
+  }
+  auto after = target;
+  // Of several conversions without a start, the first document is the one that was started under.
+  if (target.record.launch_document_before == conversion.launch_document) {
+    after.record.launch_document_before.clear();
+  } else if (target.record.launch_document_before.empty()) {
+    after.record.launch_document_before = target.record.launch_document;
+  }
+  after.record.launch_document = conversion.launch_document;
+  after.document = conversion.document;
+  after.opened_by.clear();
+  after.readiness = Readiness::kStopped;
+  after.reason.clear();
+  const auto changes = [&]() -> base::Result<void> {
+    TRY(registry_.set_launch(id, after.record.launch_document,
+                             after.record.launch_document_before));
+    return together(after);
+  };
+  TRY(registry_.together(changes));
+  target = std::move(after);
+  changed_(id);
+  return {};
+}
+
 base::Result<void> Host::remove(const VmId& id, const Together& together) {
   TRY_ASSIGN(found, vm(id));
   auto& target = *found;

@@ -13,6 +13,7 @@
 #include "keybroker/protocol/launch_document.h"
 #include "keybroker/protocol/readiness.h"
 #include "vmgs/base/result.h"
+#include "vtpm/host/conversion.h"
 #include "vtpm/host/instances.h"
 #include "vtpm/host/registry.h"
 #include "vtpm/host/state_folder.h"
@@ -117,6 +118,12 @@ class Host {
   // stop() tells the VM's instance to end. kDenied while a guest uses it and `force` is not set. A
   // second stop() with `force` does not ask any more. A VM without an instance is a success.
   base::Result<void> stop(const VmId& id, bool force);
+
+  // convert() gives a VM that does not run another launch document. The one before is kept until
+  // the VM has started under the new one; convert() back to it, planned by plan_undo(), is as good
+  // as if nothing had been. kDenied while the VM has an instance or is being deleted.
+  base::Result<void> convert(const VmId& id, const Conversion& conversion,
+                             const Together& together);
 
   // remove() destroys a VM and its state. kDenied while it has an instance. kIo if something of it
   // could not be removed: it is then listed as broken, and remove() or the next vtpmd tries again.

@@ -83,6 +83,15 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
       return;
     }
   }
+  if (!target.record.launch_document_before.empty()) {
+    // It has started under the new document; a broker that notes so takes no other.
+    if (auto settled = registry_.set_launch(id, target.record.launch_document, {}); settled) {
+      target.record.launch_document_before.clear();
+    } else {
+      warn(target, "its conversion can still be taken back, for the registry cannot be written: " +
+                       settled.error().message);
+    }
+  }
   // How it is, it says next.
   target.phase = Phase::kServing;
   changed_(id);

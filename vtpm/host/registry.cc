@@ -2,6 +2,7 @@
 #include "vtpm/host/registry.h"
 
 #include <algorithm>
+#include <array>
 
 #include "vmgs/crypto/digest.h"
 
@@ -14,9 +15,12 @@ using vmgs::format::VmId;
 
 // "Strm", so that another program's database is not taken for ours.
 constexpr std::int64_t kApplicationId = 0x5374726d;
-constexpr std::int64_t kSchemaVersion = 1;
+constexpr std::int64_t kSchemaVersion = 2;
 
-constexpr const char* kSchema = R"(
+// What leads from each version to the next; the first makes the tables of an empty file. Every step
+// is one transaction, and no step that was ever released changes.
+constexpr std::array kSteps = {
+    R"(
   BEGIN IMMEDIATE;
   CREATE TABLE vm (
     vm_id BLOB NOT NULL PRIMARY KEY CHECK (length(vm_id) = 16),
@@ -38,12 +42,26 @@ constexpr const char* kSchema = R"(
   PRAGMA application_id = 0x5374726d;
   PRAGMA user_version = 1;
   COMMIT;
-)";
+)",
+    R"(
+  BEGIN IMMEDIATE;
+  ALTER TABLE vm ADD COLUMN launch_document_before BLOB NOT NULL DEFAULT x'';
+  PRAGMA user_version = 2;
+  COMMIT;
+)"};
+static_assert(kSteps.size() == kSchemaVersion);
 
 base::Result<bool> is_empty(Database& database) {
   TRY_ASSIGN(count, database.prepare("SELECT count(*) FROM sqlite_schema"));
   TRY(count.step());
   return count.integer(0) == 0;
+}
+
+base::Result<void> bring_up_to_date(Database& database, std::int64_t version) {
+  for (auto step = version; step < kSchemaVersion; ++step) {
+    TRY(database.execute(kSteps.at(static_cast<std::size_t>(step))));
+  }
+  return {};
 }
 
 base::Result<void> set_up(Database& database) {
@@ -52,7 +70,7 @@ base::Result<void> set_up(Database& database) {
   TRY_ASSIGN(empty, is_empty(database));
   if (empty && application == 0 && version == 0) {
     TRY(database.make_durable());
-    return database.execute(kSchema);
+    return bring_up_to_date(database, version);
   }
   if (application != kApplicationId) {
     return base::fail(ErrorCode::kCorrupt, "the registry is some other program's database");
@@ -63,7 +81,8 @@ base::Result<void> set_up(Database& database) {
                           ", written by a newer vtpmd; this one knows " +
                           std::to_string(kSchemaVersion) + ". Install the newer one again");
   }
-  return database.make_durable();
+  TRY(database.make_durable());
+  return bring_up_to_date(database, version);
 }
 
 base::Bytes digest_of(const Call& call) {
@@ -86,7 +105,8 @@ base::Result<Registry> Registry::open(const std::filesystem::path& path) {
 
 base::Result<std::vector<VmRecord>> Registry::all() {
   TRY_ASSIGN(select, database_.prepare("SELECT vm_id, name, launch_document, created_at, "
-                                       "strict_durability, has_state, deleting FROM vm "
+                                       "strict_durability, has_state, deleting, "
+                                       "launch_document_before FROM vm "
                                        "ORDER BY name"));
   std::vector<VmRecord> records;
   for (;;) {
@@ -103,25 +123,31 @@ base::Result<std::vector<VmRecord>> Registry::all() {
     record.strict_durability = select.integer(4) != 0;
     record.has_state = select.integer(5) != 0;
     record.deleting = select.integer(6) != 0;
+    record.launch_document_before = select.blob(7);
     records.push_back(std::move(record));
   }
 }
 
 base::Result<void> Registry::insert(const VmRecord& record) {
-  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
   insert.bind(1, base::ByteView(record.id.bytes))
       .bind(2, record.name)
       .bind(3, base::ByteView(record.launch_document))
       .bind(4, record.created_at)
       .bind(5, std::int64_t{record.strict_durability})
       .bind(6, std::int64_t{record.has_state})
-      .bind(7, std::int64_t{record.deleting});
+      .bind(7, std::int64_t{record.deleting})
+      .bind(8, base::ByteView(record.launch_document_before));
   return insert.run();
 }
 
 base::Result<void> Registry::change_one(std::string_view sql, const VmId& id) {
   TRY_ASSIGN(change, database_.prepare(sql));
   change.bind(1, base::ByteView(id.bytes));
+  return run_change(std::move(change), id);
+}
+
+base::Result<void> Registry::run_change(Statement change, const VmId& id) {
   TRY_ASSIGN(changed, change.step());
   if (!changed) {
     return base::fail(ErrorCode::kNotFound, "the registry has no VM " + to_string(id));
@@ -136,6 +162,15 @@ base::Result<void> Registry::note_state(const VmId& id) {
 
 base::Result<void> Registry::note_deleting(const VmId& id) {
   return change_one("UPDATE vm SET deleting = 1 WHERE vm_id = ? RETURNING vm_id", id);
+}
+
+base::Result<void> Registry::set_launch(const VmId& id, base::ByteView launch_document,
+                                        base::ByteView launch_document_before) {
+  TRY_ASSIGN(change, database_.prepare("UPDATE vm SET launch_document = ?, "
+                                       "launch_document_before = ? WHERE vm_id = ? "
+                                       "RETURNING vm_id"));
+  change.bind(1, launch_document).bind(2, launch_document_before).bind(3, base::ByteView(id.bytes));
+  return run_change(std::move(change), id);
 }
 
 base::Result<void> Registry::erase(const VmId& id) {

@@ -21,6 +21,9 @@ struct VmRecord {
   std::string name;
   // In its one encoding; it decides about the VM id, protection and lifetime.
   base::Bytes launch_document;
+
+  // The one before a conversion, until the VM has started under the new one; empty otherwise.
+  base::Bytes launch_document_before{};
   std::int64_t created_at = 0;  // seconds since 1970
 
   // Commits to its store wait for the disk twice.
@@ -47,7 +50,8 @@ struct Call {
 // a function has acknowledged is on the disk. One thread; one process.
 class Registry {
  public:
-  // open() makes an empty one if nothing is there. kCorrupt if it is damaged or something else;
+  // open() makes an empty one if nothing is there, and brings one of an older vtpmd up to date.
+  // kCorrupt if it is damaged or something else;
   // kUnavailable if a newer vtpmd wrote it.
   static base::Result<Registry> open(const std::filesystem::path& path);
 
@@ -60,6 +64,8 @@ class Registry {
   // These are kNotFound if there is no such VM.
   base::Result<void> note_state(const vmgs::format::VmId& id);
   base::Result<void> note_deleting(const vmgs::format::VmId& id);
+  base::Result<void> set_launch(const vmgs::format::VmId& id, base::ByteView launch_document,
+                                base::ByteView launch_document_before);
   base::Result<void> erase(const vmgs::format::VmId& id);
 
   // replay() gives the answer to an earlier call with this key, if there was one. kDenied if that
@@ -79,6 +85,7 @@ class Registry {
   explicit Registry(Database database) : database_(std::move(database)) {}
 
   base::Result<void> change_one(std::string_view sql, const vmgs::format::VmId& id);
+  base::Result<void> run_change(Statement change, const vmgs::format::VmId& id);
 
   Database database_;
 };

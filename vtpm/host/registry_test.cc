@@ -84,6 +84,39 @@ TEST_F(RegistryTest, NotesStateAndDeletion) {
   EXPECT_TRUE(registry.all()->empty());
 }
 
+TEST_F(RegistryTest, SetsALaunchAndKeepsTheOneBefore) {
+  const base::Bytes first = record("a", 1).launch_document;
+  const base::Bytes second = {std::byte{2}};
+  const auto id = record("a", 1).id;
+  {
+    auto registry = open();
+    ASSERT_TRUE(registry.insert(record("a", 1)));
+    ASSERT_TRUE(registry.insert(record("b", 2)));
+    ASSERT_TRUE(registry.set_launch(id, second, first));
+  }
+  auto converted = record("a", 1);
+  converted.launch_document = second;
+  converted.launch_document_before = first;
+  EXPECT_EQ(*open().all(), (std::vector{converted, record("b", 2)}));
+
+  ASSERT_TRUE(open().set_launch(id, second, {}));
+  converted.launch_document_before.clear();
+  EXPECT_EQ(open().all()->front(), converted);
+  EXPECT_EQ(open().set_launch(VmId{}, second, first).error().code, ErrorCode::kNotFound);
+}
+
+// A registry as the first vtpmd made it, with a VM in it.
+TEST_F(RegistryTest, BringsTheOneOfAnOlderProgramUpToDate) {
+  {
+    auto registry = open();
+    ASSERT_TRUE(registry.insert(record("a", 1)));
+  }
+  run_sql("ALTER TABLE vm DROP COLUMN launch_document_before; PRAGMA user_version = 1;");
+
+  EXPECT_EQ(*open().all(), std::vector{record("a", 1)});
+  EXPECT_EQ(*open().all(), std::vector{record("a", 1)});
+}
+
 TEST_F(RegistryTest, KnowsNoVmThatIsNotThere) {
   auto registry = open();
   const VmId id{};
@@ -163,7 +196,7 @@ TEST_F(RegistryTest, RefusesWhatIsNoDatabase) {
 
 TEST_F(RegistryTest, RefusesTheRegistryOfANewerProgram) {
   open();
-  run_sql("PRAGMA user_version = 2");
+  run_sql("PRAGMA user_version = 3");
 
   EXPECT_EQ(Registry::open(path_).error().code, ErrorCode::kUnavailable);
 }

@@ -231,6 +231,37 @@ api::VmParameters parameters_of(const protocol::LaunchDocument& document) {
   return words;
 }
 
+base::Result<protocol::LaunchDocument> changed_by(const protocol::LaunchDocument& document,
+                                                  const api::VmParameters& words) {
+  auto all = parameters_of(document);
+  if (words.broker_root_hashes_size() != 0) {
+    all.clear_broker_root_hashes();
+  }
+  all.MergeFrom(words);
+  TRY_ASSIGN(changed, decode_words(all));
+  TRY(decode_values(all, changed));
+  changed.vm_id = document.vm_id;
+  return changed;
+}
+
+std::vector<std::string> changes_between(const protocol::LaunchDocument& from,
+                                         const protocol::LaunchDocument& to) {
+  const auto has = parameters_of(from);
+  const auto gets = parameters_of(to);
+  const auto& fields = *api::VmParameters::descriptor();
+  const auto text = [](const std::string& value) { return value.empty() ? "absent" : value; };
+  std::vector<std::string> changes;
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const auto& field = *fields.field(i);
+    const auto before = text_of(has, field);
+    const auto after = text_of(gets, field);
+    if (before != after) {
+      changes.push_back(field.name() + ": " + text(before) + " -> " + text(after));
+    }
+  }
+  return changes;
+}
+
 std::optional<std::string> difference(const protocol::LaunchDocument& existing,
                                       const protocol::LaunchDocument& wanted) {
   const auto has = parameters_of(existing);

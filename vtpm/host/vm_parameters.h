@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "keybroker/protocol/launch_document.h"
 #include "keybroker/protocol/vm_service.pb.h"
@@ -36,6 +37,18 @@ base::Result<VmSpec> decode_spec(const strongroom::host::v1::CreateVmRequest& re
 // absent spelt out.
 strongroom::host::v1::VmParameters parameters_of(
     const keybroker::protocol::LaunchDocument& document);
+
+// changed_by() is a document in which each field that is not empty in `words` is as they say; roots
+// take the place of all that there were. The result is not checked. kInvalidArgument, naming the
+// field, for a word that is none.
+base::Result<keybroker::protocol::LaunchDocument> changed_by(
+    const keybroker::protocol::LaunchDocument& document,
+    const strongroom::host::v1::VmParameters& words);
+
+// changes_between() says each parameter in which two documents differ, as "tee: sev-snp -> tdx".
+// Ids are not looked at.
+std::vector<std::string> changes_between(const keybroker::protocol::LaunchDocument& from,
+                                         const keybroker::protocol::LaunchDocument& to);
 
 // difference() says each parameter in which two documents differ, such as "protection is
 // 'hardware', and 'host' was asked for"; nothing if none does. Ids are not looked at.

@@ -68,6 +68,8 @@ api::Vm view_of(const Host& host, const Vm& vm) {
   view.set_launch_document(document.data(), document.size());
   view.set_launch_digest(
       base::to_hex(protocol::launch_digest(document, vm.document.tee_family).bytes));
+  const auto& before = vm.record.launch_document_before;
+  view.set_launch_document_before(before.data(), before.size());
   view.set_control_socket(folder.control_socket(vm.id()).string());
   view.set_data_socket(folder.data_socket(vm.id()).string());
   if (vm.is_persistent()) {

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "keybroker/protocol/launch_document.h"
+#include "keybroker/protocol/vm_service.pb.h"
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/result.h"
+
+namespace vtpm::host {
+
+// Conversion is another launch document for a VM that is there, under which its store opens as well
+// as under the one it has.
+struct Conversion {
+  keybroker::protocol::LaunchDocument document;
+  base::Bytes launch_document;  // in its one encoding
+
+  std::vector<std::string> changes;  // "tee: sev-snp -> tdx"; none: it has this document
+  std::vector<std::string> notes;    // what to see to, one sentence or two each
+};
+
+// plan_conversion() says what a request would change of a VM. What never changes:
+//   - vm_id, tenant and lifetime; and an ordinary VM never becomes a confidential one, nor the
+//     reverse: in all of these a new VM is made;
+//   - anything of a confidential VM with protection hardware: its store opens under the launch
+//     document it was sealed under, and on one machine;
+//   - protection: a store is not re-protected here.
+// kDenied, naming the field and what to do instead; kInvalidArgument for a document that does not
+// pass its check, or if both or neither of changes and a document are given.
+base::Result<Conversion> plan_conversion(const keybroker::protocol::LaunchDocument& document,
+                                         const strongroom::host::v1::ConvertVmRequest& request);
+
+// plan_undo() leads back to the launch document before. kNotFound if there is none, for the VM has
+// not been converted, or has started since.
+base::Result<Conversion> plan_undo(const keybroker::protocol::LaunchDocument& document,
+                                   base::ByteView launch_document_before);
+
+}  // namespace vtpm::host
