@@ -39,8 +39,31 @@ base::Result<api::GetStatusResponse> status(Desk& desk, const api::GetStatusRequ
   for (const auto& root : desk.office.roots) {
     response.add_root_pems(root.pem());
   }
+  for (const auto& [ak_class, ca] : desk.office.cas) {
+    // This broker certifies no VM on the word of its host.
+    if (ak_class != keybroker::evidence::AkClass::kHost) {
+      auto& authority = *response.add_ak_authorities();
+      authority.set_class_(std::string(name(ak_class)));
+      authority.set_root_pem(ca.root.pem());
+      authority.set_issuer_pem(ca.certificate.pem());
+    }
+  }
   *response.mutable_time() = timestamp_of(now);
   return response;
+}
+
+base::Result<api::GetAkCrlResponse> ak_crl(Desk& desk, const api::GetAkCrlRequest& request,
+                                           const Caller&) {
+  for (const auto& [ak_class, ca] : desk.office.cas) {
+    if (name(ak_class) == request.class_()) {
+      TRY_ASSIGN(crl, desk.authority.crl(ak_class, now_in_seconds()));
+      api::GetAkCrlResponse response;
+      response.set_crl(crl.der().data(), crl.der().size());
+      return response;
+    }
+  }
+  return base::fail(ErrorCode::kNotFound,
+                    "this broker has no CA of class '" + request.class_() + "'");
 }
 
 // A copy of the records under a name of its own, gone when this is.
@@ -103,8 +126,10 @@ asio::awaitable<base::Result<void>> send_backup(Services& services, fs::path sta
 }  // namespace
 
 void add_broker_service(Services& services, const config::KeybrokerdSettings& settings) {
-  services.add<api::GetStatusRequest, api::GetStatusResponse>(
-      kService, "GetStatus", {Role::kOperator, Role::kTenant, Role::kAuditor}, status);
+  const transport::rpc::Roles people = {Role::kOperator, Role::kTenant, Role::kAuditor};
+  services.add<api::GetStatusRequest, api::GetStatusResponse>(kService, "GetStatus", people,
+                                                              status);
+  services.add<api::GetAkCrlRequest, api::GetAkCrlResponse>(kService, "GetAkCrl", people, ak_crl);
   const auto& descriptor = Services::service_of(kService);
   services.roles().allow(descriptor, "Backup", {Role::kOperator});
   services.methods().stream<api::BackupRequest, api::BackupChunk>(
