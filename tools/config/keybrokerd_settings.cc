@@ -13,6 +13,12 @@ Schema keybrokerd_schema(KeybrokerdSettings& settings) {
                "DNS names and addresses by which callers know this broker");
   schema.number("listen", "health_port", settings.health_port, 0, 65535,
                 "/livez, /readyz and /metrics without TLS on 127.0.0.1; 0: only at the port above");
+  schema.number("guests", "port", settings.guest_port, 0, 65535,
+                "Attestation tokens and workload keys (keybroker/TOKENS.md), at the address above "
+                "for callers without a certificate; 0: not served");
+  schema.text("guests", "issuer", settings.issuer,
+              "The URL by which tokens and their policies name this broker; default: https://, the "
+              "first name, the port");
   schema.path("tls", "certificate", settings.tls_certificate,
               "Certificate and chain of another authority, in PEM; default: keybrokerd is its own");
   schema.path("tls", "key", settings.tls_key, "Its private key, closed to others");

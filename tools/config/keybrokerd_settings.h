@@ -22,6 +22,12 @@ struct KeybrokerdSettings {
   // Health and metrics without TLS, on the loopback address; 0: nowhere but at the port above.
   std::int64_t health_port = 0;
 
+  // The face for guests: attestation tokens and workload keys, for callers without a certificate;
+  // 0: none. The issuer is how tokens name this broker; empty: https://, the first name and the
+  // port.
+  std::int64_t guest_port = 0;
+  std::string issuer;
+
   // TLS credentials of another authority. Empty: keybrokerd is its own, and `keybrokerd issue`
   // makes certificates for callers.
   std::filesystem::path tls_certificate;

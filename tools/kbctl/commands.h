@@ -10,6 +10,7 @@ cli::Command status_command();
 cli::Command tenant_commands();
 cli::Command vm_commands();
 cli::Command policy_commands();
+cli::Command key_commands();
 cli::Command releases_commands();
 cli::Command audit_command();
 cli::Command launch_document_commands();

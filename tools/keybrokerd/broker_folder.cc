@@ -127,6 +127,24 @@ base::Result<broker::AnswerKey> open_answer_key(const fs::path& folder, bool is_
   return renew_answer_key(folder, *root, now);
 }
 
+base::Result<broker::TokenKeys> open_token_keys(const fs::path& file) {
+  const auto content = read(file);
+  if (content) {
+    auto keys = broker::decode_token_keys(*content);
+    if (!keys) {
+      return damaged(file, keys.error());
+    }
+    return keys;
+  }
+  if (content.error().code != ErrorCode::kNotFound) {
+    return base::fail(base::Error(content.error()));
+  }
+  TRY_ASSIGN(made, broker::TokenKeys::generate());
+  TRY_ASSIGN(encoded, broker::encode(made));
+  TRY(vmgs::storage::create_private_file(file, encoded.expose()));
+  return made;
+}
+
 }  // namespace
 
 base::Result<BrokerFolder> open_broker_folder(const fs::path& folder, bool is_new,
@@ -143,7 +161,9 @@ base::Result<BrokerFolder> open_broker_folder(const fs::path& folder, bool is_ne
   TRY_ASSIGN(secrets, open_secrets(folder / "cluster.secrets", is_new,
                                    "VMs that run prove themselves by keys computed from it"));
   TRY_ASSIGN(answer_key, open_answer_key(folder, is_new, now));
-  return BrokerFolder{std::move(master_keys), std::move(secrets), std::move(answer_key)};
+  TRY_ASSIGN(token_keys, open_token_keys(folder / "tokens.pem"));
+  return BrokerFolder{std::move(master_keys), std::move(secrets), std::move(answer_key),
+                      std::move(token_keys)};
 }
 
 }  // namespace tools::keybrokerd

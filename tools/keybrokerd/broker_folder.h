@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "keybroker/broker/broker_keys.h"
+#include "keybroker/broker/token_keys.h"
 #include "keybroker/hsm/software_keys.h"
 #include "vmgs/base/result.h"
 
@@ -16,10 +17,13 @@ namespace tools::keybrokerd {
 //   root.pem          signs answer keys, and its hash stands in launch documents; may be taken away
 //                     and kept apart as long as the answer key has a year to go
 //   answer.pem        signs answers, refusals and receipts
+//   tokens.pem        signs attestation tokens; the same at all replicas. One that is lost is made
+//                     anew: tokens live for minutes
 struct BrokerFolder {
   std::vector<keybroker::hsm::MasterKey> master_keys;
   keybroker::broker::ClusterSecrets secrets;
   keybroker::broker::AnswerKey answer_key;
+  keybroker::broker::TokenKeys token_keys;
 };
 
 // open_broker_folder() reads them. In an empty folder all are made; where only some are missing

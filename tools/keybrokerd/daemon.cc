@@ -21,6 +21,7 @@
 
 #include "tools/daemon/log.h"
 #include "tools/keybrokerd/checkpoints.h"
+#include "tools/keybrokerd/guest_face.h"
 #include "tools/keybrokerd/office.h"
 #include "tools/keybrokerd/services.h"
 #include "tools/keybrokerd/tls_authority.h"
@@ -48,17 +49,19 @@ constexpr std::chrono::seconds kProbe{5};
 constexpr std::chrono::minutes kHousekeeping{10};
 constexpr std::chrono::hours kTlsRenewal{12};
 
-base::Result<tls::Context> tls_context(const config::KeybrokerdSettings& settings) {
+base::Result<tls::Context> tls_context(const config::KeybrokerdSettings& settings,
+                                       tls::Callers callers = tls::Callers::kWithCertificate) {
   if (!settings.tls_certificate.empty()) {
     return tls::server_context({.certificate = settings.tls_certificate,
                                 .key = settings.tls_key,
                                 .authorities = settings.tls_authorities,
-                                .revoked = settings.tls_revoked});
+                                .revoked = settings.tls_revoked},
+                               callers);
   }
   const auto now = now_in_seconds();
   TRY_ASSIGN(authority, TlsAuthority::open(settings.state_folder / "tls", now));
   TRY_ASSIGN(files, authority.server(settings.names, now));
-  return tls::server_context(files);
+  return tls::server_context(files, callers);
 }
 
 std::size_t workers_of(const config::KeybrokerdSettings& settings) {
@@ -88,10 +91,12 @@ class Daemon {
         pool_(workers_of(settings)),
         services_(desks_, pool_, metrics_),
         load_(limits_of(settings)),
+        guest_load_(limits_of(settings)),
         signals_(io_, SIGTERM, SIGINT, SIGHUP) {}
 
   void add_routes();
   base::Result<void> listen();
+  base::Result<void> listen_to_guests();
   asio::awaitable<void> follow_signals(
       std::function<base::Result<config::KeybrokerdSettings>()> reload);
   asio::awaitable<void> probe();
@@ -109,9 +114,13 @@ class Daemon {
   Metrics metrics_;
   Services services_;
   rpc::Load load_;
+  // Guests wait for each other, and keep no boot waiting.
+  rpc::Load guest_load_;
   rpc::Routes routes_;
+  rpc::Routes guest_routes_;
   std::optional<rpc::Server> server_;
   std::optional<rpc::Server> health_server_;
+  std::optional<rpc::Server> guest_server_;
   asio::signal_set signals_;
   std::string trouble_ = "the records were not looked at yet";
 };
@@ -133,6 +142,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::KeybrokerdSett
   add_policy_service(services);
   add_release_log_service(services);
   add_broker_service(services, daemon->settings_);
+  add_workload_key_service(services);
   daemon->add_routes();
   TRY(daemon->listen());
   return daemon;
@@ -167,6 +177,9 @@ base::Result<void> Daemon::listen() {
                            .load = &load_};
   server_.emplace(std::move(acceptor), rpc::Door(std::move(context)), served, rpc::ServerOptions{});
   base::log(LogLevel::kInfo, "listening on " + settings_.address + " port " + std::to_string(port));
+  if (settings_.guest_port != 0) {
+    TRY(listen_to_guests());
+  }
   if (settings_.health_port != 0) {
     TRY_ASSIGN(health, transport::net::listen_tcp(
                            "127.0.0.1", static_cast<std::uint16_t>(settings_.health_port)));
@@ -177,11 +190,29 @@ base::Result<void> Daemon::listen() {
   return {};
 }
 
+base::Result<void> Daemon::listen_to_guests() {
+  add_guest_routes(guest_routes_, services_);
+  TRY_ASSIGN(context, tls_context(settings_, tls::Callers::kAnyone));
+  TRY_ASSIGN(socket, transport::net::listen_tcp(settings_.address,
+                                                static_cast<std::uint16_t>(settings_.guest_port)));
+  TRY_ASSIGN(acceptor, rpc::Server::acceptor_of(io_.get_executor(), std::move(socket)));
+  guest_server_.emplace(std::move(acceptor), rpc::Door(std::move(context)),
+                        rpc::Served{.routes = &guest_routes_, .load = &guest_load_},
+                        rpc::ServerOptions{});
+  base::log(LogLevel::kInfo, "listening to guests on " + settings_.address + " port " +
+                                 std::to_string(settings_.guest_port) + " as " +
+                                 office_->tokens->issuer);
+  return {};
+}
+
 base::Result<void> Daemon::run(
     const std::function<base::Result<config::KeybrokerdSettings>()>& reload) {
   server_->start();
   if (health_server_) {
     health_server_->start();
+  }
+  if (guest_server_) {
+    guest_server_->start();
   }
   asio::co_spawn(io_, follow_signals(reload), asio::detached);
   asio::co_spawn(io_, probe(), asio::detached);
@@ -221,6 +252,15 @@ void Daemon::take_tls_anew() {
     return;
   }
   server_->renew(*std::move(context));
+  if (!guest_server_) {
+    return;
+  }
+  if (auto for_guests = tls_context(settings_, tls::Callers::kAnyone); for_guests) {
+    guest_server_->renew(*std::move(for_guests));
+  } else {
+    base::log(LogLevel::kError,
+              "TLS credentials for guests stay as they were: " + for_guests.error().message);
+  }
 }
 
 // Whether the records answer, for /readyz.
@@ -276,6 +316,9 @@ asio::awaitable<void> Daemon::end() {
   sd_notify(0, "STOPPING=1");
   base::log(LogLevel::kInfo, "ending; calls in work are finished");
   co_await server_->stop(kCallGrace);
+  if (guest_server_) {
+    co_await guest_server_->stop(kCallGrace);
+  }
   if (health_server_) {
     co_await health_server_->stop(std::chrono::seconds(0));
   }

@@ -9,6 +9,7 @@
 
 #include "keybroker/authority/instance_requests.h"
 #include "keybroker/broker/anchor.h"
+#include "keybroker/broker/attestation_token.h"
 #include "keybroker/broker/worker.h"
 #include "keybroker/hsm/tenant_keys.h"
 #include "keybroker/store/broker_records.h"
@@ -27,7 +28,8 @@ struct Office {
   std::unique_ptr<KeptCollateral> collateral;
   std::map<keybroker::evidence::AkClass, keybroker::authority::IssuingCa> cas;
   keybroker::authority::AuthorityRules certificate_rules;
-  std::vector<keybroker::crypto::Certificate> roots;  // of answers, for launch documents
+  std::vector<keybroker::crypto::Certificate> roots;    // of answers, for launch documents
+  std::optional<keybroker::broker::TokenRules> tokens;  // if guests are served
 };
 
 // Desk is what one worker answers requests with: connections of its own to the records. Its parts

@@ -85,6 +85,26 @@ base::Result<std::optional<keybroker::crypto::Time>> recovery_of(
   return std::optional(*until);
 }
 
+constexpr std::size_t kMostIssuerBytes = 256;
+
+base::Result<std::optional<broker::TokenRules>> token_rules(
+    broker::TokenKeys keys, const config::KeybrokerdSettings& settings) {
+  if (settings.guest_port == 0) {
+    return std::optional<broker::TokenRules>();
+  }
+  auto issuer = settings.issuer;
+  if (issuer.empty() && !settings.names.empty()) {
+    issuer = "https://" + settings.names.front() + ":" + std::to_string(settings.guest_port);
+  }
+  if (!issuer.starts_with("https://") || issuer.ends_with('/') ||
+      issuer.size() > kMostIssuerBytes) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "[guests] issuer is no https:// URL of at most 256 bytes without a slash at "
+                      "its end");
+  }
+  return std::optional(broker::TokenRules{std::move(keys), std::move(issuer)});
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<store::Sql>> open_records(const config::KeybrokerdSettings& settings) {
@@ -126,6 +146,7 @@ base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettin
   TRY_ASSIGN(
       cas, daemon::open_cas(settings.state_folder / "authority", certificates,
                             rules.simulated.has_value(), keybroker::authority::CaKey::kP384, now));
+  TRY_ASSIGN(tokens_of_guests, token_rules(std::move(folder.token_keys), settings));
   const auto root = folder.answer_key.chain.back();
   keybroker::authority::AuthorityRules certificate_rules;
   certificate_rules.certificate_life = std::chrono::hours(24) * settings.certificate_days;
@@ -142,7 +163,8 @@ base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettin
                  .collateral = std::move(kept),
                  .cas = std::move(cas),
                  .certificate_rules = certificate_rules,
-                 .roots = {root}});
+                 .roots = {root},
+                 .tokens = std::move(tokens_of_guests)});
 }
 
 base::Result<std::unique_ptr<Desk>> open_desk(Office& office,

@@ -103,6 +103,7 @@ void add_tenant_service(Services& services);
 void add_registration_service(Services& services);
 void add_policy_service(Services& services);
 void add_release_log_service(Services& services);
+void add_workload_key_service(Services& services);
 void add_broker_service(Services& services, const config::KeybrokerdSettings& settings);
 
 }  // namespace tools::keybrokerd
