@@ -83,12 +83,12 @@ constexpr std::array kRefusals{
                 "Read the checks in the release log; the broker may lack the vendor's collateral.",
                 false},
     RefusalCard{kPolicyDenied, "policy-denied", "The release policy of an owner does not allow it.",
-                "Read the trace, which names the clause: kbctl vm releases.", false},
-    RefusalCard{
-        kExecutionPolicyMissing, "execution-policy-missing",
-        "The launch document names an execution policy, and none is registered.",
-        "Register the text whose SHA-256 stands in the document: kbctl vm execution-policy.",
-        false},
+                "Read the trace, which names the clause: kbctl releases explain.", false},
+    RefusalCard{kExecutionPolicyMissing, "execution-policy-missing",
+                "The launch document names an execution policy, and none is registered.",
+                "Register the text whose SHA-256 stands in the document: kbctl vm register "
+                "--execution-policy.",
+                false},
     RefusalCard{kExecutionPolicyAltered, "execution-policy-altered",
                 "The registered execution policy is not the one that the launch document names.",
                 "Register the text whose SHA-256 stands in the document, or convert the VM.",

@@ -66,7 +66,7 @@ base::Result<void> expect_whole(const LaunchParameters& parameters) {
   if (parameters.broker_roots.empty()) {
     return missing(
         "--broker-root FILE.pem, the root certificate under which the broker signs; "
-        "`kbctl ca` exports it");
+        "`kbctl status --roots` exports it");
   }
   if (words.tenant().empty()) {
     return missing("--tenant UUID, for whom the broker keeps the key");
