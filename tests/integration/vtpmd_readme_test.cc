@@ -65,7 +65,7 @@ TEST_F(ReadmeTest, ItsCallsByCurlWorkAsTheyStandThere) {
     EXPECT_THAT(shell, HasSubstr(method));
     ++methods;
   }
-  EXPECT_EQ(methods, 8);
+  EXPECT_EQ(methods, 9);
 }
 
 TEST_F(ReadmeTest, ListsEachSettingWithItsDefault) {
