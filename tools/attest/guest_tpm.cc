@@ -6,7 +6,9 @@
 #include <tss2/tss2_tctildr.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "keybroker/evidence/event_log.h"
@@ -163,7 +165,22 @@ base::Result<std::size_t> GuestTpm::largest_transfer() {
              : kUsual;
 }
 
+// A vTPM limits how often it asks its hardware for a report, and says TPM_RC_RETRY until it may.
 base::Result<base::Bytes> GuestTpm::read_index(std::uint32_t index) {
+  constexpr std::chrono::seconds kPatience{10};
+  constexpr std::chrono::milliseconds kPause{250};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    auto content = read_index_once(index);
+    if (content || content.error().code != base::ErrorCode::kUnavailable ||
+        std::chrono::steady_clock::now() >= deadline) {
+      return content;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+base::Result<base::Bytes> GuestTpm::read_index_once(std::uint32_t index) {
   TRY_ASSIGN(object, find(index));
   TPM2B_NV_PUBLIC* area = nullptr;
   auto code =

@@ -40,8 +40,8 @@ class GuestTpm {
   // use_owner_auth() says what the owner of the TPM set as its password.
   base::Result<void> use_owner_auth(base::ByteView password);
 
-  // read_index() reads all of an NV index as the owner. kNotFound if it is not defined or was not
-  // written yet.
+  // read_index() reads all of an NV index as the owner, and again for up to ten seconds while the
+  // TPM asks for patience (TPM_RC_RETRY). kNotFound if it is not defined or was not written yet.
   base::Result<base::Bytes> read_index(std::uint32_t index);
 
   // write_user_data() puts bytes into the index that the next report takes them from. The owner
@@ -58,6 +58,7 @@ class GuestTpm {
                                                          const std::set<std::uint8_t>& pcrs);
 
  private:
+  base::Result<base::Bytes> read_index_once(std::uint32_t index);
   GuestTpm() = default;
 
   base::Result<std::uint32_t> find(std::uint32_t handle);
