@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keybroker/protocol/guest_attestation.h"
 
+#include <string>
+
 #include "vmgs/crypto/digest.h"
 
 namespace keybroker::protocol {
@@ -17,10 +19,8 @@ Sha256Digest guest_commitment(base::ByteView challenge, base::ByteView runtime_d
 }
 
 base::Bytes workload_info(std::string_view kid) {
-  auto info = base::copy_of(base::bytes_of(kWorkloadLabel));
-  const auto name = base::bytes_of(kid);
-  info.insert(info.end(), name.begin(), name.end());
-  return info;
+  const auto info = std::string(kWorkloadLabel) + std::string(kid);
+  return base::copy_of(base::bytes_of(info));
 }
 
 }  // namespace keybroker::protocol
