@@ -145,11 +145,13 @@ class AnchorAttempt {
     return refuse(RefusalReason::kRequestIdUsed, "");
   }
 
-  // The TPM's own claims say under which launch it runs.
+  // A boot says under which launch it runs, and its evidence said so when it got its boot key. That
+  // it is certified as well is no condition: the state under the new launch is on record either
+  // way, and what the launch before still opens would be a fork of it.
   base::Result<void> end_conversion(const store::VmRecord& record) {
     const auto& launch = record.registration.launch;
-    if (record.status != store::VmStatus::kConverting || message_.step != AnchorStep::kBoot ||
-        !claims_ || claims_->launch != launch_digest_bytes(launch.digest, launch.family)) {
+    if (record.status != store::VmStatus::kConverting ||
+        message_.launch_digest != launch_digest_bytes(launch.digest, launch.family)) {
       return {};
     }
     const auto id = vmgs::crypto::sha256({base::bytes_of("converted"), message_.request_id});

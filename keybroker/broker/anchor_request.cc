@@ -13,6 +13,7 @@ namespace {
 namespace pb = strongroom::broker::v1;
 
 constexpr std::size_t kMacBytes = 32;
+constexpr std::size_t kMaxLaunchDigestBytes = 48;
 
 auto malformed(const std::string& why) {
   return base::fail(base::ErrorCode::kInvalidArgument,
@@ -54,6 +55,11 @@ base::Result<void> check_fit(const AnchorMessage& message, const pb::AnchorBody&
   if (message.step == AnchorStep::kClosed && (message.certification || message.used_restore)) {
     return malformed("only the first anchor of a boot certifies or uses a restore");
   }
+  if (body.launch_digest().size() > kMaxLaunchDigestBytes ||
+      (message.step != AnchorStep::kBoot && !body.launch_digest().empty())) {
+    return malformed("launch_digest has " + std::to_string(body.launch_digest().size()) +
+                     " bytes, and only the first anchor of a boot has one");
+  }
   return {};
 }
 
@@ -85,6 +91,7 @@ base::Result<AnchorMessage> decode_anchor_request(base::ByteView bytes) {
   message.step = step;
   message.epoch = body.epoch();
   message.used_restore = body.used_restore();
+  message.launch_digest = base::copy_of(base::bytes_of(body.launch_digest()));
   if (body.has_certification()) {
     message.certification = body.certification();
   }

@@ -23,6 +23,7 @@ struct AnchorMessage {
   AnchorStep step = AnchorStep::kBoot;
   store::StatePoint state;  // but for a renewal
   bool used_restore = false;
+  base::Bytes launch_digest{};  // of a boot; empty from an instance that did not say it yet
   std::optional<strongroom::instance::v1::ConfidentialCertification> certification{};
 };
 

@@ -41,6 +41,9 @@ base::Result<AnchorRequest> AnchorRequest::make(const Boot& boot, std::uint64_t 
     body.set_digest(text_of(notice.digest));
     body.set_used_restore(notice.used_restore);
   }
+  if (notice.kind == AnchorKind::kBoot) {
+    body.set_launch_digest(text_of(boot.launch_digest));
+  }
   if (notice.certification) {
     *body.mutable_certification() = *notice.certification;
   }

@@ -217,6 +217,8 @@ TEST_F(BrokerAnchorTest, RefusesMessagesThatDoNotFitThemselves) {
   EXPECT_THAT(word([](auto& b) { b.set_request_id("short"); }), malformed);
   EXPECT_THAT(word([](auto& b) { b.set_sequence(0); }), malformed);
   EXPECT_THAT(word([](auto& b) { b.clear_kind(); }), malformed);
+  EXPECT_THAT(word([](auto& b) { b.set_launch_digest(std::string(49, 'x')); }), malformed);
+  EXPECT_THAT(word([](auto& b) { b.set_kind(pb::AnchorBody::CLOSED); }), malformed);
   EXPECT_THAT(word([](auto& b) { b.set_kind(pb::AnchorBody::RENEWAL); }), malformed);
 }
 
@@ -313,6 +315,29 @@ TEST_F(BrokerCertificationTest, WhatIsNotCertifiedIsAnchoredAllTheSame) {
   EXPECT_THAT(notify(asking, notice), HasSubstr("no AK certificate"));
   EXPECT_FALSE(asking.anchored->receipt.empty());
   EXPECT_EQ(record().anchor->state.sequence, 1U);
+}
+
+// No authority is there, and nothing is certified.
+TEST_F(BrokerAnchorTest, AnAnchorUnderTheNewLaunchAloneEndsAConversion) {
+  auto old_boot = booted(1);
+  auto registrar = at_.registrar();
+  auto changed = document_;
+  changed.offline_rule = protocol::OfflineRule::kAllow;
+  ASSERT_TRUE(
+      broker::convert_vm(registrar, kTenant, *protocol::encode(changed), std::nullopt, at_.act()));
+  ASSERT_EQ(old_boot.release(), "released");
+  ASSERT_EQ(old_boot.anchor(1), "anchored");
+  EXPECT_EQ(record().status, store::VmStatus::kConverting) << "it ran under the launch before";
+  TestInstance new_boot(at_, changed, 2);
+  ASSERT_EQ(new_boot.release(), "released") << new_boot.detail;
+  EXPECT_EQ(record().status, store::VmStatus::kConverting) << "it may die before its first commit";
+
+  ASSERT_EQ(new_boot.anchor(2), "anchored");
+
+  EXPECT_EQ(record().status, store::VmStatus::kActive);
+  EXPECT_EQ(record().registration.origin, store::Origin::kOwn);
+  EXPECT_EQ(old_boot.release(), "launch-document-other");
+  EXPECT_EQ(new_boot.anchor(3, AnchorKind::kClosed), "anchored");
 }
 
 TEST_F(BrokerCertificationTest, TheFirstAnchorUnderTheNewLaunchEndsAConversion) {
