@@ -80,6 +80,9 @@ class Volume {
   // there is no commit sequence.
   [[nodiscard]] bool edited() const { return !locked() && encrypted() && commit_sequence() == 0; }
 
+  // edited_without_key() is true of an unlocked store that somebody changed without its key.
+  [[nodiscard]] bool edited_without_key() const { return edited_without_key_; }
+
   // commit_sequence() is S of the open state, 0 if there is none.
   [[nodiscard]] std::uint64_t commit_sequence() const;
 
