@@ -30,6 +30,9 @@ struct Typed {
   std::string tcb_grace = "running";
   std::string home = "host";
   std::string export_openhcl_key;
+  std::string variables;
+  std::string variables_image;
+  std::uint64_t variables_bytes = 0;
   bool create = false;
   bool incoming = false;
 };
@@ -65,6 +68,17 @@ void declare(CLI::App& app, Typed& typed) {
                  "Serve nobody: put a HW_KEY_PROTECTOR for this vm-configuration (JSON) into the "
                  "store")
       ->type_name("FILE");
+  app.add_option("--nbd", typed.variables,
+                 "Socket of the VM's UEFI variables: a block export that firmware uses as its "
+                 "variable flash")
+      ->type_name("SOCKET");
+  app.add_option("--variables-from", typed.variables_image,
+                 "What the UEFI variables begin with, where the store has none: a firmware's "
+                 "OVMF_VARS.fd (default: a blank flash)")
+      ->type_name("FILE");
+  app.add_option("--variables-size", typed.variables_bytes,
+                 "Size of a blank flash (default 540672, for OVMF of 4 MB; 131072 for 2 MB)")
+      ->type_name("BYTES");
   app.add_option("--home", typed.home, "host (default), or paravisor: no TPM state leaves")
       ->check(CLI::IsMember({"host", "paravisor"}))
       ->type_name("HOME");
@@ -103,6 +117,27 @@ base::Result<base::Bytes> read_launch_document(const std::string& path) {
 bool is_credential(const std::filesystem::path& file) {
   const char* folder = std::getenv("CREDENTIALS_DIRECTORY");
   return folder != nullptr && file.parent_path() == std::filesystem::path(folder);
+}
+
+base::Result<void> read_variables(const Typed& typed, InstanceSetup& setup) {
+  if (typed.variables.empty()) {
+    return typed.variables_image.empty() && typed.variables_bytes == 0
+               ? base::Result<void>()
+               : usage("--variables-from and --variables-size go with --nbd");
+  }
+  if (setup.home == Home::kParavisor) {
+    return usage("in a paravisor UEFI variables do not leave for the hypervisor; leave --nbd out");
+  }
+  if (typed.variables_bytes != 0) {
+    if (!typed.variables_image.empty()) {
+      return usage("--variables-from has its own size; leave --variables-size out");
+    }
+    TRY(vmgs::format::expect_flash_size(typed.variables_bytes));
+    setup.variables_bytes = typed.variables_bytes;
+  }
+  setup.variables.path = typed.variables;
+  setup.variables_image = typed.variables_image;
+  return {};
 }
 
 base::Result<InstanceSetup> setup_of(const Typed& typed) {
@@ -152,6 +187,7 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
     TRY_ASSIGN(configuration, read_vm_configuration(typed.export_openhcl_key));
     setup.export_for_openhcl = std::move(configuration);
   }
+  TRY(read_variables(typed, setup));
   setup.control.path = typed.control;
   setup.data.path = typed.data;
   return setup;

@@ -139,12 +139,33 @@ TEST(InstanceOptionsTest, RefuseWordsThatMeanNothing) {
       {"--ctrl", "c", "--vmgs", "v", "--durability", "none"},
       {"--ctrl", "c", "--vmgs", "v", "--tcb-grace", "later"},
       {"--ctrl", "c", "--vmgs", "v", "--incoming", "--home", "paravisor"},
+      {"--ctrl", "c", "--vmgs", "v", "--nbd", "n", "--home", "paravisor"},
+      {"--ctrl", "c", "--vmgs", "v", "--variables-from", "f"},
+      {"--ctrl", "c", "--vmgs", "v", "--variables-size", "131072"},
+      {"--ctrl", "c", "--vmgs", "v", "--nbd", "n", "--variables-size", "131073"},
+      {"--ctrl", "c", "--vmgs", "v", "--nbd", "n", "--variables-size", "4096", "--variables-from",
+       "f"},
       {"--ctrl", "c", "--vmgs", "v", "--bogus"},
       {"--ctrl", "c", "--vmgs", "v", "more"},
   };
   for (const auto& arguments : wrong) {
     EXPECT_EQ(error_code(read(arguments)), ErrorCode::kInvalidArgument) << arguments.back();
   }
+}
+
+TEST(InstanceOptionsTest, SayWhereVariablesAreAndWhatTheyBeginWith) {
+  const auto blank = read({"--ctrl", "c", "--vmgs", "v", "--nbd", "n"});
+  ASSERT_TRUE(blank) << blank.error().message;
+  EXPECT_EQ(blank->setup.variables.path, "n");
+  EXPECT_EQ(blank->setup.variables_bytes, 540672U);
+  EXPECT_TRUE(blank->setup.variables_image.empty());
+
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v", "--nbd", "n", "--variables-size", "131072"})
+                ->setup.variables_bytes,
+            131072U);
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v", "--nbd", "n", "--variables-from", "f"})
+                ->setup.variables_image,
+            "f");
 }
 
 TEST(InstanceOptionsTest, ExplainThemselves) {

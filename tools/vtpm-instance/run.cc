@@ -22,6 +22,7 @@
 #include "tools/vtpm-instance/statement.h"
 #include "tools/vtpm-instance/tee_choice.h"
 #include "tools/vtpm-instance/tpm_state.h"
+#include "tools/vtpm-instance/variable_service.h"
 #include "transport/net/unix_listener.h"
 #include "transport/tpm_socket/control_server.h"
 #include "transport/tpm_socket/data_server.h"
@@ -131,8 +132,10 @@ class Service {
         twin_(io_),
         rest_(io_) {}
 
-  base::Result<void> serve(Endpoint control, Endpoint data) {
+  base::Result<void> serve(Endpoint control, Endpoint data, Endpoint variables) {
     TRY_ASSIGN(data_listening, listen_at(std::move(data)));
+    TRY_ASSIGN(variables_listening, listen_at(std::move(variables)));
+    TRY(serve_variables(std::move(variables_listening.socket)));
     TRY_ASSIGN(data_server, DataServer::start(commands_, std::move(data_listening.socket), {}));
     ControlOfDevice control_of_device(
         device_, *data_server, setup_.home == Home::kHost,
@@ -165,6 +168,32 @@ class Service {
   }
 
  private:
+  base::Result<void> serve_variables(base::Descriptor listener) {
+    if (!listener.is_open()) {
+      return {};
+    }
+    TRY_ASSIGN(started,
+               VariableService::start(
+                   io_, device_, state_.flash_store(), first_variables(setup_, choice_),
+                   {.listener = std::move(listener), .group = setup_.hypervisor_group},
+                   {.hypervisor = [this](bool there) { hypervisor_changed(there); },
+                    .trouble = [this](const auto& trouble) { variables_trouble(trouble); }}));
+    variables_ = std::move(started);
+    return {};
+  }
+
+  // A TPM in failure mode is worse.
+  void variables_trouble(const std::optional<base::Error>& trouble) {
+    if (readiness_ == Readiness::kFailureMode) {
+      return;
+    }
+    if (trouble) {
+      tell(Readiness::kStoreFailing, trouble->message);
+    } else if (readiness_ == Readiness::kStoreFailing) {
+      tell_ready();
+    }
+  }
+
   vtpm::device::Options device_options() {
     return {.state_blobs = setup_.home == Home::kHost ? vtpm::device::StateBlobs::kAllowed
                                                       : vtpm::device::StateBlobs::kRefused,
@@ -262,7 +291,11 @@ class Service {
     supervisor_.loop_reads(false);
     device_.retire();
     if (!closing_) {
+      const auto kept = variables_ ? variables_->close() : base::Result<void>();
       closing_ = state_.close();
+      if (!kept && *closing_) {
+        closing_ = kept;
+      }
     }
     return *closing_;
   }
@@ -332,6 +365,7 @@ class Service {
   vtpm::device::Device device_;
   AttestationUpkeep upkeep_;
   CommandsOfDevice commands_;
+  std::unique_ptr<VariableService> variables_;
   std::optional<ControlServer> control_;
   asio::signal_set signals_;
   asio::posix::stream_descriptor orders_;
@@ -368,7 +402,7 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
                    "configuration names the broker"});
   }
   if (!setup.export_for_openhcl) {
-    for (const auto* endpoint : {&setup.control, &setup.data}) {
+    for (const auto* endpoint : {&setup.control, &setup.data, &setup.variables}) {
       if (auto bindable = expect_bindable(*endpoint); !bindable) {
         return refuse(Readiness::kNotSetUp, std::move(bindable).error());
       }
@@ -388,6 +422,9 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
               "the store has a HW_KEY_PROTECTOR for OpenHCL; any VM of this image on this machine "
               "with that vm-configuration opens it, until the next start here");
     return (*state)->close();
+  }
+  if (auto kept = store_first_variables(setup, *choice, (*state)->flash_store()); !kept) {
+    return refuse(readiness_of(kept.error(), *choice), std::move(kept).error());
   }
   vtpm::provision::DeferringStore nv_store((*state)->nv_store());
   auto engine = vtpm::engine::Engine::create(nv_store);
@@ -430,7 +467,8 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
                      .begun = std::move(begun),
                      .broker = broker->get()},
                     supervisor);
-    served = service.serve(std::move(setup.control), std::move(setup.data));
+    served =
+        service.serve(std::move(setup.control), std::move(setup.data), std::move(setup.variables));
   }
   const auto closed = (*state)->close();
   if (!served) {

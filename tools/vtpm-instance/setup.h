@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -8,6 +11,7 @@
 #include "keybroker/protocol/launch_document.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
+#include "vmgs/format/uefi_flash.h"
 #include "vmgs/volume/transaction.h"
 #include "vtpm/sealing/host_key.h"
 #include "vtpm/sealing/sealed_keys.h"
@@ -68,6 +72,15 @@ struct InstanceSetup {
 
   Endpoint control = {};
   Endpoint data = {};
+
+  // Where the hypervisor finds the VM's variable flash, as a block export; and with which image, or
+  // else of which size, the flash begins where the store has none.
+  Endpoint variables = {};
+  std::filesystem::path variables_image = {};
+  std::uint64_t variables_bytes = vmgs::format::kDefaultFlashBytes;
+
+  // Whose members may use the flash, besides root and our own user.
+  std::optional<gid_t> hypervisor_group = std::nullopt;
 };
 
 }  // namespace tools::vtpm_instance

@@ -28,6 +28,7 @@ using vtpm::engine::NvStore;
 using vtpm::provision::Obstacle;
 using vtpm::provision::Provisioned;
 using vtpm::provision::ProvisionWishes;
+using vtpm::state::FlashStore;
 
 namespace {
 
@@ -54,6 +55,8 @@ class EphemeralState final : public TpmState {
         made_(true) {}
 
   NvStore& nv_store() override { return memory_; }
+
+  FlashStore* flash_store() override { return nullptr; }
 
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
@@ -87,6 +90,8 @@ class StoredState final : public TpmState {
         past_(past) {}
 
   NvStore& nv_store() override { return *store_; }
+
+  FlashStore* flash_store() override { return store_.get(); }
 
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
@@ -123,6 +128,8 @@ class BrokeredState final : public TpmState {
 
   NvStore& nv_store() override { return *started_.store; }
 
+  FlashStore* flash_store() override { return &*started_.store; }
+
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
 
   [[nodiscard]] const Identity& identity() const override { return identity_; }
@@ -147,6 +154,8 @@ class IncomingState final : public TpmState {
       : protector_(std::move(protector)), store_(std::move(settings), *protector_, may_create) {}
 
   NvStore& nv_store() override { return store_; }
+
+  FlashStore* flash_store() override { return &store_; }
 
   base::Result<Provisioned>& provisioned() override { return provisioned_; }
 

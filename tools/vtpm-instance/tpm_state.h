@@ -13,6 +13,7 @@
 #include "vtpm/boot/broker_boot.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/provision/provision.h"
+#include "vtpm/state/flash_store.h"
 
 namespace tools::vtpm_instance {
 
@@ -32,6 +33,9 @@ class TpmState {
                                                       vtpm::boot::BrokerBoot* broker);
 
   virtual vtpm::engine::NvStore& nv_store() = 0;
+
+  // flash_store() is where the VM's variable flash is kept beside its TPM; null if nothing is kept.
+  virtual vtpm::state::FlashStore* flash_store() = 0;
 
   // provisioned() is the TPM with what its clients look for, or why that could not be seen to. The
   // TPM works either way.

@@ -43,6 +43,17 @@ base::Result<void> IncomingStore::remove(BlobKind kind) {
   return store_ ? store_->remove(kind) : base::Result<void>();
 }
 
+base::Result<std::optional<base::SecretBytes>> IncomingStore::load_flash() {
+  TRY(expect_open());
+  return store_ ? store_->load_flash() : std::optional<base::SecretBytes>();
+}
+
+base::Result<void> IncomingStore::store_flash(base::ByteView image) {
+  TRY(expect_open());
+  return store_ ? store_->store_flash(image)
+                : base::fail(base::ErrorCode::kUnavailable, "the state has to arrive first");
+}
+
 base::Result<void> IncomingStore::close() {
   closed_ = true;
   return store_ ? store_->close() : base::Result<void>();

@@ -8,13 +8,14 @@
 #include "vtpm/boot/state_store.h"
 #include "vtpm/boot/store_settings.h"
 #include "vtpm/engine/nv_store.h"
+#include "vtpm/state/flash_store.h"
 
 namespace vtpm::boot {
 
 // IncomingStore waits for the state of a TPM that runs elsewhere: it opens nothing and makes
 // nothing until that state arrives (SET_STATEBLOB, INIT), since the source may still own the store,
 // or there is none here yet. Then it is a StateStore.
-class IncomingStore final : public engine::NvStore {
+class IncomingStore final : public engine::NvStore, public state::FlashStore {
  public:
   // `may_create` says that a store which is not there is made around the state that arrives.
   // `protector` outlives this.
@@ -27,6 +28,12 @@ class IncomingStore final : public engine::NvStore {
   // The first permanent state opens or makes the store. Errors of StateStore.
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
+
+  // The variable flash is awaited with the TPM's state.
+  [[nodiscard]] bool is_awaited() const override { return !store_ && !closed_; }
+
+  base::Result<std::optional<base::SecretBytes>> load_flash() override;
+  base::Result<void> store_flash(base::ByteView image) override;
 
   // close() is that of StateStore; what has not arrived is not waited for any more.
   base::Result<void> close();

@@ -363,16 +363,44 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load(BlobKind kind) {
   if (container_ && kind == BlobKind::kPermanent) {
     TRY(container_->file->still_named());
   }
-  if (failed_ && !closed_ && kind == BlobKind::kPermanent) {
-    // What the disk holds is unknown since a commit failed: look at it as after a crash.
-    let_go();
-    TRY(open_container());
-    failed_ = false;
+  if (kind == BlobKind::kPermanent) {
+    TRY(open_anew_after_failure());
   }
   TRY(expect_open());
   auto loaded = blobs_->load(kind);
   weaker_ = blobs_->is_weaker();
   return loaded;
+}
+
+// What the disk holds is unknown since a commit failed: look at it as after a crash.
+base::Result<void> StateStore::open_anew_after_failure() {
+  if (!failed_ || closed_) {
+    return {};
+  }
+  let_go();
+  TRY(open_container());
+  // From it the blobs know the past of the seeds, which goes into what is stored next.
+  TRY(expect_tpm_state(*blobs_));
+  failed_ = false;
+  return {};
+}
+
+base::Result<std::optional<base::SecretBytes>> StateStore::load_flash() {
+  TRY(open_anew_after_failure());
+  TRY(expect_open());
+  if (!volume_->contains(FileId::kUefiFlash)) {
+    return std::optional<base::SecretBytes>();
+  }
+  TRY_ASSIGN(image, volume_->read(FileId::kUefiFlash));
+  return std::optional<base::SecretBytes>(std::move(image));
+}
+
+base::Result<void> StateStore::store_flash(base::ByteView image) {
+  TRY(open_anew_after_failure());
+  TRY(expect_open());
+  auto stored = found_again(blobs_->store_flash(image));
+  failed_ = failed_ || !stored;
+  return stored;
 }
 
 // What was committed to a file that nobody finds any more was not stored.

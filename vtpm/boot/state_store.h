@@ -15,13 +15,15 @@
 #include "vtpm/boot/store_settings.h"
 #include "vtpm/boot/witness.h"
 #include "vtpm/engine/nv_store.h"
+#include "vtpm/state/flash_store.h"
 #include "vtpm/state/volume_nv_store.h"
 
 namespace vtpm::boot {
 
 // StateStore is the durable state of one persistent VM, opened for service: file, lock, key, volume
-// and the TPM's blobs in it, in the order that a start needs. One owner, one thread at a time.
-class StateStore final : public engine::NvStore {
+// and the TPM's blobs and the variable flash in it, in the order that a start needs. One owner, one
+// thread at a time.
+class StateStore final : public engine::NvStore, public state::FlashStore {
  public:
   // open() opens what is there: lock, headers, the key by the protector, the newest whole state,
   // recovery, and a new root key where the mode has it so. The TPM state is read once, so a store
@@ -80,6 +82,14 @@ class StateStore final : public engine::NvStore {
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 
+  // The variable flash lies in the same store. A call after a commit that failed, of this or of the
+  // TPM, opens the store anew first; the TPM that is in memory is what was stored last, or in
+  // failure mode.
+  [[nodiscard]] bool is_awaited() const override { return false; }
+
+  base::Result<std::optional<base::SecretBytes>> load_flash() override;
+  base::Result<void> store_flash(base::ByteView image) override;
+
   // close() is an orderly end: it lets go of the file, and every other reader can open it. There is
   // no state here afterwards, and every call but another close() is kDenied. kDenied if another
   // file has taken the path.
@@ -92,6 +102,7 @@ class StateStore final : public engine::NvStore {
   base::Result<void> draw_boot_id();
 
   base::Result<void> open_container();
+  base::Result<void> open_anew_after_failure();
   base::Result<void> find_vm_id();
   base::Result<std::optional<vmgs::format::Record>> record_of_boot();
   base::Result<void> make(base::ByteView permanent_state);

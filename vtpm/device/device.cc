@@ -149,6 +149,11 @@ bool Device::between_commands(const std::function<void()>& work) {
   return true;
 }
 
+void Device::undisturbed(const std::function<void()>& work) {
+  const std::lock_guard lock(busy_);
+  work();
+}
+
 void Device::note_failure(std::optional<protocol::ResponseCode> code) {
   const bool failed = engine_.failure() || code == protocol::ResponseCode::kFailure;
   if (!failed || failure_noted_) {

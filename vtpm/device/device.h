@@ -88,6 +88,10 @@ class Device {
   // where the TPM is off.
   bool between_commands(const std::function<void()>& work);
 
+  // undisturbed() has `work` done on the caller's thread while no command runs and the power does
+  // not change, on or off: for what shares the TPM's store. It must not call the device.
+  void undisturbed(const std::function<void()>& work);
+
   // cancel() asks the running command to end with TPM_RC_CANCELED. kDenied when off.
   base::Result<void> cancel();
 

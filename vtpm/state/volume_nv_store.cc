@@ -107,6 +107,12 @@ base::Result<void> VolumeNvStore::remove(BlobKind kind) {
   return commit(std::move(transaction));
 }
 
+base::Result<void> VolumeNvStore::store_flash(base::ByteView image) {
+  Transaction transaction(vmgs::volume::Sequence::kAdvance, barriers_);
+  transaction.put(FileId::kUefiFlash, image);
+  return commit(std::move(transaction));
+}
+
 base::Result<void> VolumeNvStore::commit(Transaction transaction) {
   if (record_) {
     transaction.put(FileId::kRecord, *record_);

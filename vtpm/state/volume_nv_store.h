@@ -48,6 +48,10 @@ class VolumeNvStore final : public engine::NvStore {
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 
+  // store_flash() makes `image` the VM's variable flash, UEFI_FLASH, in a commit like the others.
+  // Errors of Volume::commit().
+  base::Result<void> store_flash(base::ByteView image);
+
  private:
   base::Result<void> commit(vmgs::volume::Transaction transaction);
 
