@@ -303,9 +303,11 @@ base::Result<std::unique_ptr<TpmState>> open_brokered(const InstanceSetup& setup
   TRY_ASSIGN(started, broker.start(settings, setup.may_create, vtpm::boot::manufacture));
   const Start start{.setup = setup, .choice = choice, .certifier = &broker, .broker = &broker};
   auto& store = *started.store;
-  auto provisioned = start.provision(
-      {store.vm_id(), store.boot_id()},
-      [&](const ProvisionWishes& wishes) { return vtpm::boot::provision_stored(store, wishes); });
+  const auto past = started.created ? vtpm::provision::Past::kNew : vtpm::provision::Past::kUsed;
+  auto provisioned =
+      start.provision({store.vm_id(), store.boot_id()}, [&](const ProvisionWishes& wishes) {
+        return vtpm::boot::provision_stored(store, wishes, past);
+      });
   if (auto anchored = broker.anchor(); !anchored) {
     (void)broker.close();  // it is not served; why it is not says more than how it ended
     return base::fail(std::move(anchored).error());

@@ -13,7 +13,8 @@ using engine::BlobKind;
 namespace {
 
 base::Result<provision::Provisioned> provision_and_store(
-    engine::NvStore& store, const std::function<provision::ProvisionWishes()>& wishes,
+    engine::NvStore& store, provision::Past past,
+    const std::function<provision::ProvisionWishes()>& wishes,
     const std::function<void()>& before_storing) {
   TRY_ASSIGN(volatile_state, store.load(BlobKind::kVolatile));
   if (volatile_state) {
@@ -24,8 +25,7 @@ base::Result<provision::Provisioned> provision_and_store(
   if (!permanent) {
     return base::fail(base::ErrorCode::kNotFound, "there is no TPM to provision");
   }
-  TRY_ASSIGN(provisioned,
-             provision::provision(permanent->expose(), provision::Past::kUsed, wishes()));
+  TRY_ASSIGN(provisioned, provision::provision(permanent->expose(), past, wishes()));
   before_storing();
   TRY(store.store(BlobKind::kPermanent, provisioned.permanent_state.expose()));
   provisioned.permanent_state = {};  // it has a place of its own now
@@ -35,13 +35,15 @@ base::Result<provision::Provisioned> provision_and_store(
 }  // namespace
 
 base::Result<provision::Provisioned> provision_stored(engine::NvStore& store,
-                                                      const provision::ProvisionWishes& wishes) {
+                                                      const provision::ProvisionWishes& wishes,
+                                                      provision::Past past) {
   return provision_and_store(
-      store, [&] { return wishes; }, [] {});
+      store, past, [&] { return wishes; }, [] {});
 }
 
 base::Result<provision::Provisioned> provision_stored(StateStore& store,
-                                                      provision::ProvisionWishes wishes) {
+                                                      provision::ProvisionWishes wishes,
+                                                      provision::Past past) {
   const auto with_seed = [&] {
     wishes.new_endorsement_seed = store.is_weaker();
     if (wishes.new_endorsement_seed) {
@@ -51,7 +53,7 @@ base::Result<provision::Provisioned> provision_stored(StateStore& store,
     }
     return wishes;
   };
-  return provision_and_store(store, with_seed, [&] {
+  return provision_and_store(store, past, with_seed, [&] {
     if (wishes.new_endorsement_seed) {
       store.seeds_were_changed();
     }

@@ -14,12 +14,14 @@ namespace vtpm::boot {
 // that sleeps. kNotFound without a TPM; errors of provision() and of `store`. The TPM can be
 // powered on whatever comes of it. No Engine may live in this process.
 base::Result<provision::Provisioned> provision_stored(
-    engine::NvStore& store, const provision::ProvisionWishes& wishes = {});
+    engine::NvStore& store, const provision::ProvisionWishes& wishes = {},
+    provision::Past past = provision::Past::kUsed);
 
 // The same for a store, in which the seeds may have lived under a stronger protection before: then
 // the TPM gets another endorsement seed, in the same step, as certificates have vouched for the one
 // it had. Until it has one it does not attest.
-base::Result<provision::Provisioned> provision_stored(StateStore& store,
-                                                      provision::ProvisionWishes wishes = {});
+base::Result<provision::Provisioned> provision_stored(
+    StateStore& store, provision::ProvisionWishes wishes = {},
+    provision::Past past = provision::Past::kUsed);
 
 }  // namespace vtpm::boot

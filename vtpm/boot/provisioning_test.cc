@@ -6,6 +6,7 @@
 #include "tests/support/error_code.h"
 #include "tests/support/fake_nv_store.h"
 #include "tests/support/tpm_commands.h"
+#include "vmgs/base/log.h"
 #include "vtpm/boot/manufacture.h"
 #include "vtpm/engine/engine.h"
 #include "vtpm/engine/memory_nv_store.h"
@@ -60,6 +61,20 @@ TEST_F(ProvisionStoredTest, StoresWhatTheGuestWillFind) {
   auto startup = tpm::startup_clear();
   EXPECT_EQ(tpm::response_code(*engine->process(protocol::Locality(), startup)), tpm::kSuccess)
       << "the guest's firmware finds a TPM that waits for its Startup";
+}
+
+// A VM's first start said that its keys were made again, and waited for a twin of the new TPM.
+TEST_F(ProvisionStoredTest, TheKeysOfATpmThatWasMadeJustNowAreMadeForTheFirstTime) {
+  std::string said;
+  base::set_log_sink([&](base::LogLevel, std::string_view line) { said += line; });
+
+  const auto provisioned = provision_stored(store_, {}, provision::Past::kNew);
+
+  base::set_log_sink({});
+  ASSERT_TRUE(provisioned) << provisioned.error().message;
+  EXPECT_TRUE(provisioned->rsa_ak);
+  EXPECT_FALSE(provisioned->twin);
+  EXPECT_EQ(said.find("again"), std::string::npos) << said;
 }
 
 TEST_F(ProvisionStoredTest, LeavesATpmAloneThatGoesOnOrWakesUp) {
