@@ -136,6 +136,19 @@ instance::CertificationAnswer InstanceRequests::answer(
   return answer;
 }
 
+base::Result<bool> InstanceRequests::is_certified(const protocol::Uuid& vm_id, crypto::Time now) {
+  TRY_ASSIGN(issued, records_.of_vm(vm_id));
+  return std::ranges::any_of(issued, [now](const CertificateRecord& record) {
+    return record.certified == CertifiedKey::kAk && record.is_good(now);
+  });
+}
+
+base::Result<void> InstanceRequests::revoke(const protocol::Uuid& vm_id, crypto::Time now) {
+  auto revoked = authority_.revoke(vm_id, now);
+  return !revoked && revoked.error().code == ErrorCode::kNotFound ? base::Result<void>()
+                                                                  : std::move(revoked);
+}
+
 base::Result<void> InstanceRequests::confidential(const RegisteredVm& vm,
                                                   const instance::ConfidentialCertification& asked,
                                                   crypto::Time now, Answer& answer) {

@@ -53,6 +53,12 @@ class InstanceRequests {
       const RegisteredVm& vm, const strongroom::instance::v1::CertificationRequest& request,
       crypto::Time now);
 
+  // is_certified() tells whether a certificate of the VM's AK is on record that is good.
+  base::Result<bool> is_certified(const protocol::Uuid& vm_id, crypto::Time now);
+
+  // revoke() takes back all that was issued for a VM, if anything was.
+  base::Result<void> revoke(const protocol::Uuid& vm_id, crypto::Time now);
+
  private:
   using Answer = strongroom::instance::v1::CertificationAnswer;
 

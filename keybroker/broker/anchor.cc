@@ -53,7 +53,16 @@ class AnchorAttempt {
       return failed(std::move(authentic));
     }
     is_authentic_ = true;
-    return message_.step == AnchorStep::kRenewal ? renew() : anchor();
+    switch (message_.step) {
+      case AnchorStep::kRenewal:
+        return renew();
+      case AnchorStep::kCondemned:
+        return condemn();
+      case AnchorStep::kBoot:
+      case AnchorStep::kClosed:
+        break;
+    }
+    return anchor();
   }
 
   [[nodiscard]] bool is_authentic() const { return is_authentic_; }
@@ -113,8 +122,8 @@ class AnchorAttempt {
     return answer;
   }
 
-  // No anchor moves, but only the owner of the newest epoch may ask.
-  Outcome<base::Bytes> renew() {
+  // The record, if this boot is the owner of the newest epoch.
+  Outcome<store::VmRecord> record_of_owner() {
     auto record = worker_.records.vm(message_.vm_id);
     if (!record) {
       return record.error().code == ErrorCode::kNotFound
@@ -125,6 +134,40 @@ class AnchorAttempt {
                         record->status == store::VmStatus::kConverting;
     if (!served || record->epoch != message_.epoch || record->owner != message_.boot_id) {
       return refuse_anchor(store::AnchorRefusal::kFenced);
+    }
+    return *std::move(record);
+  }
+
+  // No anchor moves, but only the owner of the newest epoch may ask.
+  Outcome<base::Bytes> renew() {
+    auto record = record_of_owner();
+    return record ? answer_with({}, *record) : Outcome<base::Bytes>(failed(std::move(record)));
+  }
+
+  // What was certified may have been used on a state that is not the VM's newest. Once it is on
+  // record, it is carried out as often as it is told.
+  Outcome<base::Bytes> condemn() {
+    auto record = record_of_owner();
+    if (!record) {
+      return failed(std::move(record));
+    }
+    const bool is_older =
+        record->anchor && message_.state.sequence < record->anchor->state.sequence;
+    log_["sequence"] = message_.state.sequence;
+    const auto refused =
+        refusal(is_older ? RefusalReason::kStaleState : RefusalReason::kForkedState,
+                "Its commit sequence is " + std::to_string(message_.state.sequence));
+    if (auto noted = worker_.records.refuse(message_.vm_id, refused.word, act_of(refused));
+        !noted) {
+      return failed(std::move(noted));
+    }
+    for (auto* certifier : {certifiers_.production, certifiers_.simulated}) {
+      if (certifier == nullptr) {
+        continue;
+      }
+      if (auto revoked = certifier->revoke(message_.vm_id, now_); !revoked) {
+        return failed(std::move(revoked));
+      }
     }
     return answer_with({}, *record);
   }
@@ -182,6 +225,12 @@ class AnchorAttempt {
     anchored.set_receipt(field_of(receipt));
     if (message_.certification) {
       certify(record, anchored);
+    } else if (message_.step == AnchorStep::kBoot) {
+      auto wants = wants_certification(record);
+      if (!wants) {
+        return failed(std::move(wants));
+      }
+      anchored.set_wants_certification(*wants);
     }
     auto signed_answer = sign_answer(worker_.rules.signer, bytes_, answer);
     if (!signed_answer) {
@@ -190,10 +239,23 @@ class AnchorAttempt {
     return *std::move(signed_answer);
   }
 
+  [[nodiscard]] authority::InstanceRequests* certifier_of(const store::VmRecord& record) const {
+    return record.registration.root_class == evidence::RootClass::kSimulated
+               ? certifiers_.simulated
+               : certifiers_.production;
+  }
+
+  base::Result<bool> wants_certification(const store::VmRecord& record) {
+    auto* const certifier = certifier_of(record);
+    if (certifier == nullptr) {
+      return false;
+    }
+    TRY_ASSIGN(certified, certifier->is_certified(message_.vm_id, now_));
+    return !certified;
+  }
+
   void certify(const store::VmRecord& record, pb::Anchored& anchored) {
-    auto* certifier = record.registration.root_class == evidence::RootClass::kSimulated
-                          ? certifiers_.simulated
-                          : certifiers_.production;
+    auto* const certifier = certifier_of(record);
     auto& refusal = *anchored.mutable_certification_refusal();
     if (certifier == nullptr) {
       refusal.set_reason("this broker certifies no VMs of class " +

@@ -18,12 +18,16 @@ struct Certifiers {
 
 inline constexpr std::size_t kMaxAnchorRequestBytes = 256 * 1024;
 
-// answer_anchor() takes M2, M4 and the renewal of certificates, and gives a SignedAnswer: Anchored,
-// or Refused with anchor-mac, vm-unregistered, anchor-fenced, anchor-stale or request-id-used. The
-// errors are those of release_key.h. The order:
+// answer_anchor() takes M2, M4, the renewal of certificates and a condemnation, and gives a
+// SignedAnswer: Anchored, or Refused with anchor-mac, vm-unregistered, anchor-fenced, anchor-stale
+// or request-id-used. The errors are those of release_key.h. The order:
 //   sizes; the host's budget; the message's authenticity, by the boot key of what it names; the
 //   record's compare-and-set of owner, epoch and sequence; the certification; receipt and
 //   signature.
+// A boot that was offline and tells that the state which it had opened is not the newest moves no
+// anchor either: that is a refusal in the log, with stale-state or forked-state, all that was
+// certified for the VM is revoked, and the answer is Anchored without a receipt.
+//
 // The same request again gets the answer that was kept, byte for byte. What certification refuses
 // does not undo the anchor: Anchored says why there is no certificate.
 //

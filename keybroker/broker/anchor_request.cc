@@ -39,6 +39,8 @@ base::Result<AnchorStep> step_of(pb::AnchorBody::Kind kind) {
       return AnchorStep::kClosed;
     case pb::AnchorBody::RENEWAL:
       return AnchorStep::kRenewal;
+    case pb::AnchorBody::CONDEMNED:
+      return AnchorStep::kCondemned;
     default:
       return malformed("its kind is the unknown " + std::to_string(static_cast<int>(kind)));
   }
@@ -52,7 +54,9 @@ base::Result<void> check_fit(const AnchorMessage& message, const pb::AnchorBody&
   if (message.step == AnchorStep::kRenewal && !message.certification) {
     return malformed("a renewal asks for no certificate");
   }
-  if (message.step == AnchorStep::kClosed && (message.certification || message.used_restore)) {
+  const bool is_last =
+      message.step == AnchorStep::kClosed || message.step == AnchorStep::kCondemned;
+  if (is_last && (message.certification || message.used_restore)) {
     return malformed("only the first anchor of a boot certifies or uses a restore");
   }
   if (body.launch_digest().size() > kMaxLaunchDigestBytes ||

@@ -10,9 +10,10 @@
 
 namespace keybroker::broker {
 
-enum class AnchorStep : std::uint8_t { kBoot, kClosed, kRenewal };
+enum class AnchorStep : std::uint8_t { kBoot, kClosed, kRenewal, kCondemned };
 
-// AnchorMessage is M2, M4 or a renewal as it came, its parts of sizes that they may have.
+// AnchorMessage is M2, M4, a renewal or a condemnation as it came, its parts of sizes that they may
+// have.
 struct AnchorMessage {
   base::Bytes body_bytes;
   base::Bytes mac;

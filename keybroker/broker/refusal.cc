@@ -120,6 +120,19 @@ constexpr std::array kRefusals{
         "Give back the newest file of this VM, or have the tenant allow a restore: kbctl vm "
         "restore.",
         false},
+    RefusalCard{
+        kStaleState, "stale-state",
+        "The VM was started without the broker, and the state that it opened is older than the one "
+        "that was anchored; its TPM is off, and its certificates are revoked.",
+        "Give back the newest file of this VM, or have the tenant allow a restore: kbctl vm "
+        "restore.",
+        false},
+    RefusalCard{
+        kForkedState, "forked-state",
+        "The VM was started without the broker, and the state that it opened does not descend from "
+        "the one that was anchored; its TPM is off, and its certificates are revoked.",
+        "Find the other copy, and have the tenant decide which one lives: kbctl vm restore.",
+        false},
     RefusalCard{kTokenForged, "token-forged",
                 "It is no attestation token that this broker has signed.",
                 "Ask this broker for a token: POST /attest/guest.", true},

@@ -53,6 +53,8 @@ enum class RefusalReason : std::uint8_t {
   kAnchorMac,
   kAnchorFenced,
   kAnchorStale,
+  kStaleState,
+  kForkedState,
   // Attestation tokens, and workload keys that are asked for by them.
   kTokenForged,
   kTokenExpired,

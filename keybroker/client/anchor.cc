@@ -72,7 +72,7 @@ base::Result<std::variant<Anchored, Refusal>> AnchorRequest::open(base::ByteView
     return not_believed("it is one to something else");
   }
   Anchored anchored;
-  if (notice_.kind != AnchorKind::kRenewal) {
+  if (notice_.kind == AnchorKind::kBoot || notice_.kind == AnchorKind::kClosed) {
     const auto receipt = open_receipt(terms->receipt, belief_);
     if (!receipt) {
       return not_believed("its receipt: " + receipt.error().message);
@@ -85,6 +85,7 @@ base::Result<std::variant<Anchored, Refusal>> AnchorRequest::open(base::ByteView
     anchored.receipt = std::move(terms->receipt);
     anchored.restores = receipt->restores;
   }
+  anchored.wants_certification = terms->wants_certification;
   anchored.certificates = std::move(terms->certificates);
   anchored.certification_refusal = std::move(terms->certification_refusal);
   return Either(std::move(anchored));

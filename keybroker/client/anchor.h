@@ -17,9 +17,10 @@ namespace keybroker::client {
 
 // What is told, with the numbers of broker.proto.
 enum class AnchorKind : std::uint8_t {
-  kBoot = 1,    // after the first commit of this boot, before the guest
-  kClosed = 2,  // after the orderly close
-  kRenewal = 3  // nothing of the state: certificates are wanted
+  kBoot = 1,      // after the first commit of this boot, before the guest
+  kClosed = 2,    // after the orderly close
+  kRenewal = 3,   // nothing of the state: certificates are wanted
+  kCondemned = 4  // that the state which an offline boot had opened was not the newest
 };
 
 // Notice is what an instance tells the broker.
@@ -33,8 +34,9 @@ struct Notice {
 
 // Anchored is what the broker has noted, signed.
 struct Anchored {
-  base::Bytes receipt;  // as it came; empty for a renewal
+  base::Bytes receipt;  // as it came; only of kBoot and kClosed
   std::uint64_t restores = 0;
+  bool wants_certification = false;
   std::optional<strongroom::instance::v1::Certificates> certificates;
   std::optional<strongroom::instance::v1::Refusal> certification_refusal;
 };

@@ -73,6 +73,20 @@ TEST_F(AnchorTest, SaysOfARestoreAndOfCertificatesThatAreWanted) {
   EXPECT_EQ(broker_.notices.back().certification().hcl_report(), "hcl");
 }
 
+TEST_F(AnchorTest, ACondemnationHasTheStateAndNoReceipt) {
+  broker_.changes_answer = [](pb::Answer& answer) {
+    answer.mutable_anchored()->set_wants_certification(true);
+  };
+  const auto told = request(AnchorKind::kCondemned, 3).send(broker_, {});
+
+  ASSERT_TRUE(told) << told.error().message;
+  EXPECT_TRUE(std::get<Anchored>(*told).receipt.empty());
+  EXPECT_TRUE(std::get<Anchored>(*told).wants_certification);
+  EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::CONDEMNED);
+  EXPECT_EQ(broker_.notices.back().sequence(), 3U);
+  EXPECT_FALSE(broker_.anchor);
+}
+
 TEST_F(AnchorTest, IsCarriedOutOnceHoweverOftenItIsSent) {
   const auto once = request(AnchorKind::kBoot);
   broker_.loses_answer = [](Method) { return true; };

@@ -71,6 +71,7 @@ base::Result<Outcome> anchored(const pb::Anchored& in) {
     return corrupt("a receipt of " + std::to_string(in.receipt().size()) + " bytes");
   }
   terms.receipt = base::copy_of(base::bytes_of(in.receipt()));
+  terms.wants_certification = in.wants_certification();
   if (in.has_certificates()) {
     terms.certificates = in.certificates();
   }

@@ -37,7 +37,8 @@ struct ReleasedTerms {
 };
 
 struct AnchoredTerms {
-  base::Bytes receipt;  // a SignedMessage; empty for a renewal
+  base::Bytes receipt;  // a SignedMessage, or empty
+  bool wants_certification = false;
   std::optional<strongroom::instance::v1::Certificates> certificates;
   std::optional<strongroom::instance::v1::Refusal> certification_refusal;
 };

@@ -220,6 +220,12 @@ TEST_F(BrokerAnchorTest, RefusesMessagesThatDoNotFitThemselves) {
   EXPECT_THAT(word([](auto& b) { b.set_launch_digest(std::string(49, 'x')); }), malformed);
   EXPECT_THAT(word([](auto& b) { b.set_kind(pb::AnchorBody::CLOSED); }), malformed);
   EXPECT_THAT(word([](auto& b) { b.set_kind(pb::AnchorBody::RENEWAL); }), malformed);
+  EXPECT_THAT(word([](auto& b) {
+                b.set_kind(pb::AnchorBody::CONDEMNED);
+                b.clear_launch_digest();
+                b.set_used_restore(true);
+              }),
+              malformed);
 }
 
 // The AK of a TPM that is real, in a VM whose hardware is simulated.
@@ -273,6 +279,9 @@ class BrokerCertificationTest : public BrokerAnchorTest {
       return refused->reason;
     }
     of.anchored = std::move(std::get<client::Anchored>(*outcome));
+    if (!of.anchored->certificates && !of.anchored->certification_refusal) {
+      return of.anchored->wants_certification ? "wanted" : "noted";
+    }
     return of.anchored->certificates ? "certified" : of.anchored->certification_refusal->reason();
   }
 
@@ -338,6 +347,51 @@ TEST_F(BrokerAnchorTest, AnAnchorUnderTheNewLaunchAloneEndsAConversion) {
   EXPECT_EQ(record().registration.origin, store::Origin::kOwn);
   EXPECT_EQ(old_boot.release(), "launch-document-other");
   EXPECT_EQ(new_boot.anchor(3, AnchorKind::kClosed), "anchored");
+}
+
+// An offline boot that the broker finds out about when it is back.
+TEST_F(BrokerCertificationTest, WhatACondemnedBootMayHaveShownIsRevoked) {
+  auto honest = booted(1);
+  auto notice = first_notice(honest);
+  notice.sequence = 7;
+  ASSERT_EQ(notify(honest, notice), "certified");
+  const auto certificate =
+      *crypto::Certificate::decode(base::bytes_of(honest.anchored->certificates->ak()));
+  const auto crl = [&] {
+    return *authority_.crl(keybroker::authority::AkClass::kSimulated, at_.now);
+  };
+  const auto newest = [&] {
+    store::LogQuery query;
+    query.subject = document_.vm_id;
+    query.most = 1;
+    return at_.records.log(query)->at(0);
+  };
+  auto on_old_copy = booted(2);
+  client::Notice condemned{AnchorKind::kCondemned, 3};
+
+  EXPECT_EQ(notify(honest, condemned), "anchor-fenced");
+  EXPECT_FALSE(crl().revokes(certificate)) << "only the owner says so";
+  ASSERT_EQ(notify(on_old_copy, condemned), "noted");
+
+  EXPECT_TRUE(on_old_copy.anchored->receipt.empty());
+  EXPECT_TRUE(crl().revokes(certificate));
+  EXPECT_EQ(newest().kind, "refused");
+  EXPECT_EQ(newest().reason, "stale-state");
+  EXPECT_EQ(record().anchor->state.sequence, 7U);
+  condemned.sequence = 8;
+  ASSERT_EQ(notify(on_old_copy, condemned), "noted");
+  EXPECT_EQ(newest().reason, "forked-state");
+
+  // The next one brings the same AK and a certificate that nobody should believe.
+  auto next = booted(3);
+  client::Notice plain{AnchorKind::kBoot, 9};
+  EXPECT_EQ(notify(next, plain), "wanted");
+  client::Notice renewal{AnchorKind::kRenewal, 0, {}, false, certification(next)};
+  ASSERT_EQ(notify(next, renewal), "certified");
+  EXPECT_FALSE(crl().revokes(
+      *crypto::Certificate::decode(base::bytes_of(next.anchored->certificates->ak()))));
+  plain.sequence = 10;
+  EXPECT_EQ(notify(next, plain), "noted");
 }
 
 TEST_F(BrokerCertificationTest, TheFirstAnchorUnderTheNewLaunchEndsAConversion) {

@@ -63,6 +63,22 @@ BrokerWireTest::BrokerWireTest()
   with_road(road());
 }
 
+BrokerWireTest::~BrokerWireTest() {
+  if (broker_is_down_) {
+    broker_->start();
+  }
+}
+
+void BrokerWireTest::broker_down() {
+  broker_->kill();
+  broker_is_down_ = true;
+}
+
+void BrokerWireTest::broker_up() {
+  broker_->start();
+  broker_is_down_ = false;
+}
+
 std::unique_ptr<Keybrokerd> BrokerWireTest::impostor(std::uint16_t port) {
   auto broker = std::make_unique<Keybrokerd>(folder_ / "impostor", vendor_, port);
   fs::create_directories(broker->state());

@@ -30,6 +30,11 @@ class BrokerWireTest : public testing::Test {
   };
 
   BrokerWireTest();
+  ~BrokerWireTest() override;
+
+  // The broker dies, and is there again; at the end of a test in any case.
+  void broker_down();
+  void broker_up();
 
   // Another broker with a root of its own, and who has its TLS credentials from the first one's
   // authority, so that no TLS error stands before what it says. It listens at that port, if any.
@@ -118,6 +123,9 @@ class BrokerWireTest : public testing::Test {
   std::filesystem::path host_;
   std::string policy_;
   std::unique_ptr<Vtpmd> vtpmd_;
+
+ private:
+  bool broker_is_down_ = false;
 };
 
 }  // namespace tests::integration

@@ -15,26 +15,7 @@ namespace fs = std::filesystem;
 using testing::AnyOf;
 using testing::HasSubstr;
 
-class BrokerRoadTest : public BrokerWireTest {
- protected:
-  ~BrokerRoadTest() override {
-    if (is_down_) {
-      broker_->start();
-    }
-  }
-
-  void broker_down() {
-    broker_->kill();
-    is_down_ = true;
-  }
-
-  void broker_up() {
-    broker_->start();
-    is_down_ = false;
-  }
-
-  bool is_down_ = false;
-};
+class BrokerRoadTest : public BrokerWireTest {};
 
 TEST_F(BrokerRoadTest, WhileTheBrokerIsAwayOnlyAVmWhoseDocumentAllowsItStarts) {
   const auto allowed = create_registered("may", "allow");

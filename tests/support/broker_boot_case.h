@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -68,7 +69,7 @@ class BrokerBootCase : public testing::Test {
   Life begin(bool may_create = true) {
     Life life;
     BrokerBoot::Settings settings{
-        .channel = broker_, .tee = tee_, .document = document_, .launch_digest = {}};
+        .channel = *channel_, .tee = tee_, .document = document_, .launch_digest = {}};
     settings.launch_digest = base::Bytes(32, std::byte{0x55});
     EXPECT_TRUE(vmgs::crypto::random_bytes(settings.boot_id));
     settings.receipt = receipt_;
@@ -77,10 +78,7 @@ class BrokerBootCase : public testing::Test {
     StoreSettings at;
     at.path = path_;
     at.new_store_bytes = kStoreBytes;
-    life.started = life.boot->start(at, may_create, [] {
-      return base::Result<base::SecretBytes>(
-          base::SecretBytes::taking(base::copy_of(base::bytes_of("made"))));
-    });
+    life.started = life.boot->start(at, may_create, make_tpm_);
     return life;
   }
 
@@ -145,10 +143,14 @@ class BrokerBootCase : public testing::Test {
 
   tests::support::TempFolder folder_;
   FakeBroker broker_{kVm};
+  keybroker::client::Channel* channel_ = &broker_;
   FakeTee tee_;
   protocol::LaunchDocument document_;
   std::filesystem::path path_;
   base::Bytes receipt_;
+  std::function<base::Result<base::SecretBytes>()> make_tpm_ = [] {
+    return base::SecretBytes::taking(base::copy_of(base::bytes_of("made")));
+  };
 };
 
 }  // namespace tests::support::broker_boot

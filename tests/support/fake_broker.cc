@@ -48,6 +48,10 @@ base::Bytes encoded(const crypto::SignedMessage& message) {
   return base::copy_of(base::bytes_of(out.SerializeAsString()));
 }
 
+bool moves_anchor(const pb::AnchorBody& body) {
+  return body.kind() == pb::AnchorBody::BOOT || body.kind() == pb::AnchorBody::CLOSED;
+}
+
 void refuse(pb::Answer& answer, const std::string& reason, bool begin_again = false) {
   answer.mutable_refused()->set_reason(reason);
   answer.mutable_refused()->set_detail("as the test has it");
@@ -162,7 +166,7 @@ std::string FakeBroker::note(const pb::AnchorBody& body) {
   if (body.epoch() != epoch || !std::ranges::equal(base::bytes_of(body.boot_id()), owner)) {
     return "fenced";
   }
-  if (body.kind() == pb::AnchorBody::RENEWAL) {
+  if (!moves_anchor(body)) {
     return "";
   }
   if (anchor && anchor->epoch == epoch && anchor->sequence >= body.sequence()) {
@@ -199,7 +203,7 @@ base::Bytes FakeBroker::anchor_answer(base::ByteView message) {
     return finish(message, std::move(answer));
   }
   auto& anchored = *answer.mutable_anchored();
-  if (body.kind() != pb::AnchorBody::RENEWAL) {
+  if (moves_anchor(body)) {
     pb::Receipt receipt;
     receipt.set_vm_id(text_of(vm_id_));
     write(*anchor, *receipt.mutable_anchor());

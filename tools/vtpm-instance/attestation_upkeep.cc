@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
-#include <random>
 #include <utility>
 
 #include "keybroker/crypto/time.h"
+#include "tools/vtpm-instance/spread.h"
 #include "vmgs/base/log.h"
 
 namespace tools::vtpm_instance {
@@ -42,12 +42,6 @@ RenewalSchedule::Time now() {
 
 std::chrono::sys_seconds wall() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
-// No secret: it only keeps VMs apart.
-double spread() {
-  std::random_device source;
-  return std::generate_canonical<double, 32>(source);
 }
 
 bool stays(const base::Error& refusal) {
@@ -101,6 +95,7 @@ AttestationUpkeep::AttestationUpkeep(Surroundings surroundings, Begun begun)
       schedule_(spread),
       timer_(around_.io),
       is_proven_(begun_.is_proven),
+      awaits_broker_(begun_.awaits_broker),
       ends_at_(begun_.ends_at),
       uncertified_(begun_.uncertified.value_or(base::Error{ErrorCode::kUnavailable, ""})) {}
 
@@ -150,6 +145,14 @@ void AttestationUpkeep::twin_has_spoken(Obstacle found) {
   work();
 }
 
+void AttestationUpkeep::broker_is_back(bool wants_certification) {
+  awaits_broker_ = false;
+  if (!ends_at_ || has_ended_ || wants_certification) {
+    schedule_.found(wall(), wall(), now());
+  }
+  work();
+}
+
 void AttestationUpkeep::stop() {
   stopped_ = true;
   timer_.cancel();
@@ -157,8 +160,8 @@ void AttestationUpkeep::stop() {
 }
 
 bool AttestationUpkeep::may_ask() const {
-  return around_.vouching && begun_.keys && begun_.password && is_proven_ && schedule_.due() &&
-         *schedule_.due() <= now();
+  return around_.vouching && begun_.keys && begun_.password && is_proven_ && !awaits_broker_ &&
+         schedule_.due() && *schedule_.due() <= now();
 }
 
 // Begins whatever is to be done next, if nothing is being done.
@@ -260,12 +263,13 @@ void AttestationUpkeep::came(base::Result<Certificates> given) {
 // Until the next request is due, or the certificate ends.
 void AttestationUpkeep::wait_for_next() {
   const bool may_end = ends_at_ && !has_ended_;
-  if (stopped_ || !around_.vouching || (!schedule_.due() && !may_end)) {
+  const auto due = awaits_broker_ ? std::nullopt : schedule_.due();
+  if (stopped_ || !around_.vouching || (!due && !may_end)) {
     return;
   }
   auto left = RenewalSchedule::Duration(kLongestSleep);
-  if (schedule_.due()) {
-    left = std::min(left, *schedule_.due() - now());
+  if (due) {
+    left = std::min(left, *due - now());
   }
   if (may_end && *ends_at_ < wall() + kLongestSleep) {
     left = std::min<RenewalSchedule::Duration>(left, *ends_at_ - wall() + std::chrono::seconds(1));

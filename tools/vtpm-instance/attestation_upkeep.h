@@ -39,6 +39,9 @@ class AttestationUpkeep {
     std::optional<std::chrono::sys_seconds> ends_at;
     std::optional<base::Error> uncertified;
     bool is_proven = false;  // else the twin has yet to say that the keys are the TPM's own
+
+    // Whoever certifies is away with the VM's key broker: nothing is asked before it is back.
+    bool awaits_broker = false;
   };
 
   // All of it outlives this. Without `vouching` no certificate is asked for. `changed` is told how
@@ -61,6 +64,10 @@ class AttestationUpkeep {
 
   // twin_has_spoken() says what the twin has found; only proven keys are certified.
   void twin_has_spoken(vtpm::provision::Obstacle found);
+
+  // broker_is_back() says so. What the claims say has changed by then, and changes no more. If it
+  // `wants_certification`, what the AK has is worth nothing.
+  void broker_is_back(bool wants_certification);
 
   // stop() ends what is going on as far as it can be ended, before the TPM is turned off for good.
   void stop();
@@ -93,6 +100,7 @@ class AttestationUpkeep {
 
   // Of the thread of `io`.
   bool is_proven_;
+  bool awaits_broker_;
   std::optional<std::chrono::sys_seconds> ends_at_;  // of the certificate that is there
   bool has_ended_ = false;
   base::Error uncertified_;

@@ -98,8 +98,8 @@ class AttestationUpkeepTest : public testing::Test {
                                       {.vouching = vouching(), .now = authority_.now});
   }
 
-  // Its guest's life begins.
-  void serve(base::Result<Provisioned> provisioned) {
+  // Its guest's life begins, with the broker that certifies or while it is away.
+  void serve(base::Result<Provisioned> provisioned, bool awaits_broker = false) {
     ASSERT_TRUE(provisioned) << provisioned.error().message;
     ASSERT_TRUE(below_.store(BlobKind::kPermanent, provisioned->permanent_state.expose()));
     first_ = durable();
@@ -108,13 +108,15 @@ class AttestationUpkeepTest : public testing::Test {
       upkeep_->before(command);
       return std::nullopt;
     }});
+    AttestationUpkeep::Begun begun(provisioned);
+    begun.awaits_broker = awaits_broker;
     upkeep_.emplace(AttestationUpkeep::Surroundings{.io = io_,
                                                     .device = *device_,
                                                     .engine = *engine_,
                                                     .store = store_,
                                                     .vouching = vouching(),
                                                     .changed = [this] { ++changes_; }},
-                    AttestationUpkeep::Begun(provisioned));
+                    std::move(begun));
     ASSERT_TRUE(device_->init());
     ASSERT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
     upkeep_->start();
@@ -223,6 +225,45 @@ TEST_F(AttestationUpkeepTest, AsksAgainWhereTheAuthorityWasAway) {
 
   EXPECT_FALSE(durable().ak.empty());
   EXPECT_GT(changes_, 0);
+}
+
+TEST_F(AttestationUpkeepTest, AsksNobodyBeforeTheBrokerIsBackAndThenAtOnce) {
+  authority_.refuses = base::Error{ErrorCode::kUnavailable, "away"};
+  auto provisioned = made();
+  authority_.refuses.reset();
+  authority_.renews_without_proof = true;
+  const int asked = authority_.asked;
+  serve(std::move(provisioned), true);
+  io_.run_for(std::chrono::seconds(3));  // what is tried again is tried within two
+  EXPECT_EQ(authority_.asked, asked);
+  EXPECT_EQ(upkeep_->readiness().readiness, Readiness::kAkCertMissing);
+
+  io_.restart();
+  upkeep_->broker_is_back(false);
+
+  until([this] { return upkeep_->readiness().readiness == Readiness::kReady; });
+  EXPECT_FALSE(durable().ak.empty());
+}
+
+TEST_F(AttestationUpkeepTest, OneThatIsDueIsNotRenewedWhileTheBrokerIsAway) {
+  serve(overdue(), true);
+  const int asked = authority_.asked;
+  EXPECT_LT(io_.run_for(std::chrono::seconds(1)), 5U) << "nor asked for again and again";
+  EXPECT_EQ(authority_.asked, asked);
+
+  io_.restart();
+  upkeep_->broker_is_back(false);
+
+  until([this] { return durable().ak != first_.ak; });
+}
+
+TEST_F(AttestationUpkeepTest, OneThatTheBrokerHasRevokedIsReplacedAtOnce) {
+  auto provisioned = made();
+  authority_.renews_without_proof = true;
+  serve(std::move(provisioned), true);
+  upkeep_->broker_is_back(true);
+
+  until([this] { return durable().ak != first_.ak; });
 }
 
 TEST_F(AttestationUpkeepTest, KeepsTheOldOneWhenItIsRefused) {

@@ -155,6 +155,12 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
   return {};
 }
 
+void HostSupervisor::reopened(std::string_view opened_by) {
+  instance::FromInstance message;
+  message.mutable_opened()->set_opened_by(std::string(opened_by));
+  (void)send(message);
+}
+
 void HostSupervisor::loop_reads(bool reads) {
   certifier_.exchange().others_read(reads);
   channel_.exchange().others_read(reads);

@@ -36,6 +36,7 @@ class HostSupervisor final : public Supervisor {
   void keep_receipt(base::ByteView receipt) override;
 
   base::Result<void> opened(const Opened& opened) override;
+  void reopened(std::string_view opened_by) override;
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                bool hypervisor) override;
 

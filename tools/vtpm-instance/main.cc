@@ -39,6 +39,8 @@ class Nobody final : public Supervisor {
     return {};
   }
 
+  void reopened(std::string_view) override {}
+
   // Why, is logged where it happens; here is what to do about it.
   void changed(keybroker::protocol::Readiness readiness, std::string_view, bool) override {
     const auto& row = keybroker::protocol::row(readiness);

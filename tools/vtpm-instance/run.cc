@@ -17,18 +17,19 @@
 #include <utility>
 
 #include "tools/vtpm-instance/attestation_upkeep.h"
+#include "tools/vtpm-instance/broker_start.h"
 #include "tools/vtpm-instance/device_service.h"
 #include "tools/vtpm-instance/launch_choice.h"
+#include "tools/vtpm-instance/listening.h"
+#include "tools/vtpm-instance/rejoin_upkeep.h"
 #include "tools/vtpm-instance/statement.h"
 #include "tools/vtpm-instance/tee_choice.h"
 #include "tools/vtpm-instance/tpm_state.h"
 #include "tools/vtpm-instance/variable_service.h"
-#include "transport/net/unix_listener.h"
 #include "transport/tpm_socket/control_server.h"
 #include "transport/tpm_socket/data_server.h"
 #include "vmgs/base/idle_memory.h"
 #include "vmgs/base/log.h"
-#include "vmgs/crypto/random.h"
 #include "vtpm/boot/broker_boot.h"
 #include "vtpm/device/device.h"
 #include "vtpm/engine/engine.h"
@@ -48,53 +49,10 @@ namespace {
 // How long after a start its thread has come to rest.
 constexpr std::chrono::seconds kUntilRest{1};
 
-// A socket that listens, and the path that goes with it if we made it.
-struct Listening {
-  base::Descriptor socket;
-  std::optional<transport::net::UnixListener> ours;
-};
-
-base::Result<Listening> listen_at(Endpoint endpoint) {
-  Listening listening;
-  if (endpoint.listening.is_open()) {
-    listening.socket = std::move(endpoint.listening);
-  } else if (!endpoint.path.empty()) {
-    TRY_ASSIGN(listener, transport::net::UnixListener::bind(endpoint.path));
-    listening.socket = listener.release();
-    listening.ours.emplace(std::move(listener));
-  }
-  return listening;
-}
-
-// Whether there will be a socket, before a store is made for whoever connects to it.
-base::Result<void> expect_bindable(const Endpoint& endpoint) {
-  return endpoint.listening.is_open() || endpoint.path.empty()
-             ? base::Result<void>()
-             : transport::net::UnixListener::expect_bindable(endpoint.path);
-}
-
 // What the broker or the state's past is the reason for, and else what the error says.
 Readiness readiness_of_failure(const base::Error& error, const LaunchChoice& choice,
                                const vtpm::boot::BrokerBoot* broker) {
   return broker != nullptr && broker->trouble() ? *broker->trouble() : readiness_of(error, choice);
-}
-
-// The start of a VM of protection broker; null for any other.
-base::Result<std::unique_ptr<vtpm::boot::BrokerBoot>> broker_boot(const InstanceSetup& setup,
-                                                                  const LaunchChoice& choice,
-                                                                  Supervisor& supervisor) {
-  if (choice.protection != keybroker::protocol::Protection::kBroker) {
-    return std::unique_ptr<vtpm::boot::BrokerBoot>();
-  }
-  vtpm::boot::BrokerBoot::Settings settings{
-      .channel = *supervisor.broker(),
-      .tee = *choice.tee,
-      .document = *choice.document,
-      .launch_digest = choice.launch_digest_bytes(),
-      .receipt = setup.receipt,
-      .keep_receipt = [&](base::ByteView receipt) { supervisor.keep_receipt(receipt); }};
-  TRY(vmgs::crypto::random_bytes(settings.boot_id));
-  return std::make_unique<vtpm::boot::BrokerBoot>(std::move(settings));
 }
 
 // Service is the time in which a hypervisor is served. All of it runs on the thread of serve().
@@ -107,7 +65,8 @@ class Service {
     vtpm::provision::ReportService& reports;
     std::optional<vtpm::provision::Vouching> vouching;
     AttestationUpkeep::Begun begun;
-    const vtpm::boot::BrokerBoot* broker;  // with protection broker
+    vtpm::boot::BrokerBoot* broker;         // with protection broker
+    vtpm::provision::Statement& statement;  // that `vouching` shows
   };
 
   Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state, Tpm tpm,
@@ -118,6 +77,7 @@ class Service {
         supervisor_(supervisor),
         reports_(tpm.reports),
         broker_(tpm.broker),
+        statement_(tpm.statement),
         device_(tpm.engine, device_options()),
         upkeep_({.io = io_,
                  .device = device_,
@@ -156,6 +116,7 @@ class Service {
     supervisor_.loop_reads(true);
     watch_twin();
     upkeep_.start();
+    rejoin();
     rest_soon();
     if (setup_.incoming) {
       tell(Readiness::kProvisioning, "");
@@ -229,6 +190,9 @@ class Service {
   }
 
   void tell(Readiness readiness, const std::string& reason) {
+    if (condemned_) {
+      return;  // there is nothing more to say of this TPM
+    }
     if (std::exchange(readiness_, readiness) == readiness && reason_ == reason && told_) {
       return;
     }
@@ -256,6 +220,36 @@ class Service {
         is_of_attestation.end()) {
       tell_ready();
     }
+  }
+
+  // An offline boot comes back to its broker.
+  void rejoin() {
+    if (broker_ == nullptr) {
+      return;
+    }
+    rejoin_.emplace(RejoinUpkeep::Surroundings{
+        .io = io_,
+        .device = device_,
+        .broker = *broker_,
+        .rejoined_at_rest =
+            [this] {
+              // Nobody else reads it: no certificate is asked for before upkeep_ hears of it.
+              tell_freshness(statement_, *broker_);
+              reports_.restate(statement_);
+            },
+        .settled = [this](const base::Result<void>& done) { rejoined(done); }});
+    rejoin_->start();
+  }
+
+  void rejoined(const base::Result<void>& done) {
+    if (done) {
+      supervisor_.reopened(broker_->opened_by());
+      upkeep_.broker_is_back(broker_->wants_certification());
+      return;
+    }
+    upkeep_.stop();
+    tell(*broker_->trouble(), done.error().message);
+    condemned_ = true;
   }
 
   void powered_on(const base::Result<void>& done) {
@@ -288,6 +282,9 @@ class Service {
   // The TPM is off when this is called, or is turned off by it.
   base::Result<void> close() {
     upkeep_.stop();
+    if (rejoin_) {
+      rejoin_->stop();
+    }
     supervisor_.loop_reads(false);
     device_.retire();
     if (!closing_) {
@@ -359,11 +356,13 @@ class Service {
   TpmState& state_;
   Supervisor& supervisor_;
   vtpm::provision::ReportService& reports_;
-  const vtpm::boot::BrokerBoot* const broker_;
+  vtpm::boot::BrokerBoot* const broker_;
+  vtpm::provision::Statement& statement_;
 
   asio::io_context io_{1};
   vtpm::device::Device device_;
   AttestationUpkeep upkeep_;
+  std::optional<RejoinUpkeep> rejoin_;
   CommandsOfDevice commands_;
   std::unique_ptr<VariableService> variables_;
   std::optional<ControlServer> control_;
@@ -375,6 +374,7 @@ class Service {
   Readiness readiness_ = Readiness::kProvisioning;
   std::string reason_;
   bool told_ = false;
+  bool condemned_ = false;
   int hypervisors_ = 0;
   bool alone_ = false;
   std::optional<base::Result<void>> closing_;
@@ -407,6 +407,11 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
         return refuse(Readiness::kNotSetUp, std::move(bindable).error());
       }
     }
+  }
+  // Guest, upkeep and broker ask it on threads of their own.
+  const auto tee = std::exchange(choice->tee, nullptr);
+  if (tee) {
+    choice->tee = std::make_unique<vtpm::provision::SharedTee>(*tee);
   }
   auto broker = broker_boot(setup, *choice, supervisor);
   if (!broker) {
@@ -446,18 +451,20 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   }
   base::Result<void> served;
   {
-    std::optional<vtpm::provision::SharedTee> tee;
-    if (choice->tee) {
-      tee.emplace(*choice->tee);
-    }
     AttestationUpkeep::Begun begun((*state)->provisioned());
-    vtpm::provision::ReportService reports(**engine, nv_store, tee ? &*tee : nullptr, *statement,
+    if (*broker) {
+      begun.awaits_broker = (*broker)->is_offline();
+      if ((*broker)->wants_certification()) {
+        begun.renew_at = std::chrono::sys_seconds();  // at once
+      }
+    }
+    vtpm::provision::ReportService reports(**engine, nv_store, choice->tee.get(), *statement,
                                            std::move((*state)->provisioned()));
     std::optional<vtpm::provision::Vouching> vouching;
     auto* const certifier = *broker ? broker->get() : supervisor.certifier();
     if (certifier != nullptr) {
       vouching.emplace(vtpm::provision::Vouching{
-          .certifier = *certifier, .statement = *statement, .tee = tee ? &*tee : nullptr});
+          .certifier = *certifier, .statement = *statement, .tee = choice->tee.get()});
     }
     Service service(setup, *choice, **state,
                     {.engine = **engine,
@@ -465,7 +472,8 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
                      .reports = reports,
                      .vouching = std::move(vouching),
                      .begun = std::move(begun),
-                     .broker = broker->get()},
+                     .broker = broker->get(),
+                     .statement = *statement},
                     supervisor);
     served =
         service.serve(std::move(setup.control), std::move(setup.data), std::move(setup.variables));

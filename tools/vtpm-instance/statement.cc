@@ -31,8 +31,7 @@ base::Result<vtpm::provision::Statement> statement_of(const InstanceSetup& setup
   statement.lifetime = choice.lifetime;
   statement.state_protection.mode = choice.protection;
   if (broker != nullptr) {
-    statement.state_protection.kek = broker->kek();
-    statement.freshness = broker->freshness();
+    tell_freshness(statement, *broker);
   }
   if (choice.tee) {
     TRY_ASSIGN(own, choice.tee->own_report());
@@ -44,6 +43,11 @@ base::Result<vtpm::provision::Statement> statement_of(const InstanceSetup& setup
     statement.tee_simulated = kSimulatedTee;
   }
   return statement;
+}
+
+void tell_freshness(vtpm::provision::Statement& statement, const vtpm::boot::BrokerBoot& broker) {
+  statement.state_protection.kek = broker.kek();
+  statement.freshness = broker.freshness();
 }
 
 }  // namespace tools::vtpm_instance

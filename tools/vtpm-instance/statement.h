@@ -17,4 +17,7 @@ base::Result<vtpm::provision::Statement> statement_of(const InstanceSetup& setup
                                                       const TpmState::Identity& identity,
                                                       const vtpm::boot::BrokerBoot* broker);
 
+// tell_freshness() has it say what `broker` knows by now.
+void tell_freshness(vtpm::provision::Statement& statement, const vtpm::boot::BrokerBoot& broker);
+
 }  // namespace tools::vtpm_instance

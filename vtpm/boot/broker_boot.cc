@@ -120,7 +120,7 @@ base::Result<BrokerBoot::Started> BrokerBoot::start(
     store_ = opened->get();
     return Started{.store = *std::move(opened)};
   }
-  if (trouble_ || !may_create || opened.error().code != ErrorCode::kNotFound) {
+  if (trouble() || !may_create || opened.error().code != ErrorCode::kNotFound) {
     return base::fail(std::move(opened).error());
   }
   TRY_ASSIGN(permanent, make_tpm());
@@ -128,7 +128,7 @@ base::Result<BrokerBoot::Started> BrokerBoot::start(
     TRY(set_aside(settings.path));
   }
   auto made = StateStore::create(settings, *protector_, permanent.expose(), this);
-  if (!made && !trouble_) {
+  if (!made && !trouble()) {
     // Of a store that is there, why it does not open says more than that none can be made.
     if (made.error().code == ErrorCode::kDenied) {
       return base::fail(std::move(opened).error());
@@ -144,14 +144,25 @@ base::Result<BrokerBoot::Started> BrokerBoot::start(
 }
 
 base::Result<void> BrokerBoot::refuse(Readiness why, base::Error error) {
+  const std::lock_guard lock(ending_);
   trouble_ = why;
   ended_ = error;
   return base::fail(std::move(error));
 }
 
+std::optional<Readiness> BrokerBoot::trouble() const {
+  const std::lock_guard lock(ending_);
+  return trouble_;
+}
+
+std::optional<base::Error> BrokerBoot::ended() const {
+  const std::lock_guard lock(ending_);
+  return ended_;
+}
+
 base::Result<void> BrokerBoot::claim(const std::stop_token& stop) {
-  if (ended_) {
-    return base::fail(*ended_);
+  if (auto ended = this->ended()) {
+    return base::fail(*std::move(ended));
   }
   return released_ || offline_ ? base::Result<void>() : ask(stop);
 }
@@ -200,6 +211,7 @@ base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
             "the key broker is away (" + released.error().message +
                 "), and the launch document allows to start without it: nothing says that this is "
                 "the newest state");
+  started_offline_ = true;
   offline_ = true;
   return {};
 }
@@ -372,6 +384,7 @@ void BrokerBoot::settle(const client::Anchored& anchored) {
   store_->carry(*record_);
   history_ = {.anchor = point, .allowed_restore = std::nullopt};
   anchored_ = true;
+  wants_certification_ = anchored.wants_certification;
   outstanding_.reset();
   if (settings_.keep_receipt) {
     settings_.keep_receipt(anchored.receipt);
@@ -380,8 +393,8 @@ void BrokerBoot::settle(const client::Anchored& anchored) {
 
 base::Result<client::Anchored> BrokerBoot::anchor_boot(
     std::optional<instance::ConfidentialCertification> certification, const std::stop_token& stop) {
-  if (ended_) {
-    return base::fail(*ended_);
+  if (auto ended = this->ended()) {
+    return base::fail(*std::move(ended));
   }
   if (!outstanding_) {
     TRY_ASSIGN(point, store_->state());
@@ -419,8 +432,9 @@ base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfE
                                                const std::stop_token& stop) {
   const std::lock_guard lock(talking_);
   if (offline_ || store_ == nullptr) {
-    return base::fail(ErrorCode::kUnavailable,
-                      "the VM started while its key broker was away; it certifies the next start");
+    return base::fail(
+        ErrorCode::kUnavailable,
+        "the VM started while its key broker was away, which certifies it once it is back");
   }
   if (!anchored_) {
     TRY_ASSIGN(anchored, anchor_boot(wanted(asked), stop));

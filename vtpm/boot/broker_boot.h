@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -42,8 +43,8 @@ namespace vtpm::boot {
 // Where the broker is away and the launch document allows it, a store opens by the copy of its key
 // that is sealed to this machine: an offline boot, which claims nothing and is certified by nobody.
 //
-// One owner, no lock, but for certify(), which may run on another thread once anchor() has
-// returned, and takes its turn with close().
+// One owner, no lock, but for certify() and rejoin(), which may run on another thread once anchor()
+// has returned, and take their turn with close(); is_offline() and trouble() may be asked on any.
 class BrokerBoot final : public Witness, public provision::Certifier {
  public:
   struct Settings {
@@ -80,12 +81,14 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   // kUnavailable where the broker is away and the VM may not start without it; errors of the TEE.
   base::Result<void> claim(const std::stop_token& stop = {});
 
-  // Whether this boot goes on without the broker.
+  // Whether this boot goes on without the broker, and whether it did and has come back.
   [[nodiscard]] bool is_offline() const { return offline_; }
+
+  [[nodiscard]] bool has_rejoined() const { return started_offline_ && !offline_; }
 
   // trouble() is why the VM does not start or must not go on, where the broker or the state's past
   // is the reason.
-  [[nodiscard]] std::optional<keybroker::protocol::Readiness> trouble() const { return trouble_; }
+  [[nodiscard]] std::optional<keybroker::protocol::Readiness> trouble() const;
 
   // vm_key() wraps the store's key; only after a claim that was not offline.
   [[nodiscard]] const keybroker::client::VmKey& vm_key() const { return released_->vm_key; }
@@ -116,13 +119,22 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   base::Result<void> anchor(const std::stop_token& stop = {});
 
   // rejoin() is how an offline boot comes back while its TPM is served: it claims, has the state as
-  // it was opened judged, and notes the state of now, which makes it fresh. `between_commands` runs
-  // what it is given while nobody uses the store, or is false. kUnavailable where it is to be tried
-  // again later; kDenied where the TPM must not answer any more, as trouble() says. A boot that is
-  // not offline has nothing to do. Any thread, also while its guest runs.
-  using BetweenCommands = std::function<bool(const std::function<void()>&)>;
+  // it was opened judged, and notes the state of now, which makes it fresh. `at_rest` runs what it
+  // is given while nobody uses the store. An error with trouble() says that the TPM must not answer
+  // any more; after any other it is to be tried again. A boot that is not offline has nothing to
+  // do. Any thread, also while its guest runs.
+  using AtRest = std::function<void(const std::function<void()>&)>;
 
-  base::Result<void> rejoin(const BetweenCommands& between_commands, const std::stop_token& stop);
+  base::Result<void> rejoin(const AtRest& at_rest, const std::stop_token& stop);
+
+  // tell_condemned() tells the broker, after a rejoin() that found the state to be old or forked,
+  // so that what certifies this VM's AK is revoked. Nothing else has anything to tell. It waits for
+  // the answer, and is no use before the TPM is off. Any thread.
+  base::Result<void> tell_condemned(const std::stop_token& stop);
+
+  // Whether the broker wants the AK certified anew, whatever certificate it has. Asked by whoever
+  // has seen anchor() or rejoin() succeed.
+  [[nodiscard]] bool wants_certification() const { return wants_certification_; }
 
   // Certifier. The first request of a boot carries its anchor. kUnavailable in an offline boot.
   base::Result<provision::Certificates> certify(const provision::CertificationOfEvidence& request,
@@ -142,6 +154,7 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   base::Result<void> ask(const std::stop_token& stop);
   base::Result<void> take_up(keybroker::client::Released released);
   base::Result<void> refuse(keybroker::protocol::Readiness why, base::Error error);
+  [[nodiscard]] std::optional<base::Error> ended() const;
   static WitnessedHistory history_of(const keybroker::client::Released& released);
   void become_owner(Record& record) const;
   base::Result<void> expect(Verdict verdict, const Anchor& opened, const Record& record);
@@ -159,11 +172,15 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   keybroker::client::Boot boot_;
   const std::unique_ptr<Protector> protector_;
   std::optional<keybroker::client::Released> released_;
-  bool offline_ = false;
+  std::atomic<bool> offline_ = false;
+  bool started_offline_ = false;
   bool found_unused_ = false;
   bool used_restore_ = false;
+
+  // What ended this boot, and why, for people: a refusal, or its own judgement.
+  mutable std::mutex ending_;
   std::optional<keybroker::protocol::Readiness> trouble_;
-  std::optional<base::Error> ended_;  // by a refusal
+  std::optional<base::Error> ended_;
 
   // What the witness knows: that the broker told, and what it has acknowledged since.
   WitnessedHistory history_;
@@ -181,6 +198,8 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   std::mutex talking_;  // one request at a time
   std::optional<keybroker::client::AnchorRequest> outstanding_;
   bool anchored_ = false;  // the boot anchor is at the broker
+  bool wants_certification_ = false;
+  std::optional<keybroker::client::AnchorRequest> condemnation_;
 };
 
 // broker_protector() keeps the root key of a store under the VM's key, which the broker releases to

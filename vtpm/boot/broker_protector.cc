@@ -82,9 +82,15 @@ class BrokerProtector final : public Protector {
   }
 
   [[nodiscard]] std::string opened_by() const override {
-    return boot_.is_offline() ? "a key that only this VM on this machine derives, without the key "
-                                "broker: nothing says that this is the newest state"
-                              : "a key that the key broker released";
+    if (boot_.is_offline()) {
+      return "a key that only this VM on this machine derives, without the key broker: nothing "
+             "says "
+             "that this is the newest state";
+    }
+    return boot_.has_rejoined()
+               ? "a key that only this VM on this machine derives; the key broker, "
+                 "which was away then, has found it to be the newest state since"
+               : "a key that the key broker released";
   }
 
  private:

@@ -14,7 +14,16 @@ using keybroker::protocol::Readiness;
 base::Result<void> BrokerBoot::take_up(client::Released released) {
   history_ = history_of(released);
   const auto verdict = judge(opened_->at, opened_->record, history_);
-  TRY(expect(verdict, opened_->at, opened_->record));
+  if (auto expected = expect(verdict, opened_->at, opened_->record); !expected) {
+    auto made = client::AnchorRequest::make(boot_, released.epoch, released.boot_key,
+                                            {.kind = client::AnchorKind::kCondemned,
+                                             .sequence = opened_->at.sequence,
+                                             .digest = opened_->at.digest});
+    if (made) {
+      condemnation_ = *std::move(made);
+    }
+    return expected;
+  }
   TRY_ASSIGN(point, store_->state());
   used_restore_ = verdict == Verdict::kRestored;
   released_ = std::move(released);
@@ -27,18 +36,24 @@ base::Result<void> BrokerBoot::take_up(client::Released released) {
   return {};
 }
 
-base::Result<void> BrokerBoot::rejoin(const BetweenCommands& between_commands,
-                                      const std::stop_token& stop) {
+base::Result<void> BrokerBoot::tell_condemned(const std::stop_token& stop) {
   const std::lock_guard lock(talking_);
-  if (ended_) {
-    return base::fail(*ended_);
+  const auto condemnation = std::exchange(condemnation_, std::nullopt);
+  if (!condemnation) {
+    return {};
+  }
+  TRY(send(*condemnation, stop));
+  return {};
+}
+
+base::Result<void> BrokerBoot::rejoin(const AtRest& at_rest, const std::stop_token& stop) {
+  const std::lock_guard lock(talking_);
+  if (auto ended = this->ended()) {
+    return base::fail(*std::move(ended));
   }
   if (!offline_ || store_ == nullptr) {
     return {};
   }
-  const auto busy = [] {
-    return base::fail(ErrorCode::kUnavailable, "the TPM is off, and is asked again");
-  };
   // Of a notice that may have arrived the same one tells, and another claim would not: the state as
   // it was opened may be in the past by it.
   if (!outstanding_) {
@@ -53,9 +68,7 @@ base::Result<void> BrokerBoot::rejoin(const BetweenCommands& between_commands,
     }
     TRY_ASSIGN(owned, std::move(released));
     base::Result<void> taken_up;
-    if (!between_commands([&] { taken_up = take_up(std::move(owned)); })) {
-      return busy();
-    }
+    at_rest([&] { taken_up = take_up(std::move(owned)); });
     TRY(std::move(taken_up));
   }
   auto anchored = send(*outstanding_, stop);
@@ -63,12 +76,12 @@ base::Result<void> BrokerBoot::rejoin(const BetweenCommands& between_commands,
     return refuse(Readiness::kBrokerRefused, std::move(anchored).error());
   }
   TRY_ASSIGN(noted, std::move(anchored));
-  const bool settled = between_commands([&] {
+  at_rest([&] {
     settle(noted);
     offline_ = false;
     opened_.reset();
   });
-  return settled ? base::Result<void>() : busy();
+  return {};
 }
 
 }  // namespace vtpm::boot

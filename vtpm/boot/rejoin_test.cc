@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/broker_boot_case.h"
@@ -7,6 +8,7 @@ namespace vtpm::boot {
 namespace {
 
 using namespace tests::support::broker_boot;
+using testing::HasSubstr;
 
 class RejoinTest : public BrokerBootCase {
  protected:
@@ -22,14 +24,8 @@ class RejoinTest : public BrokerBootCase {
     return life;
   }
 
-  static base::Result<void> rejoin(const Life& life, bool is_on = true) {
-    const auto between = [is_on](const std::function<void()>& work) {
-      if (is_on) {
-        work();
-      }
-      return is_on;
-    };
-    return life.boot->rejoin(between, {});
+  static base::Result<void> rejoin(const Life& life) {
+    return life.boot->rejoin([](const std::function<void()>& work) { work(); }, {});
   }
 };
 
@@ -39,9 +35,14 @@ TEST_F(RejoinTest, AnOfflineBootBecomesFreshWhileItsGuestRuns) {
   life.write("offline");
   const auto now = life.store().volume().commit_sequence();
 
+  EXPECT_THAT(life.boot->opened_by(), HasSubstr("nothing says"));
+  EXPECT_FALSE(life.boot->has_rejoined());
+
   ASSERT_TRUE(rejoin(life));
 
   EXPECT_FALSE(life.boot->is_offline());
+  EXPECT_TRUE(life.boot->has_rejoined());
+  EXPECT_THAT(life.boot->opened_by(), HasSubstr("newest state since"));
   EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::BOOT);
   EXPECT_EQ(broker_.notices.back().sequence(), now);
   const auto claim = life.boot->freshness();
@@ -63,6 +64,8 @@ TEST_F(RejoinTest, AnOlderStateIsFoundOutLate) {
   live("second");
   put_back(older);
   const auto life = serve_offline();
+  const auto opened = life.store().volume().commit_sequence();
+  life.write("on an old copy");
   const auto notices = broker_.notices.size();
 
   EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied);
@@ -71,6 +74,13 @@ TEST_F(RejoinTest, AnOlderStateIsFoundOutLate) {
   EXPECT_TRUE(life.boot->is_offline());
   EXPECT_EQ(broker_.notices.size(), notices);
   EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied) << "it stays so";
+
+  ASSERT_TRUE(life.boot->tell_condemned({}));
+  ASSERT_TRUE(life.boot->tell_condemned({})) << "once";
+  ASSERT_EQ(broker_.notices.size(), notices + 1);
+  EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::CONDEMNED);
+  EXPECT_EQ(broker_.notices.back().sequence(), opened);
+  EXPECT_NE(broker_.anchor->sequence, opened) << "what was noted stays";
 }
 
 TEST_F(RejoinTest, AnotherLineIsForkedHoweverFarItWent) {
@@ -93,6 +103,9 @@ TEST_F(RejoinTest, ASignedRefusalEndsIt) {
 
   EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kDenied);
   EXPECT_EQ(life.boot->trouble(), Readiness::kBrokerRefused);
+  const auto notices = broker_.notices.size();
+  EXPECT_TRUE(life.boot->tell_condemned({}));
+  EXPECT_EQ(broker_.notices.size(), notices) << "the broker knows";
 }
 
 TEST_F(RejoinTest, WhereTheBrokerIsStillAwayItIsTriedAgain) {
@@ -102,7 +115,6 @@ TEST_F(RejoinTest, WhereTheBrokerIsStillAwayItIsTriedAgain) {
   EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kUnavailable);
   EXPECT_EQ(life.boot->trouble(), std::nullopt);
   broker_is_away(false);
-  EXPECT_EQ(error_code(rejoin(life, false)), ErrorCode::kUnavailable) << "the TPM is off";
 
   ASSERT_TRUE(rejoin(life));
   EXPECT_FALSE(life.boot->is_offline());

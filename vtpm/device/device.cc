@@ -47,6 +47,9 @@ base::Result<void> Device::init() {
   const auto lock = interrupt();
   platform_has_power_ = true;
   power_off(true);
+  if (condemned_) {
+    return base::fail(*condemned_);
+  }
   return power_on();
 }
 
@@ -69,6 +72,13 @@ void Device::retire() {
   const auto lock = interrupt();
   platform_has_power_ = true;
   power_off(false);
+}
+
+void Device::condemn(base::Error why) {
+  const auto lock = interrupt();
+  platform_has_power_ = true;
+  power_off(false);
+  condemned_ = std::move(why);
 }
 
 void Device::power_off(bool may_wake) {

@@ -51,14 +51,16 @@ struct Options {
 // state, init() fails.
 //
 // Any thread may call anything. Calls wait for the command that is running, but for cancel(),
-// set_locality() and powered(), which never wait; init(), stop() and retire() ask it to end early.
+// set_locality() and powered(), which never wait; init(), stop(), retire() and condemn() ask it to
+// end early.
 class Device {
  public:
   // `engine` is off, outlives the device, and is touched by nobody else.
   Device(engine::Engine& engine, Options options);
 
   // init() powers the TPM on. One that is on is first shut down, as by stop(). The locality stays.
-  // A volatile blob that was stored is used, and used up. Errors of Engine::start().
+  // A volatile blob that was stored is used, and used up. Errors of Engine::start(), and what
+  // condemn() was told.
   base::Result<void> init();
 
   // stop() powers the TPM off. Unless the guest's last command was a Shutdown, it gets one now,
@@ -69,6 +71,9 @@ class Device {
   // retire() is stop() for a guest that is gone for good: the Shutdown is CLEAR, so that the TPM is
   // not taken for one that sleeps.
   void retire();
+
+  // condemn() is retire() for good: each init() from now on fails with `why`.
+  void condemn(base::Error why);
 
   [[nodiscard]] bool powered() const { return powered_; }
 
@@ -152,7 +157,8 @@ class Device {
   std::atomic<std::uint64_t> power_cycle_ = 0;
   std::atomic<protocol::Locality> locality_{};
 
-  std::timed_mutex busy_;  // guards the engine and what follows
+  std::timed_mutex busy_;                 // guards the engine and what follows
+  std::optional<base::Error> condemned_;  // why, if it was
   std::optional<protocol::CommandCode> last_command_;
   bool platform_has_power_ = false;  // it used init(), stop() or set_state_blob()
   bool hashing_ = false;

@@ -149,6 +149,37 @@ TEST_F(DevicePowerTest, WorkIsDoneBetweenCommandsAndOnlyWithPower) {
   EXPECT_EQ(done, 1);
 }
 
+TEST_F(DevicePowerTest, WorkIsUndisturbedWithPowerOrWithout) {
+  int done = 0;
+  device_->undisturbed([&] { ++done; });
+  power_on();
+  std::thread other;
+  device_->undisturbed([&] {
+    ++done;
+    other = std::thread([&] {
+      EXPECT_EQ(run(tpm::get_random(8)), tpm::kSuccess);
+      EXPECT_EQ(done, 3) << "no command runs meanwhile";
+    });
+    std::this_thread::yield();
+    ++done;
+  });
+  other.join();
+  EXPECT_EQ(done, 3);
+}
+
+TEST_F(DevicePowerTest, ACondemnedTpmNeverAnswersAgain) {
+  power_on();
+
+  device_->condemn({base::ErrorCode::kDenied, "it is an old one"});
+
+  EXPECT_FALSE(device_->powered());
+  EXPECT_EQ(run(tpm::get_random(8)), tpm::kFailure);
+  const auto again = device_->init();
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().message, "it is an old one");
+  EXPECT_EQ(run(tpm::startup_clear()), tpm::kFailure);
+}
+
 TEST_F(DevicePowerTest, ARetiredTpmIsNotTakenForOneThatSleeps) {
   power_on();
   ASSERT_EQ(run(tpm::get_random(8)), tpm::kSuccess);

@@ -50,6 +50,11 @@ void Host::fork_failed(const VmId& id, const std::string& reason) {
 
 void Host::opened(const VmId& id, const instance::Opened& opened) {
   const auto found = vm(id);
+  if (found && (*found)->phase == Phase::kServing) {
+    (*found)->opened_by = opened.opened_by();
+    changed_(id);
+    return;
+  }
   if (!found || (*found)->phase != Phase::kStarting) {
     return;
   }

@@ -650,6 +650,17 @@ TEST_F(HostTest, ShowsWhatTheInstanceSaidAboutItsStore) {
   EXPECT_EQ(view.opened_by(), "the second slot");
   EXPECT_TRUE(view.simulated_tee());
   EXPECT_FALSE(view.readiness().is_ready()) << "it has not said so";
+
+  say(vm, "ready");
+  changes_.clear();
+  instance::Opened later;
+  later.set_opened_by("a key that the broker knows of");
+  host_->opened(vm.id(), later);
+
+  EXPECT_EQ(view_of(*host_, vm).opened_by(), "a key that the broker knows of");
+  EXPECT_TRUE(view_of(*host_, vm).simulated_tee());
+  EXPECT_TRUE(view_of(*host_, vm).readiness().is_ready());
+  EXPECT_EQ(changes_.size(), 1U);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ namespace vtpm::provision {
 using keybroker::protocol::UserData;
 
 // Statement is what claims say of a VM besides the keys of its TPM. It is settled when the VM's
-// instance starts.
+// instance starts; only a boot that was offline and comes back to its key broker says something
+// else from then on.
 struct Statement {
   keybroker::protocol::Uuid vm_id{};
   std::array<std::byte, 16> boot_id{};

@@ -51,8 +51,8 @@ ReportService::ReportService(engine::Engine& engine, DeferringStore& store, tee:
     : engine_(engine),
       store_(store),
       tee_(tee),
-      statement_(std::move(statement)),
       clock_(std::move(clock)),
+      statement_(std::move(statement)),
       provisioned_(std::move(provisioned)),
       refilled_(clock_()) {
   if (provisioned_ && provisioned_->rsa_ak && provisioned_->rsa_ek &&
@@ -100,6 +100,12 @@ void ReportService::mark_distrusted() {
     to_be_marked_ = !write_index(esys.context(), kExtendedClaimsIndex,
                                  *provisioned_->index_password, base::bytes_of(kDistrustMark));
   }
+}
+
+void ReportService::restate(Statement statement) {
+  const std::lock_guard lock(settling_);
+  statement_ = std::move(statement);
+  last_.reset();
 }
 
 std::optional<base::Bytes> ReportService::before(base::ByteView command) {

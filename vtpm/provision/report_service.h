@@ -52,6 +52,10 @@ class ReportService {
   // thread; before() does it, too, before the first report.
   Obstacle settle();
 
+  // restate() has the reports from now on say this: a guest that reads gets one that does. Any
+  // thread.
+  void restate(Statement statement);
+
   // before() sees a command of the guest, and gives the response in the TPM's stead where it must
   // not be run.
   std::optional<base::Bytes> before(base::ByteView command);
@@ -71,10 +75,10 @@ class ReportService {
   engine::Engine& engine_;
   DeferringStore& store_;
   tee::Tee* const tee_;
-  const Statement statement_;
   const Clock clock_;
 
-  mutable std::mutex settling_;  // guards what is known of the keys
+  mutable std::mutex settling_;  // guards what is claimed, and what is known of the keys
+  Statement statement_;
   base::Result<Provisioned> provisioned_;
   std::optional<ClaimedKeys> keys_;
   Obstacle found_ = Obstacle::kNone;  // by the twin

@@ -203,6 +203,23 @@ TEST_F(ReportServiceTest, AsksTheTeeOnceForTheSameData) {
   EXPECT_EQ(tee_.reported, 1);
 }
 
+TEST_F(ReportServiceTest, ReadersAreToldWhatIsSaidByNow) {
+  const auto text_of = [](base::Bytes claims) {
+    return std::string(reinterpret_cast<const char*>(claims.data()), claims.size());
+  };
+  statement_.freshness.emplace().state = keybroker::protocol::FreshnessState::kOffline;
+  const auto before = read_claims();
+  EXPECT_NE(text_of(read(kExtendedClaimsIndex)).find("offline"), std::string::npos);
+
+  statement_.freshness->state = keybroker::protocol::FreshnessState::kFresh;
+  service().restate(statement_);
+
+  EXPECT_NE(read_claims().extended_digest, before.extended_digest);
+  const auto after = text_of(read(kExtendedClaimsIndex));
+  EXPECT_EQ(after.find("\"offline\""), std::string::npos) << after;
+  EXPECT_NE(after.find("\"fresh\""), std::string::npos) << after;
+}
+
 TEST_F(ReportServiceTest, WritesAgainWhatAResetTookBack) {
   define_user_data();
   write_user_data(1);
