@@ -284,6 +284,7 @@ TEST_F(NbdServerTest, TendsTheExportWhetherTheClientReadsItsAnswersOrNot) {
     tended.tended.wait(tended.tended);
   }
   EXPECT_EQ(client.receive(16 + 1024 * 1024).size(), 16u + 1024 * 1024);
+  stop();  // before the export goes
 }
 
 TEST_F(NbdServerTest, EndsTheExportWhenTheServerEnds) {
