@@ -52,6 +52,13 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
       told.tcb_grace_over() ? vtpm::sealing::TcbGrace::kOver : vtpm::sealing::TcbGrace::kRunning;
   setup.ask_for_certificates = told.ask_for_certificates();
   setup.receipt = base::copy_of(base::bytes_of(told.receipt()));
+  if (told.has_conversion()) {
+    const auto& conversion = told.conversion();
+    setup.conversion = InstanceSetup::Conversion{
+        .launch_document = base::copy_of(base::bytes_of(conversion.launch_document())),
+        .store = conversion.store_path(),
+        .key_file = conversion.key_path()};
+  }
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
   return setup;
@@ -130,7 +137,7 @@ base::Result<instance::Setup> HostSupervisor::receive_setup() {
   if (!message.has_setup()) {
     return base::fail(ErrorCode::kCorrupt, "vtpmd began with something else than a setup");
   }
-  state_may_be_new_ = message.setup().may_create();
+  awaits_serve_ = message.setup().may_create() || message.setup().await_serve();
   return message.setup();
 }
 
@@ -141,8 +148,9 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
   message.mutable_opened()->set_simulated_tee(opened.simulated_tee);
   TRY(send(message));
   bool may_serve = true;
-  if (state_may_be_new_) {
-    // vtpmd notes that this VM has state, and only then lets a guest in.
+  if (awaits_serve_) {
+    // vtpmd notes that this VM has state, or that its conversion is over, and only then lets a
+    // guest in.
     TRY_ASSIGN(answer, receive());
     may_serve = answer.has_serve();
   }
@@ -159,6 +167,12 @@ void HostSupervisor::reopened(std::string_view opened_by) {
   instance::FromInstance message;
   message.mutable_opened()->set_opened_by(std::string(opened_by));
   (void)send(message);
+}
+
+base::Result<void> HostSupervisor::converted() {
+  instance::FromInstance message;
+  message.mutable_converted();
+  return send(message);
 }
 
 void HostSupervisor::loop_reads(bool reads) {

@@ -37,6 +37,7 @@ class HostSupervisor final : public Supervisor {
 
   base::Result<void> opened(const Opened& opened) override;
   void reopened(std::string_view opened_by) override;
+  base::Result<void> converted() override;
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                bool hypervisor) override;
 
@@ -64,7 +65,7 @@ class HostSupervisor final : public Supervisor {
   std::deque<strongroom::instance::v1::ToInstance> orders_;  // received, and for this alone
   keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
 
-  bool state_may_be_new_ = false;  // as far as vtpmd knows
+  bool awaits_serve_ = false;  // vtpmd has something to note about this start first
   bool stopped_early_ = false;
 
   // Guards the writing side of the link.

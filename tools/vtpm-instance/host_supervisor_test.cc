@@ -194,6 +194,23 @@ TEST_F(HostSupervisorTest, AVtpmdThatGoesIsNotWaitedFor) {
   EXPECT_EQ(error_code(ask()), ErrorCode::kUnavailable);
 }
 
+// Without a word of vtpmd's, which says no more: of a start that it has something to note about,
+// nobody is served.
+TEST_F(HostSupervisorTest, ServesNobodyBeforeVtpmdHasNotedWhatItWantsTo) {
+  for (const bool awaits : {false, true}) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const base::Descriptor vtpmd(ends[0]);
+    HostSupervisor supervisor{base::Descriptor(ends[1])};
+    instance::ToInstance message;
+    message.mutable_setup()->set_await_serve(awaits);
+    ASSERT_TRUE(vtpm::host::send_frame(vtpmd.number(), message));
+    ASSERT_TRUE(supervisor.receive_setup());
+    ASSERT_EQ(::shutdown(vtpmd.number(), SHUT_WR), 0);
+    EXPECT_EQ(supervisor.opened({}).has_value(), !awaits);
+  }
+}
+
 TEST_F(HostSupervisorTest, WhileItServesAnswersComeThroughItsOrders) {
   open();
   base::Result<Certificates> given = base::fail(ErrorCode::kNotFound, "");

@@ -41,6 +41,8 @@ class Nobody final : public Supervisor {
 
   void reopened(std::string_view) override {}
 
+  base::Result<void> converted() override { return {}; }
+
   // Why, is logged where it happens; here is what to do about it.
   void changed(keybroker::protocol::Readiness readiness, std::string_view, bool) override {
     const auto& row = keybroker::protocol::row(readiness);

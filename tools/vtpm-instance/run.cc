@@ -18,6 +18,7 @@
 
 #include "tools/vtpm-instance/attestation_upkeep.h"
 #include "tools/vtpm-instance/broker_start.h"
+#include "tools/vtpm-instance/conversion.h"
 #include "tools/vtpm-instance/device_service.h"
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/listening.h"
@@ -407,6 +408,14 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
         return refuse(Readiness::kNotSetUp, std::move(bindable).error());
       }
     }
+  }
+  if (setup.conversion) {
+    auto converted = convert(setup, *choice);
+    if (!converted) {
+      const auto readiness = readiness_of(converted.error(), *choice);
+      return refuse(readiness, std::move(converted).error());
+    }
+    return supervisor.converted();
   }
   // Guest, upkeep and broker ask it on threads of their own.
   const auto tee = std::exchange(choice->tee, nullptr);

@@ -61,6 +61,15 @@ struct InstanceSetup {
   // none.
   base::Bytes receipt = {};
 
+  // Nobody is served: the store is copied for another launch document of this VM, and that is all.
+  struct Conversion {
+    base::Bytes launch_document = {};
+    std::filesystem::path store = {};
+    std::filesystem::path key_file = {};
+  };
+
+  std::optional<Conversion> conversion = std::nullopt;
+
   // Nobody is served: the store of a confidential VM gets a HW_KEY_PROTECTOR for OpenHCL, with this
   // as its vm-configuration, and that is all. The next start in service takes it away again.
   std::optional<std::string> export_for_openhcl = std::nullopt;

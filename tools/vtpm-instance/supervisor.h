@@ -50,6 +50,9 @@ class Supervisor {
   // reopened() says what keeps the store open by now, for people, after opened().
   virtual void reopened(std::string_view opened_by) = 0;
 
+  // converted() is called when the store was copied for another launch document.
+  virtual base::Result<void> converted() = 0;
+
   // changed() is called with how things are when they change: whether the guest may trust its TPM,
   // why not, and whether there is a hypervisor.
   virtual void changed(keybroker::protocol::Readiness readiness, std::string_view reason,

@@ -272,6 +272,8 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
         keep_receipt(id, link, message.receipt());
         break;
       case instance::FromInstance::kConverted:
+        host_->converted(id);
+        break;
       case instance::FromInstance::MESSAGE_NOT_SET:
         break;
     }

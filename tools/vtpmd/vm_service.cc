@@ -2,6 +2,7 @@
 #include "tools/vtpmd/vm_service.h"
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,9 @@ constexpr std::int64_t kKeySeconds = 24 * 60 * 60;
 
 // How long an instance may take to write its last state.
 constexpr std::chrono::seconds kStopLimit{30};
+
+// How long an instance may take to copy a store.
+constexpr std::chrono::seconds kConversionLimit{60};
 
 std::int64_t now() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -85,6 +89,7 @@ api::ConvertVmResponse response_of(const vtpm::host::Conversion& conversion) {
   for (const auto& note : conversion.notes) {
     response.add_notes(note);
   }
+  response.set_is_weaker(conversion.is_weaker);
   return response;
 }
 
@@ -287,17 +292,43 @@ VmService::Answer<api::ConvertVmResponse> VmService::convert(api::ConvertVmReque
   note_caller(call, vm->record.name, context);
   auto planned = plan_for(*vm, request);
   CO_TRY_ASSIGN(conversion, std::move(planned));
-  auto response = response_of(conversion);
+  // The host may need it after whoever asked has gone.
+  const auto response = std::make_shared<api::ConvertVmResponse>(response_of(conversion));
   if (request.dry_run() || conversion.changes.empty()) {
-    *response.mutable_vm() = view_of(host_, *vm);
-    co_return response;
+    *response->mutable_vm() = view_of(host_, *vm);
+    co_return *response;
   }
-  const auto keep_answer = [&](const Vm& converted) {
-    *response.mutable_vm() = view_of(host_, converted);
-    return remember(call, response);
+  const auto id = vm->id();
+  const auto keep_answer = [this, call, response](const Vm& converted) {
+    *response->mutable_vm() = view_of(host_, converted);
+    return remember(call, *response);
   };
-  CO_TRY(host_.convert(vm->id(), conversion, keep_answer));
-  co_return response;
+  CO_TRY(host_.convert(id, conversion, keep_answer));
+  const auto ended = co_await transport::rpc::within(kConversionLimit, wait_while_converting(id));
+  if (!ended) {
+    co_return base::fail(ErrorCode::kUnavailable,
+                         "'" + request.vm() + "' is still being converted after " +
+                             std::to_string(kConversionLimit.count()) +
+                             " s, and goes on: `vtpmctl show` tells how it ended");
+  }
+  const auto* converted = host_.find(id);
+  if (converted == nullptr) {
+    co_return base::fail(ErrorCode::kNotFound, "the VM was deleted");
+  }
+  if (converted->unconverted) {
+    co_return base::fail(*converted->unconverted);
+  }
+  *response->mutable_vm() = view_of(host_, *converted);
+  co_return *response;
+}
+
+asio::awaitable<bool> VmService::wait_while_converting(VmId id) {
+  Changes::Watch watch(changes_);
+  for (const auto* vm = host_.find(id); vm != nullptr && vm->phase == Phase::kConverting;
+       vm = host_.find(id)) {
+    co_await watch.next();
+  }
+  co_return true;
 }
 
 VmService::Answer<api::DeleteVmResponse> VmService::remove(api::DeleteVmRequest request,

@@ -62,6 +62,7 @@ class VmService {
                 bool created);
 
   boost::asio::awaitable<bool> wait_for_end(vtpm::host::VmId id);
+  boost::asio::awaitable<bool> wait_while_converting(vtpm::host::VmId id);
 
   vtpm::host::Host& host_;
   vtpm::host::Registry& registry_;

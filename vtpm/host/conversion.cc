@@ -45,7 +45,43 @@ base::Result<void> expect_immutable(const LaunchDocument& from, const LaunchDocu
   return {};
 }
 
+bool is_ordinary(const LaunchDocument& document) { return document.tee_family == TeeFamily::kNone; }
+
+// Words that are of the other kind of VM say which VM was meant.
+base::Result<void> expect_of_its_kind(const LaunchDocument& from, const LaunchDocument& to) {
+  const bool for_confidential =
+      to.protection == Protection::kHardware || to.protection == Protection::kBroker;
+  if (is_ordinary(from) && for_confidential) {
+    return denied("protection " + std::string(name(to.protection)) +
+                  " is of confidential VMs, and an ordinary VM never becomes one: its host has had "
+                  "the secrets of its TPM. Create a new VM");
+  }
+  if (!is_ordinary(from) && !for_confidential && from.protection != to.protection) {
+    return denied("protection " + std::string(name(to.protection)) +
+                  " would give the state of a confidential VM to its host, and is never put in the "
+                  "place of another. Create a new VM, and move into it what the guest itself can "
+                  "move");
+  }
+  return {};
+}
+
+base::Result<void> expect_allowed(const Conversion& conversion,
+                                  const api::ConvertVmRequest& request) {
+  if (conversion.is_weaker && !request.allow_weaker() && !request.dry_run()) {
+    return denied(
+        "protection none is weaker than host: whoever reads the store's file has the TPM, its "
+        "seeds "
+        "and all that is sealed to it. `vtpmctl convert VM --to none --weaken` says that you want "
+        "that, and --dry-run what it does");
+  }
+  return {};
+}
+
 base::Result<void> expect_opens(const LaunchDocument& from, const LaunchDocument& to) {
+  TRY(expect_of_its_kind(from, to));
+  if (is_ordinary(from)) {
+    return {};
+  }
   if (from.protection == Protection::kHardware) {
     return denied(
         "protection is hardware: the store opens under the launch document that it was sealed "
@@ -54,10 +90,34 @@ base::Result<void> expect_opens(const LaunchDocument& from, const LaunchDocument
   }
   if (from.protection != to.protection) {
     return denied("protection is " + std::string(name(from.protection)) + ", and " +
-                  std::string(name(to.protection)) +
-                  " was asked for: a store is not put under another protection. Create a new VM");
+                  std::string(name(to.protection)) + " was asked for: " +
+                  (from.protection == Protection::kNone
+                       ? "its host has had the secrets of its TPM in plaintext. Create a new VM"
+                       : "a store is not put under another protection. Create a new VM"));
   }
   return {};
+}
+
+void note_protection(const LaunchDocument& to, std::vector<std::string>& notes) {
+  notes.emplace_back(
+      "Another store is made beside the one that there is, of its size, and takes its place at "
+      "once. "
+      "The one before stays until the VM has started from the new one, and `vtpmctl convert "
+      "--undo` "
+      "goes back to it.");
+  if (to.protection == Protection::kNone) {
+    notes.emplace_back(
+        "Weaker: whoever can read the store's file has the TPM from then on. At the first start "
+        "the "
+        "TPM gets another endorsement seed, and with it other endorsement and attestation keys; "
+        "the "
+        "certificates of those before are revoked. What the guest has sealed still opens.");
+  } else {
+    notes.emplace_back(
+        "The store before is removed after the first start, and is not overwritten: what the disk "
+        "still has of it, and copies of it, hold the TPM's seeds in plaintext. Where that matters, "
+        "create a new VM.");
+  }
 }
 
 void note_floors(const LaunchDocument& to, std::vector<std::string>& notes) {
@@ -76,6 +136,9 @@ void note_floors(const LaunchDocument& to, std::vector<std::string>& notes) {
 
 std::vector<std::string> notes_of(const LaunchDocument& from, const LaunchDocument& to) {
   std::vector<std::string> notes;
+  if (from.protection != to.protection) {
+    note_protection(to, notes);
+  }
   if (from.tee_family != to.tee_family) {
     note_floors(to, notes);
   }
@@ -113,7 +176,10 @@ base::Result<LaunchDocument> wanted(const LaunchDocument& document,
 }
 
 base::Result<Conversion> conversion_to(const LaunchDocument& from, const LaunchDocument& to) {
-  Conversion conversion{.document = to, .launch_document = {}, .changes = {}, .notes = {}};
+  Conversion conversion;
+  conversion.document = to;
+  conversion.changes_protection = from.protection != to.protection;
+  conversion.is_weaker = conversion.changes_protection && to.protection == Protection::kNone;
   TRY_ASSIGN(encoded, protocol::encode(to));
   conversion.launch_document = std::move(encoded);
   conversion.changes = changes_between(from, to);
@@ -132,7 +198,9 @@ base::Result<Conversion> plan_conversion(const LaunchDocument& document,
   if (document != to) {
     TRY(expect_opens(document, to));
   }
-  return conversion_to(document, to);
+  TRY_ASSIGN(conversion, conversion_to(document, to));
+  TRY(expect_allowed(conversion, request));
+  return conversion;
 }
 
 base::Result<Conversion> plan_undo(const LaunchDocument& document,
@@ -144,6 +212,10 @@ base::Result<Conversion> plan_undo(const LaunchDocument& document,
   }
   TRY_ASSIGN(before, protocol::decode_launch_document(launch_document_before));
   TRY_ASSIGN(conversion, conversion_to(document, before));
+  if (is_ordinary(before)) {
+    conversion.notes.clear();
+    return conversion;
+  }
   conversion.notes = {
       "If the VM's tenant has told its broker of the conversion, the broker takes this launch "
       "document for seven days from then; `kbctl vm convert FILE` makes it the one again."};

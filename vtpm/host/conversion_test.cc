@@ -123,6 +123,63 @@ TEST(ConversionTest, NeverMakesAnOrdinaryVmConfidentialNorTheReverse) {
   EXPECT_THAT(refusal(brokered(), to_document(ordinary)), HasSubstr("nor the reverse"));
 }
 
+api::ConvertVmRequest to_protection(const std::string& protection) {
+  api::ConvertVmRequest request;
+  request.mutable_changes()->set_protection(protection);
+  return request;
+}
+
+TEST(ConversionTest, PutsAnOrdinaryVmUnderAKeyOfItsHost) {
+  const auto planned =
+      plan_conversion(with_protection(TeeFamily::kNone, Protection::kNone), to_protection("host"));
+
+  ASSERT_TRUE(planned) << planned.error().message;
+  EXPECT_EQ(planned->document, with_protection(TeeFamily::kNone, Protection::kHost));
+  EXPECT_THAT(planned->changes, ElementsAre("protection: none -> host"));
+  EXPECT_TRUE(planned->changes_protection);
+  EXPECT_FALSE(planned->is_weaker);
+  EXPECT_THAT(planned->notes, Contains(HasSubstr("in plaintext")));
+  EXPECT_THAT(planned->notes, Contains(HasSubstr("--undo")));
+}
+
+TEST(ConversionTest, TakesTheKeyAwayOnlyFromWhoSaysSo) {
+  const auto from = with_protection(TeeFamily::kNone, Protection::kHost);
+  EXPECT_THAT(refusal(from, to_protection("none")), HasSubstr("--weaken"));
+
+  auto request = to_protection("none");
+  request.set_dry_run(true);
+  const auto tried = plan_conversion(from, request);
+  ASSERT_TRUE(tried) << tried.error().message;
+  EXPECT_TRUE(tried->is_weaker);
+  EXPECT_THAT(tried->notes, Contains(HasSubstr("endorsement seed")));
+
+  request.set_dry_run(false);
+  request.set_allow_weaker(true);
+  EXPECT_EQ(plan_conversion(from, request)->document.protection, Protection::kNone);
+  EXPECT_THAT(refusal(from, to_document(with_protection(TeeFamily::kNone, Protection::kNone))),
+              HasSubstr("--weaken"));
+}
+
+TEST(ConversionTest, AProtectionOfTheOtherKindOfVmSaysWhatToDoInstead) {
+  auto allowed = to_protection("hardware");
+  allowed.set_allow_weaker(true);
+  const auto ordinary = with_protection(TeeFamily::kNone, Protection::kHost);
+  EXPECT_THAT(refusal(ordinary, allowed), HasSubstr("an ordinary VM never becomes one"));
+  EXPECT_THAT(refusal(ordinary, to_protection("broker")), HasSubstr("Create a new VM"));
+  for (const auto* word : {"host", "none"}) {
+    auto words = to_protection(word);
+    words.set_allow_weaker(true);
+    words.mutable_changes()->set_anchor_class("none");
+    EXPECT_THAT(refusal(brokered(), words), HasSubstr("would give the state")) << word;
+    EXPECT_THAT(refusal(with_protection(TeeFamily::kTdx, Protection::kHardware), words),
+                HasSubstr("would give the state"))
+        << word;
+  }
+  EXPECT_THAT(
+      refusal(with_protection(TeeFamily::kSevSnp, Protection::kNone), to_protection("hardware")),
+      HasSubstr("in plaintext"));
+}
+
 TEST(ConversionTest, ChangesNeitherIdNorTenantNorLifetime) {
   auto other = brokered();
   other.vm_id.fill(std::byte{8});
@@ -152,7 +209,11 @@ TEST(ConversionTest, PutsNoStoreUnderAnotherProtection) {
   api::ConvertVmRequest words;
   words.mutable_changes()->set_protection("none");
   words.mutable_changes()->set_anchor_class("none");
-  EXPECT_THAT(refusal(brokered(), words), HasSubstr("protection is broker, and none"));
+  EXPECT_THAT(refusal(brokered(), words), HasSubstr("never put in the place of another"));
+  auto hardware = brokered();
+  hardware.protection = Protection::kHardware;
+  EXPECT_THAT(refusal(brokered(), to_document(hardware)),
+              HasSubstr("protection is broker, and hardware"));
 }
 
 TEST(ConversionTest, WantsOneStatementOfWhatChanges) {

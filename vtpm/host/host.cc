@@ -18,30 +18,32 @@ using protocol::Readiness;
 
 std::string quoted_name(const Vm& vm) { return "VM '" + vm.record.name + "'"; }
 
-instance::Setup setup_of(const Vm& vm, const StateFolder& folder) {
+}  // namespace
+
+instance::Setup Host::setup_of(const Vm& vm) const {
   instance::Setup setup;
   setup.set_name(vm.record.name);
   const auto& document = vm.record.launch_document;
   setup.set_launch_document(document.data(), document.size());
   if (vm.is_persistent()) {
-    setup.set_store_path(folder.store(vm.id()).string());
+    setup.set_store_path(folder_.store(vm.id(), vm.record.store).string());
     setup.set_may_create(!vm.record.has_state);
+    // Until it is noted that the store before counts no longer, no guest uses this one.
+    setup.set_await_serve(vm.record.is_second_store());
     setup.set_strict_durability(vm.record.strict_durability);
     if (vm.document.protection == protocol::Protection::kHost) {
-      setup.set_key_path(folder.key(vm.id()).string());
+      setup.set_key_path(folder_.key(vm.id(), vm.record.store).string());
     }
     // A start needs none: it is the broker that may.
-    const auto receipt = folder.receipt(vm.id());
+    const auto receipt = folder_.receipt(vm.id());
     if (receipt) {
       setup.set_receipt(receipt->data(), receipt->size());
     } else {
-      base::log(base::LogLevel::kWarning, quoted_name(vm) + ": " + receipt.error().message);
+      warn(vm, receipt.error().message);
     }
   }
   return setup;
 }
-
-}  // namespace
 
 void Host::warn(const Vm& vm, const std::string& what) {
   base::log(base::LogLevel::kWarning, quoted_name(vm) + ": " + what);
@@ -99,9 +101,12 @@ base::Result<void> Host::set_up(Vm& vm) {
   auto lease = take_lease(folder_.lease(vm.id()));
   if (lease && !*lease) {
     detach(vm);
-  } else {
-    stopped(vm, Readiness::kStopped, "");
+    return {};
   }
+  if (lease) {
+    remove_other_stores(vm);  // what a vtpmd that died has left
+  }
+  stopped(vm, Readiness::kStopped, "");
   return {};
 }
 
@@ -145,7 +150,7 @@ base::Result<Vm*> Host::vm(const VmId& id) {
 
 Readiness Host::readiness(const Vm& vm) const {
   if (vm.readiness == Readiness::kStopped && vm.is_persistent() && vm.record.has_state) {
-    const auto has_store = folder_.has_store(vm.id());
+    const auto has_store = folder_.has_store(vm.id(), vm.record.store);
     if (has_store && !*has_store) {
       return Readiness::kStateMissing;
     }
@@ -217,6 +222,9 @@ base::Result<void> Host::start(const VmId& id) {
     case Phase::kStopping:
       return base::fail(ErrorCode::kUnavailable,
                         quoted_name(*found) + " is stopping; start it when it has stopped");
+    case Phase::kConverting:
+      return base::fail(ErrorCode::kUnavailable,
+                        quoted_name(*found) + " is being converted; start it when that is over");
     case Phase::kDetached:
       return base::fail(ErrorCode::kDenied,
                         quoted_name(*found) +
@@ -235,7 +243,9 @@ base::Result<void> Host::start(const VmId& id) {
   return launch(*found);
 }
 
-base::Result<void> Host::launch(Vm& vm) {
+base::Result<void> Host::launch(Vm& vm) { return launch(vm, Phase::kStarting, setup_of(vm)); }
+
+base::Result<void> Host::launch(Vm& vm, Phase phase, const instance::Setup& setup) {
   auto lease = take_lease(folder_.lease(vm.id()));
   if (!lease) {
     start_failed(vm, Readiness::kStoreFailing, lease.error().message);
@@ -246,14 +256,14 @@ base::Result<void> Host::launch(Vm& vm) {
     return base::fail(ErrorCode::kUnavailable,
                       quoted_name(vm) + " has an instance that this vtpmd did not start");
   }
-  vm.phase = Phase::kStarting;
+  vm.phase = phase;
   vm.readiness = Readiness::kProvisioning;
   vm.reason.clear();
   vm.said_why = false;
   vm.last_pid = 0;
   vm.forked = false;
   vm.ended_how.clear();
-  auto launched = instances_.launch(vm.id(), std::move(**lease), setup_of(vm, folder_));
+  auto launched = instances_.launch(vm.id(), std::move(**lease), setup);
   if (!launched) {
     start_failed(vm, Readiness::kNotSetUp, launched.error().message);
     return launched;
@@ -311,7 +321,13 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
     target.holder_is_asked = true;
     return {};
   }
-  if (target.phase == Phase::kStopping) {
+  if (target.phase == Phase::kConverting && !force) {
+    return base::fail(ErrorCode::kUnavailable,
+                      quoted_name(target) +
+                          " is being converted; wait for that, or stop it with "
+                          "force, which leaves it as it was");
+  }
+  if (target.phase == Phase::kStopping || target.phase == Phase::kConverting) {
     if (force) {
       instances_.kill(id);
     }
@@ -327,40 +343,6 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
     warn(target, "killed, for it takes no message: " + sent.error().message);
     instances_.kill(id);
   }
-  changed_(id);
-  return {};
-}
-
-base::Result<void> Host::convert(const VmId& id, const Conversion& conversion,
-                                 const Together& together) {
-  TRY_ASSIGN(found, vm(id));
-  auto& target = *found;
-  if (target.phase != Phase::kStopped) {
-    return base::fail(ErrorCode::kDenied,
-                      quoted_name(target) + " is running; stop it before you convert it");
-  }
-  if (target.record.deleting) {
-    return base::fail(ErrorCode::kDenied, quoted_name(target) + " is being deleted");
-  }
-  auto after = target;
-  // Of several conversions without a start, the first document is the one that was started under.
-  if (target.record.launch_document_before == conversion.launch_document) {
-    after.record.launch_document_before.clear();
-  } else if (target.record.launch_document_before.empty()) {
-    after.record.launch_document_before = target.record.launch_document;
-  }
-  after.record.launch_document = conversion.launch_document;
-  after.document = conversion.document;
-  after.opened_by.clear();
-  after.readiness = Readiness::kStopped;
-  after.reason.clear();
-  const auto changes = [&]() -> base::Result<void> {
-    TRY(registry_.set_launch(id, after.record.launch_document,
-                             after.record.launch_document_before));
-    return together(after);
-  };
-  TRY(registry_.together(changes));
-  target = std::move(after);
   changed_(id);
   return {};
 }

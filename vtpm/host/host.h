@@ -23,11 +23,12 @@ namespace vtpm::host {
 
 // Phase is what vtpmd has to do with a VM's instance.
 enum class Phase {
-  kStopped,   // There is none; the next connection starts one.
-  kStarting,  // It was asked for and has not opened its store yet.
-  kServing,   // It may accept its hypervisor.
-  kStopping,  // It was told to end.
-  kDetached,  // There is one that an earlier vtpmd started.
+  kStopped,     // There is none; the next connection starts one.
+  kStarting,    // It was asked for and has not opened its store yet.
+  kServing,     // It may accept its hypervisor.
+  kStopping,    // It was told to end.
+  kDetached,    // There is one that an earlier vtpmd started.
+  kConverting,  // It copies the VM's store, and serves nobody.
 };
 
 // BrokerContact is an answer of a key broker's that was carried to a VM's instance.
@@ -60,6 +61,9 @@ struct Vm {
 
   // An instance of an earlier vtpmd was asked to end.
   bool holder_is_asked = false;
+
+  // Why the last conversion did not come to its end.
+  std::optional<base::Error> unconverted;
 
   // Of the instance that runs or has just ended.
   int last_pid = 0;
@@ -119,11 +123,16 @@ class Host {
   // second stop() with `force` does not ask any more. A VM without an instance is a success.
   base::Result<void> stop(const VmId& id, bool force);
 
-  // convert() gives a VM that does not run another launch document. The one before is kept until
-  // the VM has started under the new one; convert() back to it, planned by plan_undo(), is as good
-  // as if nothing had been. kDenied while the VM has an instance or is being deleted.
-  base::Result<void> convert(const VmId& id, const Conversion& conversion,
-                             const Together& together);
+  // convert() gives a VM that does not run another launch document. The one before is kept, with
+  // its store, until the VM has started under the new one; convert() back to it, planned by
+  // plan_undo(), is as good as if nothing had been.
+  //
+  // Where the state goes under another protection, an instance copies the store, and the VM is
+  // converting when this returns: when it has stopped it is converted, or `unconverted` says why
+  // not. The registry makes the copy the VM's store, in one change with the document: whatever ends
+  // when, one of the two documents counts, with its store. kDenied while the VM has an instance or
+  // is being deleted.
+  base::Result<void> convert(const VmId& id, const Conversion& conversion, Together together);
 
   // remove() destroys a VM and its state. kDenied while it has an instance. kIo if something of it
   // could not be removed: it is then listed as broken, and remove() or the next vtpmd tries again.
@@ -134,6 +143,7 @@ class Host {
   void forked(const VmId& id, int pid);
   void fork_failed(const VmId& id, const std::string& reason);
   void opened(const VmId& id, const strongroom::instance::v1::Opened& opened);
+  void converted(const VmId& id);
   void said(const VmId& id, const strongroom::instance::v1::State& state);
   void receipt_came(const VmId& id, const strongroom::instance::v1::Receipt& receipt);
   void broker_answered(const VmId& id, const BrokerContact& contact);
@@ -151,6 +161,15 @@ class Host {
   void take_up(VmRecord record);
   base::Result<void> set_up(Vm& vm);
   base::Result<void> launch(Vm& vm);
+  base::Result<void> launch(Vm& vm, Phase phase, const strongroom::instance::v1::Setup& setup);
+  [[nodiscard]] strongroom::instance::v1::Setup setup_of(const Vm& vm) const;
+  base::Result<bool> needs_copy(const Vm& vm, const Conversion& conversion) const;
+  base::Result<void> begin_copy(Vm& vm, const Conversion& conversion, Together together);
+  base::Result<void> set_launch(Vm& vm, const Conversion& conversion, std::uint32_t store,
+                                const Together& together);
+  bool settle(Vm& vm);
+  void conversion_ended(Vm& vm);
+  void remove_other_stores(const Vm& vm) const;
   void start_failed(Vm& vm, keybroker::protocol::Readiness readiness, std::string reason);
   void detach(Vm& vm);
   void stopped(Vm& vm, keybroker::protocol::Readiness readiness, std::string reason);
@@ -162,6 +181,15 @@ class Host {
   Instances& instances_;
   std::function<void(const VmId&)> changed_;
   std::map<VmId, Vm> vms_;
+
+  // What is done when the copy of a VM that is converting is there.
+  struct Copying {
+    Conversion conversion;
+    std::uint32_t store = 0;
+    Together together;
+  };
+
+  std::map<VmId, Copying> copying_;
 };
 
 }  // namespace vtpm::host

@@ -31,7 +31,8 @@ void Host::connection_waits(const VmId& id) {
 
 void Host::forked(const VmId& id, int pid) {
   const auto found = vm(id);
-  if (found && ((*found)->phase == Phase::kStarting || (*found)->phase == Phase::kStopping)) {
+  const auto is_of_one = {Phase::kStarting, Phase::kStopping, Phase::kConverting};
+  if (found && std::ranges::find(is_of_one, (*found)->phase) != is_of_one.end()) {
     (*found)->pid = pid;
     (*found)->last_pid = pid;
     (*found)->forked = true;
@@ -41,7 +42,7 @@ void Host::forked(const VmId& id, int pid) {
 
 void Host::fork_failed(const VmId& id, const std::string& reason) {
   const auto found = vm(id);
-  if (found && (*found)->phase == Phase::kStarting) {
+  if (found && ((*found)->phase == Phase::kStarting || (*found)->phase == Phase::kConverting)) {
     (*found)->said_why = true;
     (*found)->readiness = Readiness::kNotSetUp;
     (*found)->reason = reason;
@@ -69,32 +70,34 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
       target.last_pid = holder->pid;
     }
   }
+  const bool awaits_serve =
+      target.is_persistent() && (!target.record.has_state || target.record.is_second_store());
+  const auto end = [&](const std::string& why) {
+    warn(target, "killed, for the registry cannot be written: " + why);
+    target.said_why = true;
+    target.readiness = Readiness::kStoreFailing;
+    target.reason = why;
+    instances_.kill(id);
+  };
   if (target.is_persistent() && !target.record.has_state) {
     // From here on a store that is not there is missing: a guest may have used it.
     if (auto noted = registry_.note_state(id); !noted) {
-      warn(target, "killed, for the registry cannot be written: " + noted.error().message);
-      target.said_why = true;
-      target.readiness = Readiness::kStoreFailing;
-      target.reason = noted.error().message;
-      instances_.kill(id);
+      end(noted.error().message);
       return;
     }
     target.record.has_state = true;
+  }
+  if (!settle(target)) {
+    end("its conversion cannot be ended");
+    return;
+  }
+  if (awaits_serve) {
     instance::ToInstance message;
     message.mutable_serve();
     if (auto sent = instances_.send(id, message); !sent) {
       warn(target, "killed, for it takes no message: " + sent.error().message);
       instances_.kill(id);
       return;
-    }
-  }
-  if (!target.record.launch_document_before.empty()) {
-    // It has started under the new document; a broker that notes so takes no other.
-    if (auto settled = registry_.set_launch(id, target.record.launch_document, {}); settled) {
-      target.record.launch_document_before.clear();
-    } else {
-      warn(target, "its conversion can still be taken back, for the registry cannot be written: " +
-                       settled.error().message);
     }
   }
   // How it is, it says next.
@@ -148,6 +151,10 @@ void Host::instance_ended(const VmId& id) {
     return;
   }
   auto& target = **found;
+  if (target.phase == Phase::kConverting) {
+    conversion_ended(target);
+    return;
+  }
   const bool was_starting = target.phase == Phase::kStarting;
   if (was_starting && !target.said_why && !target.forked &&
       target.lost_launches < kMaxLostLaunches) {

@@ -15,7 +15,7 @@ using vmgs::format::VmId;
 
 // "Strm", so that another program's database is not taken for ours.
 constexpr std::int64_t kApplicationId = 0x5374726d;
-constexpr std::int64_t kSchemaVersion = 2;
+constexpr std::int64_t kSchemaVersion = 3;
 
 // What leads from each version to the next; the first makes the tables of an empty file. Every step
 // is one transaction, and no step that was ever released changes.
@@ -47,6 +47,13 @@ constexpr std::array kSteps = {
   BEGIN IMMEDIATE;
   ALTER TABLE vm ADD COLUMN launch_document_before BLOB NOT NULL DEFAULT x'';
   PRAGMA user_version = 2;
+  COMMIT;
+)",
+    R"(
+  BEGIN IMMEDIATE;
+  ALTER TABLE vm ADD COLUMN store INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE vm ADD COLUMN store_before INTEGER NOT NULL DEFAULT 0;
+  PRAGMA user_version = 3;
   COMMIT;
 )"};
 static_assert(kSteps.size() == kSchemaVersion);
@@ -106,7 +113,7 @@ base::Result<Registry> Registry::open(const std::filesystem::path& path) {
 base::Result<std::vector<VmRecord>> Registry::all() {
   TRY_ASSIGN(select, database_.prepare("SELECT vm_id, name, launch_document, created_at, "
                                        "strict_durability, has_state, deleting, "
-                                       "launch_document_before FROM vm "
+                                       "launch_document_before, store, store_before FROM vm "
                                        "ORDER BY name"));
   std::vector<VmRecord> records;
   for (;;) {
@@ -124,12 +131,14 @@ base::Result<std::vector<VmRecord>> Registry::all() {
     record.has_state = select.integer(5) != 0;
     record.deleting = select.integer(6) != 0;
     record.launch_document_before = select.blob(7);
+    record.store = static_cast<std::uint32_t>(select.integer(8));
+    record.store_before = static_cast<std::uint32_t>(select.integer(9));
     records.push_back(std::move(record));
   }
 }
 
 base::Result<void> Registry::insert(const VmRecord& record) {
-  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   insert.bind(1, base::ByteView(record.id.bytes))
       .bind(2, record.name)
       .bind(3, base::ByteView(record.launch_document))
@@ -137,7 +146,9 @@ base::Result<void> Registry::insert(const VmRecord& record) {
       .bind(5, std::int64_t{record.strict_durability})
       .bind(6, std::int64_t{record.has_state})
       .bind(7, std::int64_t{record.deleting})
-      .bind(8, base::ByteView(record.launch_document_before));
+      .bind(8, base::ByteView(record.launch_document_before))
+      .bind(9, std::int64_t{record.store})
+      .bind(10, std::int64_t{record.store_before});
   return insert.run();
 }
 
@@ -164,13 +175,16 @@ base::Result<void> Registry::note_deleting(const VmId& id) {
   return change_one("UPDATE vm SET deleting = 1 WHERE vm_id = ? RETURNING vm_id", id);
 }
 
-base::Result<void> Registry::set_launch(const VmId& id, base::ByteView launch_document,
-                                        base::ByteView launch_document_before) {
+base::Result<void> Registry::set_launch(const VmRecord& record) {
   TRY_ASSIGN(change, database_.prepare("UPDATE vm SET launch_document = ?, "
-                                       "launch_document_before = ? WHERE vm_id = ? "
-                                       "RETURNING vm_id"));
-  change.bind(1, launch_document).bind(2, launch_document_before).bind(3, base::ByteView(id.bytes));
-  return run_change(std::move(change), id);
+                                       "launch_document_before = ?, store = ?, store_before = ? "
+                                       "WHERE vm_id = ? RETURNING vm_id"));
+  change.bind(1, base::ByteView(record.launch_document))
+      .bind(2, base::ByteView(record.launch_document_before))
+      .bind(3, std::int64_t{record.store})
+      .bind(4, std::int64_t{record.store_before})
+      .bind(5, base::ByteView(record.id.bytes));
+  return run_change(std::move(change), record.id);
 }
 
 base::Result<void> Registry::erase(const VmId& id) {

@@ -24,6 +24,11 @@ struct VmRecord {
 
   // The one before a conversion, until the VM has started under the new one; empty otherwise.
   base::Bytes launch_document_before{};
+
+  // Which of the stores in its folder is the VM's (StateFolder::store()), and which was under the
+  // launch document before. This is what makes a copy the store: the names of files never change.
+  std::uint32_t store = 0;
+  std::uint32_t store_before = 0;
   std::int64_t created_at = 0;  // seconds since 1970
 
   // Commits to its store wait for the disk twice.
@@ -35,6 +40,11 @@ struct VmRecord {
 
   // Its deletion was acknowledged; what is left of it is to be removed.
   bool deleting = false;
+
+  // is_second_store() tells whether there is another store, from before a conversion.
+  [[nodiscard]] bool is_second_store() const {
+    return !launch_document_before.empty() && store != store_before;
+  }
 
   friend bool operator==(const VmRecord&, const VmRecord&) = default;
 };
@@ -64,8 +74,8 @@ class Registry {
   // These are kNotFound if there is no such VM.
   base::Result<void> note_state(const vmgs::format::VmId& id);
   base::Result<void> note_deleting(const vmgs::format::VmId& id);
-  base::Result<void> set_launch(const vmgs::format::VmId& id, base::ByteView launch_document,
-                                base::ByteView launch_document_before);
+  // set_launch() takes both launch documents and both stores from the record.
+  base::Result<void> set_launch(const VmRecord& record);
   base::Result<void> erase(const vmgs::format::VmId& id);
 
   // replay() gives the answer to an earlier call with this key, if there was one. kDenied if that

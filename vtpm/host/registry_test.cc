@@ -87,22 +87,25 @@ TEST_F(RegistryTest, NotesStateAndDeletion) {
 TEST_F(RegistryTest, SetsALaunchAndKeepsTheOneBefore) {
   const base::Bytes first = record("a", 1).launch_document;
   const base::Bytes second = {std::byte{2}};
-  const auto id = record("a", 1).id;
+  auto converted = record("a", 1);
+  converted.launch_document = second;
+  converted.launch_document_before = first;
+  converted.store = 7;
+  converted.store_before = 3;
   {
     auto registry = open();
     ASSERT_TRUE(registry.insert(record("a", 1)));
     ASSERT_TRUE(registry.insert(record("b", 2)));
-    ASSERT_TRUE(registry.set_launch(id, second, first));
+    ASSERT_TRUE(registry.set_launch(converted));
   }
-  auto converted = record("a", 1);
-  converted.launch_document = second;
-  converted.launch_document_before = first;
   EXPECT_EQ(*open().all(), (std::vector{converted, record("b", 2)}));
 
-  ASSERT_TRUE(open().set_launch(id, second, {}));
   converted.launch_document_before.clear();
+  converted.store_before = 7;
+  ASSERT_TRUE(open().set_launch(converted));
   EXPECT_EQ(open().all()->front(), converted);
-  EXPECT_EQ(open().set_launch(VmId{}, second, first).error().code, ErrorCode::kNotFound);
+  converted.id = VmId{};
+  EXPECT_EQ(open().set_launch(converted).error().code, ErrorCode::kNotFound);
 }
 
 // A registry as the first vtpmd made it, with a VM in it.
@@ -111,7 +114,9 @@ TEST_F(RegistryTest, BringsTheOneOfAnOlderProgramUpToDate) {
     auto registry = open();
     ASSERT_TRUE(registry.insert(record("a", 1)));
   }
-  run_sql("ALTER TABLE vm DROP COLUMN launch_document_before; PRAGMA user_version = 1;");
+  run_sql(
+      "ALTER TABLE vm DROP COLUMN launch_document_before; ALTER TABLE vm DROP COLUMN store; "
+      "ALTER TABLE vm DROP COLUMN store_before; PRAGMA user_version = 1;");
 
   EXPECT_EQ(*open().all(), std::vector{record("a", 1)});
   EXPECT_EQ(*open().all(), std::vector{record("a", 1)});
@@ -196,7 +201,7 @@ TEST_F(RegistryTest, RefusesWhatIsNoDatabase) {
 
 TEST_F(RegistryTest, RefusesTheRegistryOfANewerProgram) {
   open();
-  run_sql("PRAGMA user_version = 3");
+  run_sql("PRAGMA user_version = 4");
 
   EXPECT_EQ(Registry::open(path_).error().code, ErrorCode::kUnavailable);
 }

@@ -7,7 +7,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <system_error>
 
 namespace vtpm::host {
@@ -76,6 +81,41 @@ base::Result<void> sync_folder(const fs::path& path) {
     return fail_io("sync the folder", path, errno);
   }
   return {};
+}
+
+std::string stem(std::uint32_t number) {
+  return number == 0 ? "vm" : "vm-" + std::to_string(number);
+}
+
+// Whose number a file's name has: a store's, a key's, or that of one which is being made, a store
+// as NAME.creating and a key as .NAME.XXXXXX. Nothing for any other file.
+std::optional<std::uint32_t> number_of(std::string_view name) {
+  constexpr std::string_view kCreating = ".creating";
+  constexpr std::size_t kRandomEnd = 7;  // of a key that is being made
+  if (name.starts_with('.') && name.size() > kRandomEnd && name[name.size() - kRandomEnd] == '.' &&
+      name.substr(0, name.size() - kRandomEnd).ends_with(".key")) {
+    name = name.substr(1, name.size() - 1 - kRandomEnd);
+  } else if (name.ends_with(".vmgs.creating")) {
+    name.remove_suffix(kCreating.size());
+  }
+  const auto dot = name.find('.');
+  if (dot == std::string_view::npos ||
+      (name.substr(dot) != ".vmgs" && name.substr(dot) != ".key")) {
+    return std::nullopt;
+  }
+  name = name.substr(0, dot);
+  if (name == "vm") {
+    return 0;
+  }
+  std::uint32_t number = 0;
+  const auto* const end = name.data() + name.size();
+  constexpr std::string_view kPrefix = "vm-";
+  if (!name.starts_with(kPrefix) ||
+      std::from_chars(name.data() + kPrefix.size(), end, number).ptr != end || number == 0 ||
+      name != stem(number)) {
+    return std::nullopt;
+  }
+  return number;
 }
 
 base::Result<base::Descriptor> claim(const fs::path& folder, const char* name) {
@@ -183,16 +223,46 @@ base::Result<base::Bytes> StateFolder::receipt(const VmId& id) const {
   return content;
 }
 
-base::Result<bool> StateFolder::has_store(const VmId& id) const {
+fs::path StateFolder::store(const VmId& id, std::uint32_t number) const {
+  return vm(id) / (stem(number) + ".vmgs");
+}
+
+fs::path StateFolder::key(const VmId& id, std::uint32_t number) const {
+  return vm(id) / (stem(number) + ".key");
+}
+
+base::Result<bool> StateFolder::has_store(const VmId& id, std::uint32_t number) const {
   struct stat found {};
 
-  if (stat(store(id).c_str(), &found) == 0) {
+  if (stat(store(id, number).c_str(), &found) == 0) {
     return true;
   }
   if (errno == ENOENT) {
     return false;
   }
-  return fail_io("look for", store(id), errno);
+  return fail_io("look for", store(id, number), errno);
+}
+
+base::Result<void> StateFolder::remove_stores_but(const VmId& id,
+                                                  std::span<const std::uint32_t> kept) const {
+  const auto folder = vm(id);
+  std::error_code error;
+  bool removed = false;
+  for (auto entry = fs::directory_iterator(folder, error); !error && entry != fs::end(entry);
+       entry.increment(error)) {
+    const auto number = number_of(entry->path().filename().string());
+    if (!number || std::ranges::find(kept, *number) != kept.end()) {
+      continue;
+    }
+    if (unlink(entry->path().c_str()) != 0 && errno != ENOENT) {
+      return fail_io("remove", entry->path(), errno);
+    }
+    removed = true;
+  }
+  if (error) {
+    return fail_io("look into", folder, error.value());
+  }
+  return removed ? sync_folder(folder) : base::Result<void>();
 }
 
 }  // namespace vtpm::host

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <span>
 
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
@@ -16,8 +18,8 @@ using vmgs::format::VmId;
 //   STATE/registry.db        which VMs there are
 //   STATE/lock               held by the vtpmd that owns the folder
 //   STATE/authority/         the AK certificate authority: its CAs, and what they issued
-//   STATE/vms/ID/vm.vmgs     a VM's store
-//   STATE/vms/ID/vm.key      the host's key for it, with protection "host"
+//   STATE/vms/ID/vm.vmgs     a VM's store; vm-1.vmgs, ... after a conversion that made another
+//   STATE/vms/ID/vm.key      the host's key for it, with protection "host"; vm-1.key, ... likewise
 //   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
@@ -47,9 +49,9 @@ class StateFolder {
 
   [[nodiscard]] std::filesystem::path authority() const { return state_ / "authority"; }
 
-  [[nodiscard]] std::filesystem::path store(const VmId& id) const { return vm(id) / "vm.vmgs"; }
-
-  [[nodiscard]] std::filesystem::path key(const VmId& id) const { return vm(id) / "vm.key"; }
+  // A VM has one store, but for a conversion: the registry says which of them counts.
+  [[nodiscard]] std::filesystem::path store(const VmId& id, std::uint32_t number = 0) const;
+  [[nodiscard]] std::filesystem::path key(const VmId& id, std::uint32_t number = 0) const;
 
   [[nodiscard]] std::filesystem::path lease(const VmId& id) const { return vm(id) / "lease"; }
 
@@ -75,7 +77,13 @@ class StateFolder {
   [[nodiscard]] base::Result<base::Bytes> receipt(const VmId& id) const;
 
   // has_store() looks for a VM's store. kIo if that cannot be told.
-  [[nodiscard]] base::Result<bool> has_store(const VmId& id) const;
+  [[nodiscard]] base::Result<bool> has_store(const VmId& id, std::uint32_t number = 0) const;
+
+  // remove_stores_but() removes the stores and keys of a VM that have none of these numbers, half
+  // made ones too, and syncs. No other file is touched, whatever its name begins with. Nobody may
+  // be making one. kIo.
+  [[nodiscard]] base::Result<void> remove_stores_but(const VmId& id,
+                                                     std::span<const std::uint32_t> kept) const;
 
  private:
   [[nodiscard]] std::filesystem::path vm(const VmId& id) const;

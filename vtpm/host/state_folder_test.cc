@@ -120,6 +120,43 @@ TEST_F(StateFolderTest, PutsEachVmIntoFoldersOfItsOwn) {
   EXPECT_EQ(folder_.data_socket(id_).string() + ".ctrl", folder_.control_socket(id_).string());
 }
 
+TEST_F(StateFolderTest, RemovesStoresThatCountNoLongerAndNoOtherFile) {
+  ASSERT_TRUE(folder_.lock());
+  ASSERT_TRUE(folder_.prepare(id_));
+  const auto vm = folder_.store(id_).parent_path();
+  EXPECT_EQ(folder_.store(id_, 12), vm / "vm-12.vmgs");
+  EXPECT_EQ(folder_.key(id_, 12), vm / "vm-12.key");
+  const std::vector<std::string> of_others = {
+      "lease",      "receipt",     "vm.vmgs.unused", "vm.vmgs.bak",        "vm-2.vmgs.bak",
+      "vm-02.vmgs", "vm-two.vmgs", "other.vmgs",     "vm-2.txt",           ".vm-2.txt.abcdef",
+      "vm-.vmgs",   "vm-2x.vmgs",  "vm-0.vmgs",      "vm-99999999999.vmgs"};
+  const std::vector<std::string> kept = {"vm-1.vmgs", "vm-1.key", "vm-1.vmgs.creating",
+                                         "vm-3.vmgs"};
+  const std::vector<std::string> gone = {"vm.vmgs",          "vm.key",        "vm.vmgs.creating",
+                                         "vm-2.vmgs",        "vm-2.key",      "vm-2.vmgs.creating",
+                                         ".vm-2.key.aB3xYz", ".vm.key.aB3xYz"};
+  for (const auto* names : {&of_others, &kept, &gone}) {
+    for (const auto& name : *names) {
+      std::ofstream(vm / name) << "x";
+    }
+  }
+
+  const std::vector<std::uint32_t> counts = {1, 3};
+  ASSERT_TRUE(folder_.remove_stores_but(id_, counts));
+
+  for (const auto& name : gone) {
+    EXPECT_FALSE(fs::exists(vm / name)) << name;
+  }
+  for (const auto* names : {&of_others, &kept}) {
+    for (const auto& name : *names) {
+      EXPECT_TRUE(fs::exists(vm / name)) << name;
+    }
+  }
+  EXPECT_TRUE(folder_.remove_stores_but(id_, counts));
+  EXPECT_TRUE(*folder_.has_store(id_, 3));
+  EXPECT_FALSE(*folder_.has_store(id_, 2));
+}
+
 TEST_F(StateFolderTest, KeepsTheNewestReceiptOfAVm) {
   ASSERT_TRUE(folder_.lock());
   ASSERT_TRUE(folder_.prepare(id_));

@@ -19,7 +19,7 @@ std::string expected_opener(const Vm& vm, const StateFolder& folder) {
       return vm.is_persistent() ? "nothing is needed: whoever can read the file has the TPM"
                                 : "there is no store";
     case protocol::Protection::kHost:
-      return "the host's key file " + folder.key(vm.id()).string();
+      return "the host's key file " + folder.key(vm.id(), vm.record.store).string();
     case protocol::Protection::kHardware:
       return "a key that the " + std::string(name(vm.document.tee_family)) +
              " hardware derives for this image and this launch document; nothing on the host "
@@ -73,7 +73,7 @@ api::Vm view_of(const Host& host, const Vm& vm) {
   view.set_control_socket(folder.control_socket(vm.id()).string());
   view.set_data_socket(folder.data_socket(vm.id()).string());
   if (vm.is_persistent()) {
-    view.set_store_path(folder.store(vm.id()).string());
+    view.set_store_path(folder.store(vm.id(), vm.record.store).string());
     view.set_durability(durability_name(vm.record.strict_durability));
   }
   view.set_opened_by(vm.opened_by.empty() ? expected_opener(vm, folder) : vm.opened_by);
