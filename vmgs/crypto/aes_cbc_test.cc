@@ -33,11 +33,33 @@ TEST(AesCbcTest, MatchesThePublishedVectorBothWays) {
   const auto plaintext = *base::from_hex(kPlaintext);
   base::Bytes bytes(plaintext.size());
 
-  ASSERT_TRUE(cbc_encrypt(key(), iv(), plaintext, bytes));
+  ASSERT_TRUE(cbc_encrypt(key().expose(), iv(), plaintext, bytes));
   EXPECT_EQ(base::to_hex(bytes), kCiphertext);
 
-  ASSERT_TRUE(cbc_decrypt(key(), iv(), bytes, bytes));
+  ASSERT_TRUE(cbc_decrypt(key().expose(), iv(), bytes, bytes));
   EXPECT_EQ(base::to_hex(bytes), kPlaintext);
+}
+
+// NIST SP 800-38A, F.2.1: CBC-AES128, same IV and plaintext.
+TEST(AesCbcTest, MatchesThePublishedVectorOfTheShorterKey) {
+  const auto short_key = *base::from_hex("2b7e151628aed2a6abf7158809cf4f3c");
+  const auto plaintext = *base::from_hex(kPlaintext);
+  base::Bytes bytes(plaintext.size());
+
+  ASSERT_TRUE(cbc_encrypt(short_key, iv(), plaintext, bytes));
+  EXPECT_EQ(base::to_hex(bytes),
+            "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2"
+            "73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7");
+}
+
+TEST(AesCbcTest, RefusesKeysOfOtherSizes) {
+  base::Bytes bytes(16);
+  for (const std::size_t size : {0U, 15U, 24U, 33U}) {
+    const auto result = cbc_encrypt(base::Bytes(size), iv(), bytes, bytes);
+
+    ASSERT_FALSE(result) << size;
+    EXPECT_EQ(result.error().code, base::ErrorCode::kInvalidArgument);
+  }
 }
 
 TEST(AesCbcTest, AddsAndRemovesNoPadding) {
@@ -45,18 +67,18 @@ TEST(AesCbcTest, AddsAndRemovesNoPadding) {
   const base::Bytes padded(16, std::byte{16});
   base::Bytes bytes(16);
 
-  ASSERT_TRUE(cbc_encrypt(key(), iv(), padded, bytes));
-  ASSERT_TRUE(cbc_decrypt(key(), iv(), bytes, bytes));
+  ASSERT_TRUE(cbc_encrypt(key().expose(), iv(), padded, bytes));
+  ASSERT_TRUE(cbc_decrypt(key().expose(), iv(), bytes, bytes));
 
   EXPECT_EQ(bytes, padded);
-  EXPECT_TRUE(cbc_encrypt(key(), iv(), {}, {}));
+  EXPECT_TRUE(cbc_encrypt(key().expose(), iv(), {}, {}));
 }
 
 TEST(AesCbcTest, RefusesPartBlocksAndUnequalSizes) {
   base::Bytes bytes(32);
   const auto refused = [&](std::size_t from, std::size_t to) {
     const base::Bytes source(from);
-    const auto result = cbc_decrypt(key(), iv(), source, std::span(bytes).first(to));
+    const auto result = cbc_decrypt(key().expose(), iv(), source, std::span(bytes).first(to));
     return !result && result.error().code == base::ErrorCode::kInvalidArgument;
   };
 

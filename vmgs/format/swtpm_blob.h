@@ -8,6 +8,7 @@
 #include "vmgs/base/layout.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
+#include "vmgs/format/swtpm_key.h"
 
 namespace vmgs::format {
 
@@ -45,11 +46,45 @@ struct SwtpmBlob {
   base::ByteView state;
 };
 
-// decode_swtpm_blob() takes the wrapping off. kCorrupt if the bytes do not follow the format;
-// kDenied for what is encrypted under a key of swtpm's, or of a version that we do not know.
+// decode_swtpm_blob() takes the wrapping off what is not encrypted. kCorrupt if the bytes do not
+// follow the format; kDenied for what is encrypted under a key of swtpm's, or of a version that we
+// do not know.
 base::Result<SwtpmBlob> decode_swtpm_blob(base::ByteView bytes);
 
 // encode_swtpm_blob() puts it on. The state holds seeds, so the result is a secret.
 base::SecretBytes encode_swtpm_blob(SwtpmUse use, base::ByteView state);
+
+// The keys that somebody has who uses swtpm's: for state at rest, and for state that travels. Null
+// where there is none. They outlive the call.
+struct SwtpmKeys {
+  const SwtpmKey* file = nullptr;
+  const SwtpmKey* migration = nullptr;
+};
+
+// A TPM state that was in swtpm's wrapping, and what protected it there.
+struct OpenedSwtpmBlob {
+  SwtpmUse use;
+  bool under_file_key;
+  bool under_migration_key;
+  base::SecretBytes state;
+};
+
+// Whether state for travel is under the file key as well as under the migration key.
+enum class SwtpmTravel { kFileKeyTakenOff, kUnderFileKey };
+
+// open_swtpm_blob() takes the wrapping off and decrypts: what is not encrypted, too, whatever keys
+// there are. kNotFound where a key is needed that is not given; kInvalidArgument where the key has
+// another size than the one that encrypted; kAuthentication if the MAC does not hold, so that the
+// key is another or the bytes are not what was written; kCorrupt and kDenied as
+// decode_swtpm_blob(), and kCorrupt for padding that is none. `is_under_file_key` is for blobs
+// whose sender says so beside them.
+base::Result<OpenedSwtpmBlob> open_swtpm_blob(base::ByteView bytes, const SwtpmKeys& keys,
+                                              bool is_under_file_key = false);
+
+// seal_swtpm_file() and seal_swtpm_travel() put it on: under the keys that are given, with fresh
+// IVs; where none is, as encode_swtpm_blob(). kUnavailable without random bytes.
+base::Result<base::SecretBytes> seal_swtpm_file(base::ByteView state, const SwtpmKeys& keys);
+base::Result<base::SecretBytes> seal_swtpm_travel(base::ByteView state, const SwtpmKeys& keys,
+                                                  SwtpmTravel travel);
 
 }  // namespace vmgs::format

@@ -66,7 +66,8 @@ base::Result<DatastoreKey> open_hw_key_protector(base::ByteView protector, tee::
                                      : ", not bound to the measurement"));
   }
   TRY_ASSIGN(key, base::Secret<32>::filled_by([&](std::span<std::byte, 32> out) {
-               return vmgs::crypto::cbc_decrypt(keys.cipher, decoded.iv, decoded.ciphertext, out);
+               return vmgs::crypto::cbc_decrypt(keys.cipher.expose(), decoded.iv,
+                                                decoded.ciphertext, out);
              }));
   return DatastoreKey{std::move(key)};
 }
@@ -79,7 +80,7 @@ base::Result<base::Bytes> export_hw_key_protector(const DatastoreKey& key, tee::
   protector.svn = report.reported_svn;
   TRY_ASSIGN(keys, derive_keys(tee, protector, vm_configuration));
   TRY(vmgs::crypto::random_bytes(protector.iv));
-  TRY(vmgs::crypto::cbc_encrypt(keys.cipher, protector.iv, key.bytes.expose(),
+  TRY(vmgs::crypto::cbc_encrypt(keys.cipher.expose(), protector.iv, key.bytes.expose(),
                                 protector.ciphertext));
   protector.hmac = mac_of(protector, keys.mac);
   return encode(protector);
