@@ -90,13 +90,13 @@ class Explorer {
 
   [[nodiscard]] bool may_commit() const { return from_.states < bounds_.commits; }
 
-  [[nodiscard]] bool is_in_use(std::size_t slot) const {
+  [[nodiscard]] const Instance* user_of(std::size_t slot) const {
     for (const auto& boot : from_.boots) {
       if (is_live(boot) && boot.slot == slot) {
-        return true;
+        return &boot;
       }
     }
-    return false;
+    return nullptr;
   }
 
   static void end(World& world, std::size_t boot) {
@@ -108,10 +108,11 @@ class Explorer {
   // Starts, and copies, of whoever has the storage.
   void storage_steps() {
     for (std::size_t slot = 0; slot < static_cast<std::size_t>(bounds_.slots); ++slot) {
-      if (is_in_use(slot)) {
+      const auto* const user = user_of(slot);
+      if (user != nullptr && user->failed == 0) {
         continue;
       }
-      if (from_.started < bounds_.boots) {
+      if (user == nullptr && from_.started < bounds_.boots) {
         auto world = from_;
         auto& boot = world.boots[world.started];
         boot.phase = Phase::kWaiting;
@@ -222,6 +223,10 @@ class Explorer {
     end(crashed, boot);
     reach(crashed, "crashes", boot);
 
+    if (instance.failed != 0) {
+      reopen(boot);
+      return;
+    }
     const bool waits = instance.phase == Phase::kWaiting ||
                        (instance.phase == Phase::kServing && instance.offline != 0);
     if (waits) {
@@ -240,12 +245,17 @@ class Explorer {
         } else {
           commit(boot, instance.offline != 0 ? Phase::kServing : Phase::kBooted, "commits first");
         }
+        if (instance.offline != 0) {
+          fail_a_commit(boot);
+        }
         break;
       case Phase::kEarly:
         end_early(boot);
         break;
       case Phase::kBooted:
-        commit(boot, Phase::kBooted, "commits before M2");
+        if (instance.offline == 0) {
+          commit(boot, Phase::kBooted, "commits before M2");
+        }
         send_boot(boot);
         break;
       case Phase::kNoting:
@@ -256,6 +266,7 @@ class Explorer {
         break;
       case Phase::kServing:
         commit(boot, Phase::kServing, "commits for its guest");
+        fail_a_commit(boot);
         close(boot);
         break;
       case Phase::kNone:
@@ -275,12 +286,58 @@ class Explorer {
     reach(world, step, boot);
   }
 
-  static void write(World& world, std::size_t boot, Small state) {
+  void write(World& world, std::size_t boot, Small state) const {
     auto& instance = world.boots[boot];
     auto& store = world.slots[instance.slot];
     const auto sequence = static_cast<Small>(store.at.sequence + 1);
     store = instance.next;
     store.at = {0, sequence, state};
+    if (bounds_.reopens) {
+      store.writer = static_cast<Small>(boot + 1);
+      instance.last = store.at;
+    }
+  }
+
+  // It is in the store all the same, or it is not.
+  void fail_a_commit(std::size_t boot) {
+    if (!bounds_.reopens) {
+      return;
+    }
+    auto world = from_;
+    auto& instance = world.boots[boot];
+    instance.failed = 1;
+    reach(world, "cannot commit", boot);
+    if (may_commit()) {
+      write(world, boot, new_state(world, world.slots[instance.slot].at.state));
+      instance.last = from_.boots[boot].last;
+      reach(world, "cannot commit, and the commit is there", boot);
+    }
+  }
+
+  // The rule of BrokerBoot::admit_again().
+  void reopen(std::size_t boot) {
+    const auto& instance = from_.boots[boot];
+    const auto& store = from_.slots[instance.slot];
+    const bool is_last = store.at.state == instance.last.state;
+    const bool came_of_last =
+        store.writer == boot + 1 && store.at.sequence > instance.last.sequence;
+    const bool is_taken = mutant_ == Mutant::kReopenedUnseen || is_last || came_of_last;
+    if (!store.at.is_there() || !is_taken) {
+      turn_away(boot, "is refused what it opens anew");
+      return;
+    }
+    auto world = from_;
+    world.boots[boot].failed = 0;
+    world.boots[boot].last = store.at;
+    reach(world, "opens its store anew", boot);
+  }
+
+  // Whether the store has the record that its instance would have it carry.
+  [[nodiscard]] bool is_recorded(const Instance& instance) const {
+    const auto& store = from_.slots[instance.slot];
+    return store.acked.state == instance.next.acked.state &&
+           store.pending.state == instance.next.pending.state &&
+           store.offline_boots == instance.next.offline_boots;
   }
 
   // Only once, so that an attempt whose answer is lost is one more message on its way.
@@ -362,6 +419,9 @@ class Explorer {
     }
     instance.offline = 1;
     instance.phase = Phase::kAdmitted;
+    if (bounds_.reopens) {
+      instance.last = instance.opened.at;
+    }
     reach(world, "goes on without the broker", boot);
   }
 
@@ -378,8 +438,15 @@ class Explorer {
     instance.epoch = answer.epoch;
     instance.noted = answer.anchor;
     instance.next.acked = answer.anchor;
-    sent_boot(world, boot, world.slots[instance.slot].at);
-    reach(world, "is judged late and sends M2", boot);
+    if (mutant_ == Mutant::kNotedUnrecorded) {
+      sent_boot(world, boot, world.slots[instance.slot].at);
+      reach(world, "is judged late and sends M2", boot);
+    } else if (may_commit()) {
+      instance.next.pending = {};
+      write(world, boot, new_state(world, world.slots[instance.slot].at.state));
+      instance.phase = Phase::kBooted;
+      reach(world, "is judged late and commits that", boot);
+    }
   }
 
   void sent_boot(World& world, std::size_t boot, Point point) const {
@@ -441,8 +508,15 @@ class Explorer {
       return;  // as a crash
     }
     auto world = from_;
+    if (!is_recorded(instance) && mutant_ != Mutant::kNotedUnrecorded) {
+      if (!may_commit()) {
+        return;
+      }
+      write(world, boot, new_state(world, at.state));
+    }
+    const auto& noted = world.slots[instance.slot].at;
     world.said[boot].close = Sent::kOnItsWay;
-    world.said[boot].close_point = {instance.epoch, at.sequence, at.state};
+    world.said[boot].close_point = {instance.epoch, noted.sequence, noted.state};
     end(world, boot);
     reach(world, "ends and sends M4", boot);
   }

@@ -31,6 +31,8 @@ enum class Mutant {
   kPendingNotCarried,      // what was sent is not in the next commits
   kFencingWithoutOwner,    // a claim does not compare, an anchor looks at its epoch alone
   kListenBeforeAnchor,     // the guest is served before M2
+  kNotedUnrecorded,        // M4 and a late M2 name a state that has another one pending
+  kReopenedUnseen,         // what is there after a commit failed is taken for the state that was
 };
 
 // BrokerRow is a VM's row at the broker, and what the two UPDATE statements of
@@ -55,6 +57,7 @@ struct Bounds {
   int commits = 6;
   int restores = 0;      // that the owner may allow
   bool offline = false;  // boots without the broker, and their return to it
+  bool reopens = false;  // commits that fail, after which the store is opened anew
   Mutant mutant = Mutant::kNone;
 };
 

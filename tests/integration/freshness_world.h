@@ -26,6 +26,7 @@ struct Store {
   Point acked;
   Point pending;
   Small offline_boots = 0;
+  Small writer = 0;  // which boot, where stores are opened anew
 };
 
 enum class Phase : Small {
@@ -46,7 +47,9 @@ struct Instance {
   Small again = 0;    // M1 was begun anew
   Small offline = 0;  // served without the broker
   Small used_restore = 0;
-  Point noted;  // what it knows that the broker has
+  Small failed = 0;  // a commit did, and what the store holds is not known
+  Point last;        // that it has opened or seen stored, where stores are opened anew
+  Point noted;       // what it knows that the broker has
   Store opened;
   Store next;  // what the next commit carries
 };

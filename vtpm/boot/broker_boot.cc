@@ -295,15 +295,7 @@ base::Result<void> BrokerBoot::expect(Verdict verdict, const Anchor& opened, con
 }
 
 base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
-  if (opened.sequence < least_sequence_) {
-    return base::fail(
-        refuse(Readiness::kStaleState,
-               {ErrorCode::kDenied, "the store went back to " + at_commit(opened) +
-                                        " while it was in use: an older copy has taken its place"})
-            .error());
-  }
-  const bool is_first = !record_;
-  if (offline_ && is_first && is_unused(record)) {
+  if (offline_ && is_unused(record)) {
     // The broker would not take for the VM's what its guest has done with it.
     return base::fail(
         refuse_offline({ErrorCode::kDenied, "a start that the key broker has not heard of made it"})
@@ -312,11 +304,7 @@ base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
   if (!offline_) {
     const auto verdict = judge(opened, record, history_);
     TRY(expect(verdict, opened, record));
-    used_restore_ = is_first ? verdict == Verdict::kRestored : used_restore_;
-  }
-  least_sequence_ = opened.sequence;
-  if (!is_first) {
-    return *record_;  // what this boot knows, whatever became of its last commit
+    used_restore_ = verdict == Verdict::kRestored;
   }
   record.boot_id = settings_.boot_id;
   if (offline_) {
@@ -333,6 +321,26 @@ base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
   return record;
 }
 
+// What the broker has noted was judged when the store was opened first, or is judged by it later,
+// in rejoin(): another line may pass for this one by no number. The id of this boot is in each of
+// its commits, under the key of the store.
+base::Result<Record> BrokerBoot::admit_again(const Anchor& last, const Anchor& opened,
+                                             const Record& record) {
+  const bool is_last = opened.sequence == last.sequence && opened.digest == last.digest;
+  const bool came_of_last = record.boot_id == settings_.boot_id && opened.sequence > last.sequence;
+  if (is_last || came_of_last) {
+    return *record_;  // what this boot knows, whatever became of its last commit
+  }
+  const bool is_older = opened.sequence < last.sequence;
+  return base::fail(
+      refuse(is_older ? Readiness::kStaleState : Readiness::kForkedState,
+             {ErrorCode::kDenied,
+              "the store was at " + at_commit(last) + " and is at " + at_commit(opened) +
+                  " now, without this boot: " + (is_older ? "an older" : "another") +
+                  " copy has taken its place while it was in use"})
+          .error());
+}
+
 void BrokerBoot::become_owner(Record& record) const {
   record.epoch = released_->epoch;
   record.restores = released_->restores;
@@ -343,9 +351,17 @@ void BrokerBoot::become_owner(Record& record) const {
 Record BrokerBoot::begin(Record record) {
   record.boot_id = settings_.boot_id;
   record.epoch = released_ ? released_->epoch : 0;
-  least_sequence_ = 1;
   record_ = record;
   return record;
+}
+
+// A state to be noted whose own record has nothing pending. A later boot without the broker has to
+// carry it as what may have been noted, and a record has room for one such state.
+base::Result<Anchor> BrokerBoot::recorded_state() {
+  TRY(store_->commit_record());
+  TRY_ASSIGN(point, store_->state());
+  point.epoch = released_->epoch;
+  return point;
 }
 
 base::Result<client::AnchorRequest> BrokerBoot::request(
@@ -454,14 +470,14 @@ base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfH
 
 base::Result<void> BrokerBoot::close() {
   const std::lock_guard lock(talking_);
-  auto* const store = std::exchange(store_, nullptr);
-  if (store == nullptr) {
+  if (store_ == nullptr) {
     return {};
   }
-  const auto point = store->state();
-  TRY(store->close());
-  const bool has_moved = point && anchored_ && point->sequence != history_.anchor->sequence;
-  if (!has_moved) {
+  const auto open = store_->state();
+  const bool has_moved = open && anchored_ && open->sequence != history_.anchor->sequence;
+  const auto point = has_moved ? recorded_state() : open;
+  TRY(std::exchange(store_, nullptr)->close());
+  if (!has_moved || !point) {
     return {};
   }
   TRY_ASSIGN(closing, request(client::AnchorKind::kClosed, *point, std::nullopt));

@@ -112,6 +112,8 @@ class BrokerBoot final : public Witness, public provision::Certifier {
 
   // Witness.
   base::Result<Record> admit(const Anchor& opened, Record record) override;
+  base::Result<Record> admit_again(const Anchor& last, const Anchor& opened,
+                                   const Record& record) override;
   Record begin(Record record) override;
 
   // anchor() has the boot anchor at the broker when it succeeds, or this boot is offline. kDenied
@@ -158,6 +160,7 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   static WitnessedHistory history_of(const keybroker::client::Released& released);
   void become_owner(Record& record) const;
   base::Result<void> expect(Verdict verdict, const Anchor& opened, const Record& record);
+  base::Result<Anchor> recorded_state();
   base::Result<keybroker::client::AnchorRequest> request(
       keybroker::client::AnchorKind kind, const Anchor& point,
       std::optional<strongroom::instance::v1::ConfidentialCertification> certification) const;
@@ -190,9 +193,8 @@ class BrokerBoot final : public Witness, public provision::Certifier {
     Record record;
   };
 
-  std::optional<Opened> opened_;      // by an offline boot, and not yet judged
-  std::uint64_t least_sequence_ = 0;  // of what this boot opens
-  std::optional<Record> record_;      // what the next commit carries, or the last one has carried
+  std::optional<Opened> opened_;  // by an offline boot, and not yet judged
+  std::optional<Record> record_;  // what the next commit carries, or the last one has carried
   StateStore* store_ = nullptr;
 
   std::mutex talking_;  // one request at a time

@@ -262,29 +262,5 @@ TEST_F(BrokerBootTest, AnAllowedRestoreIsUsedOnce) {
   expect_refused(Readiness::kStaleState);
 }
 
-TEST_F(BrokerBootTest, AStoreThatIsOpenedAnewIsJudgedAgain) {
-  live("first");
-  const auto older = copy("older");
-  const auto life = serve();
-  life.write("second");
-  const auto newer = copy("newer");
-  const auto moved = folder_ / "moved";
-  const auto fail_a_commit = [&](const std::string& put_back_meanwhile) {
-    std::filesystem::rename(path_, moved);
-    EXPECT_FALSE(life.store().store(BlobKind::kPermanent, base::bytes_of("lost")));
-    // The very file, as the storage would have it.
-    std::filesystem::copy_file(folder_ / put_back_meanwhile, moved,
-                               std::filesystem::copy_options::overwrite_existing);
-    std::filesystem::rename(moved, path_);
-  };
-
-  fail_a_commit(newer);
-  EXPECT_TRUE(life.store().load(BlobKind::kPermanent));
-
-  fail_a_commit(older);
-  EXPECT_FALSE(life.store().load(BlobKind::kPermanent));
-  EXPECT_EQ(life.boot->trouble(), Readiness::kStaleState);
-}
-
 }  // namespace
 }  // namespace vtpm::boot

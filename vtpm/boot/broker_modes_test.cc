@@ -61,6 +61,31 @@ TEST_F(BrokerModesTest, StartsOfflineWhereThatIsAllowedAndStaysTheSameLine) {
   EXPECT_EQ(life.boot->freshness().state, protocol::FreshnessState::kFresh);
 }
 
+// The first answer to the boot anchor is lost, so that the record of what follows has it as
+// pending.
+TEST_F(BrokerModesTest, AnEndThatWasNotedBeforeAnOfflineBootIsOfTheSameLine) {
+  document_.offline_rule = OfflineRule::kAllow;
+  live("first");
+  {
+    const auto life = begin();
+    broker_.loses_answer = [](Method method) { return method == Method::kAnchor; };
+    EXPECT_FALSE(life.boot->certify(provision::CertificationOfEvidence{}, {}));
+    life.write("provisioned");
+    broker_.loses_answer = nullptr;
+    ASSERT_TRUE(life.boot->anchor());
+    ASSERT_TRUE(life.boot->close());
+    EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::CLOSED);
+  }
+  broker_is_away(true);
+  {
+    const auto life = begin();
+    ASSERT_TRUE(life.started);
+    life.write("offline");
+  }
+  broker_is_away(false);
+  EXPECT_EQ(found(), "offline");
+}
+
 TEST_F(BrokerModesTest, AnOfflineStartNeedsThisMachine) {
   document_.offline_rule = OfflineRule::kAllow;
   live("first");

@@ -24,12 +24,12 @@ base::Result<void> BrokerBoot::take_up(client::Released released) {
     }
     return expected;
   }
-  TRY_ASSIGN(point, store_->state());
   used_restore_ = verdict == Verdict::kRestored;
   released_ = std::move(released);
-  point.epoch = released_->epoch;
-  TRY_ASSIGN(made, request(client::AnchorKind::kBoot, point, std::nullopt));
   become_owner(*record_);
+  store_->carry(*record_);
+  TRY_ASSIGN(point, recorded_state());
+  TRY_ASSIGN(made, request(client::AnchorKind::kBoot, point, std::nullopt));
   note_sent(*record_, point);
   store_->carry(*record_);
   outstanding_ = std::move(made);

@@ -33,12 +33,13 @@ TEST_F(RejoinTest, AnOfflineBootBecomesFreshWhileItsGuestRuns) {
   live("first");
   const auto life = serve_offline();
   life.write("offline");
-  const auto now = life.store().volume().commit_sequence();
 
   EXPECT_THAT(life.boot->opened_by(), HasSubstr("nothing says"));
   EXPECT_FALSE(life.boot->has_rejoined());
 
   ASSERT_TRUE(rejoin(life));
+
+  const auto now = life.store().volume().commit_sequence();
 
   EXPECT_FALSE(life.boot->is_offline());
   EXPECT_TRUE(life.boot->has_rejoined());
@@ -148,6 +149,37 @@ TEST_F(RejoinTest, ACrashWhileTheNoticeIsOutLeavesTheLineWhole) {
     life.write("after it");
   }
   EXPECT_EQ(found(), "after it");
+}
+
+TEST_F(RejoinTest, APowerCutAfterItAndAnotherOfflineBootLeaveTheLineWhole) {
+  live("first");
+  {
+    const auto life = serve_offline();
+    life.write("offline");
+    ASSERT_TRUE(rejoin(life));
+  }
+  {
+    const auto life = serve_offline();
+    life.write("offline again");
+  }
+  EXPECT_EQ(found(), "offline again");
+}
+
+TEST_F(RejoinTest, WhileACommitHasFailedItIsPutOff) {
+  live("first");
+  const auto life = serve_offline();
+  const auto moved = folder_ / "moved";
+  std::filesystem::rename(path_, moved);
+  EXPECT_FALSE(life.store().store(BlobKind::kPermanent, base::bytes_of("lost")));
+  std::filesystem::rename(moved, path_);
+  const auto notices = broker_.notices.size();
+
+  EXPECT_EQ(error_code(rejoin(life)), ErrorCode::kUnavailable);
+
+  EXPECT_EQ(life.boot->trouble(), std::nullopt);
+  EXPECT_EQ(broker_.notices.size(), notices) << "what is not known to be durable is not noted";
+  ASSERT_TRUE(life.store().load(BlobKind::kPermanent));
+  EXPECT_TRUE(rejoin(life));
 }
 
 }  // namespace

@@ -198,7 +198,7 @@ base::Result<void> StateStore::open_container() {
   }
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::move(record),
                  settings_.barriers);
-  return {};
+  return note_last();
 }
 
 base::Result<void> StateStore::find_vm_id() {
@@ -236,10 +236,10 @@ base::Result<std::optional<Record>> StateStore::record_of_boot() {
         "where its state comes from: bring back a copy from before that");
   }
   TRY_ASSIGN(digest, vmgs::volume::state_digest(vm_id_, *volume_));
-  TRY_ASSIGN(admitted,
-             witness_->admit(
-                 {.epoch = record.epoch, .sequence = volume_->commit_sequence(), .digest = digest},
-                 std::move(record)));
+  const vmgs::format::Anchor opened{
+      .epoch = record.epoch, .sequence = volume_->commit_sequence(), .digest = digest};
+  TRY_ASSIGN(admitted, last_ ? witness_->admit_again(*last_, opened, record)
+                             : witness_->admit(opened, std::move(record)));
   return std::optional<Record>(std::move(admitted));
 }
 
@@ -253,6 +253,15 @@ void StateStore::carry(const Record& record) {
   if (blobs_) {
     blobs_->carry(record);
   }
+}
+
+base::Result<void> StateStore::commit_record() {
+  TRY(expect_open());
+  if (failed_) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "a commit has failed, and the TPM was not powered on since");
+  }
+  return settle(blobs_->commit_record());
 }
 
 base::Result<void> StateStore::make(base::ByteView permanent_state) {
@@ -297,7 +306,7 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   TRY(blank ? make_in_place(*std::move(blank), std::move(beginning), first)
             : make_new_file(std::move(beginning), first));
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::nullopt, settings_.barriers);
-  return {};
+  return note_last();
 }
 
 // A block device, or a file laid out beforehand: only a blank one is taken.
@@ -398,21 +407,33 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load_flash() {
 base::Result<void> StateStore::store_flash(base::ByteView image) {
   TRY(open_anew_after_failure());
   TRY(expect_open());
-  auto stored = found_again(blobs_->store_flash(image));
-  failed_ = failed_ || !stored;
-  return stored;
+  return settle(blobs_->store_flash(image));
 }
 
-// What was committed to a file that nobody finds any more was not stored.
-base::Result<void> StateStore::found_again(base::Result<void> committed) const {
-  return committed ? container_->file->still_named() : std::move(committed);
+base::Result<void> StateStore::settle(base::Result<void> committed) {
+  if (committed) {
+    // What was committed to a file that nobody finds any more was not stored.
+    committed = container_->file->still_named();
+  }
+  if (committed) {
+    committed = note_last();
+  }
+  failed_ = failed_ || !committed;
+  return committed;
+}
+
+base::Result<void> StateStore::note_last() {
+  if (witness_ == nullptr) {
+    return {};
+  }
+  TRY_ASSIGN(now, state());
+  last_ = now;
+  return {};
 }
 
 base::Result<void> StateStore::store(BlobKind kind, base::ByteView blob) {
   TRY(expect_open());
-  auto stored = found_again(blobs_->store(kind, blob));
-  failed_ = failed_ || !stored;
-  return stored;
+  return settle(blobs_->store(kind, blob));
 }
 
 void StateStore::seeds_were_changed() {
@@ -424,9 +445,7 @@ void StateStore::seeds_were_changed() {
 
 base::Result<void> StateStore::remove(BlobKind kind) {
   TRY(expect_open());
-  auto removed = found_again(blobs_->remove(kind));
-  failed_ = failed_ || !removed;
-  return removed;
+  return settle(blobs_->remove(kind));
 }
 
 base::Result<void> StateStore::close() {

@@ -62,8 +62,10 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   // a store that is not encrypted.
   [[nodiscard]] base::Result<vmgs::format::Anchor> state() const;
 
-  // carry() has a record ride in the next commit.
+  // carry() has a record ride in the next commit. commit_record() makes that commit, if none has
+  // come: as store(), and kUnavailable between a commit that has failed and the next load().
   void carry(const vmgs::format::Record& record);
+  base::Result<void> commit_record();
 
   // load() of the permanent state happens at each power-on. It makes sure that the path still leads
   // to the file that is open, and opens the store anew if a commit or flush has failed since.
@@ -113,7 +115,8 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> make_new_file(Protector::Beginning beginning,
                                    const vmgs::volume::Transaction& first);
   base::Result<void> expect_open() const;
-  base::Result<void> found_again(base::Result<void> committed) const;
+  base::Result<void> settle(base::Result<void> committed);
+  base::Result<void> note_last();
   void let_go();
 
   const StoreSettings settings_;
@@ -124,6 +127,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   std::optional<vmgs::storage::Container> container_;
   std::optional<vmgs::volume::Volume> volume_;
   std::optional<state::VolumeNvStore> blobs_;
+  std::optional<vmgs::format::Anchor> last_;  // that was opened or stored, for the witness
   bool weaker_ = false;
   bool failed_ = false;  // a commit did
   bool closed_ = false;

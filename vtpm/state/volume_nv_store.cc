@@ -60,6 +60,11 @@ void VolumeNvStore::carry(const vmgs::format::Record& record) {
   record_ = vmgs::format::encode_record(record);
 }
 
+base::Result<void> VolumeNvStore::commit_record() {
+  return record_ ? commit(Transaction(vmgs::volume::Sequence::kAdvance, barriers_))
+                 : base::Result<void>();
+}
+
 base::Result<std::optional<base::SecretBytes>> VolumeNvStore::load(BlobKind kind) {
   const auto file = file_of(kind);
   if (!volume_.contains(file)) {

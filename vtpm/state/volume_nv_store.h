@@ -29,8 +29,10 @@ class VolumeNvStore final : public engine::NvStore {
                 vmgs::format::SeedProtection protection, std::optional<vmgs::format::Record> record,
                 vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe);
 
-  // carry() has another record ride in the next commit.
+  // carry() has another record ride in the next commit, and commit_record() is a commit for a
+  // record that none has carried yet; errors of Volume::commit().
   void carry(const vmgs::format::Record& record);
+  base::Result<void> commit_record();
 
   // kCorrupt for a file that is damaged or no TPM state, kDenied for one of another maker or VM, by
   // name; nothing is changed then. kAuthentication or kIo from the volume.
