@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "keybroker/crypto/credential.h"
-#include "keybroker/crypto/issue.h"
+#include "keybroker/crypto/der.h"
 #include "keybroker/evidence/hcl_report.h"
 #include "keybroker/evidence/tpm_public.h"
 #include "keybroker/protocol/runtime_claims.h"
@@ -42,7 +42,13 @@ crypto::Certificate FakeCertifier::issue(base::ByteView area) const {
 }
 
 crypto::Certificate FakeCertifier::issue(const crypto::PublicKey& key) const {
+  return issue_with(key, {});
+}
+
+crypto::Certificate FakeCertifier::issue_with(const crypto::PublicKey& key,
+                                              std::vector<crypto::Extension> extensions) const {
   crypto::CertificateSpec spec;
+  spec.extensions = std::move(extensions);
   spec.serial.resize(16);
   (void)vmgs::crypto::random_bytes(spec.serial);
   spec.serial[0] = std::byte{1};
@@ -56,7 +62,12 @@ crypto::Certificate FakeCertifier::issue(const crypto::PublicKey& key) const {
 Certificates FakeCertifier::given(const crypto::PublicKey& ak, base::ByteView rsa_ek,
                                   base::ByteView ecc_ek) const {
   Certificates certificates;
-  certificates.ak = issue(ak).der();
+  std::vector<crypto::Extension> of_ak;
+  if (states) {
+    of_ak.push_back({.oid = std::string(evidence::kAkStatementOid),
+                     .content = crypto::encode_der_ia5(evidence::encode(*states))});
+  }
+  certificates.ak = issue_with(ak, std::move(of_ak)).der();
   certificates.ak_chain = certificate_->der();
   certificates.rsa_ek = rsa_ek.empty() ? base::Bytes() : issue(rsa_ek).der();
   certificates.ecc_ek = ecc_ek.empty() ? base::Bytes() : issue(ecc_ek).der();

@@ -4,9 +4,12 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "keybroker/crypto/certificate.h"
+#include "keybroker/crypto/issue.h"
 #include "keybroker/crypto/private_key.h"
+#include "keybroker/evidence/ak_statement.h"
 #include "vtpm/provision/certifier.h"
 
 namespace tests::support {
@@ -32,6 +35,9 @@ class FakeCertifier final : public vtpm::provision::Certifier {
   std::chrono::sys_seconds now{std::chrono::hours(24 * 365 * 56)};
   std::chrono::hours life{24 * 7};
 
+  // What its certificates of AKs state, if anything.
+  std::optional<keybroker::evidence::AkStatement> states;
+
   // What it says in the place of an answer while it is set, and what it does to an answer.
   std::optional<base::Error> refuses;
   std::function<void(vtpm::provision::Certificates&)> spoils;
@@ -44,6 +50,9 @@ class FakeCertifier final : public vtpm::provision::Certifier {
   std::optional<vtpm::provision::CertificationOfHost> of_host;
 
  private:
+  [[nodiscard]] keybroker::crypto::Certificate issue_with(
+      const keybroker::crypto::PublicKey& key,
+      std::vector<keybroker::crypto::Extension> extensions) const;
   [[nodiscard]] vtpm::provision::Certificates given(const keybroker::crypto::PublicKey& ak,
                                                     base::ByteView rsa_ek,
                                                     base::ByteView ecc_ek) const;

@@ -139,6 +139,37 @@ TEST_P(CertificationTest, ANewTpmHasItsCertificatesBeforeItsGuest) {
   EXPECT_EQ(certifier_.asked, 1);
 }
 
+// A conversion of the VM leaves its certificate behind, however young.
+TEST_P(CertificationTest, ACertificateStatesTheLaunchThatThereWas) {
+  using keybroker::protocol::TeeFamily;
+  auto& states = certifier_.states.emplace();
+  states.tee = confidential() ? TeeFamily::kSevSnp : TeeFamily::kNone;
+  states.launch = statement_.launch;
+  auto provisioned = made();
+  provisioned = again(provisioned.permanent_state);
+  EXPECT_EQ(certifier_.asked, 1) << "it states what is";
+
+  states.launch = statement_.launch = base::Bytes(48, std::byte{0x44});
+  provisioned = again(provisioned.permanent_state);
+  EXPECT_EQ(certifier_.asked, 2);
+  expect_certified(provisioned);
+
+  states.tee = TeeFamily::kTdx;
+  statement_.launch[0] = std::byte{0x55};
+  states.launch = statement_.launch;
+  provisioned = again(provisioned.permanent_state);
+  EXPECT_EQ(certifier_.asked, 3);
+  provisioned = again(provisioned.permanent_state);
+  EXPECT_EQ(certifier_.asked, 4) << "it states another TEE";
+
+  certifier_.refuses = base::Error{ErrorCode::kUnavailable, "not now"};
+  statement_.launch[0] = std::byte{0x66};
+  provisioned = again(provisioned.permanent_state);
+  EXPECT_TRUE(provisioned.uncertified);
+  EXPECT_EQ(provisioned.renew_at, std::nullopt);
+  EXPECT_TRUE(read(provisioned, kAkCertificateIndex).empty()) << "none is better than that one";
+}
+
 // swtpm_setup 0.7 with --lock-nvram: 0x62072801, the size of the certificate.
 TEST_P(CertificationTest, EkCertificatesLieAsSwtpmSetupPutsThem) {
   const auto provisioned = made();

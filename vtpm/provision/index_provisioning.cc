@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "keybroker/evidence/ak_statement.h"
 #include "vmgs/base/log.h"
 #include "vmgs/crypto/random.h"
 #include "vtpm/provision/credential.h"
@@ -14,6 +15,25 @@ namespace {
 
 bool is_for_another(base::ByteView der, const std::optional<PublicKey>& key) {
   return key && !der.empty() && !has_certificate(der, *key);
+}
+
+// Whether a certificate states that its AK lives in a VM that was launched otherwise, as it was
+// before a conversion. One that states nothing may be of any.
+bool is_of_another_launch(base::ByteView der, const std::optional<Vouching>& vouching) {
+  const auto certificates = certificates_in(der);
+  if (!vouching || !certificates) {
+    return false;
+  }
+  const auto stated = keybroker::evidence::ak_statement_of(certificates->front());
+  if (!stated) {
+    return false;
+  }
+  auto family = tee::TeeFamily::kNone;
+  if (vouching->tee != nullptr) {
+    const auto own = vouching->tee->own_report();
+    family = own ? own->family : stated->tee;
+  }
+  return stated->launch != vouching->statement.launch || stated->tee != family;
 }
 
 base::Result<void> renew_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const IndexPassword& password,
@@ -33,8 +53,10 @@ base::Result<void> renew_index(ESYS_CONTEXT* esys, TPM2_HANDLE index, const Inde
 }
 
 base::Result<void> renew_all(ESYS_CONTEXT* esys, Provisioned& provisioned,
-                             StoredCertificates stored, bool new_seed) {
-  if (stored.ak.empty() || is_for_another(stored.ak, provisioned.rsa_ak)) {
+                             StoredCertificates stored, const ProvisionWishes& wishes) {
+  const bool new_seed = wishes.new_endorsement_seed;
+  if (stored.ak.empty() || is_for_another(stored.ak, provisioned.rsa_ak) ||
+      is_of_another_launch(stored.ak, wishes.vouching)) {
     stored.ak.clear();
     stored.ak_chain.clear();
   }
@@ -108,12 +130,13 @@ bool certificates_fit(const StoredCertificates& stored, const PublicKey& rsa_ak,
     return !is_for_another(stored.ak, rsa_ak) && !is_for_another(stored.rsa_ek, rsa_ek);
   }
   return !wishes.ask_for_certificates && is_young(stored.ak, rsa_ak, wishes.now) &&
-         is_young(stored.rsa_ek, rsa_ek, wishes.now);
+         is_young(stored.rsa_ek, rsa_ek, wishes.now) &&
+         !is_of_another_launch(stored.ak, wishes.vouching);
 }
 
 void renew_indices(ESYS_CONTEXT* esys, Provisioned& provisioned, const StoredCertificates& stored,
                    const ProvisionWishes& wishes) {
-  const auto renewed = renew_all(esys, provisioned, stored, wishes.new_endorsement_seed);
+  const auto renewed = renew_all(esys, provisioned, stored, wishes);
   if (!renewed && provisioned.obstacle == Obstacle::kNone) {
     provisioned.obstacle = Obstacle::kIndexSquatted;
     provisioned.reason = renewed.error().message;
@@ -125,7 +148,8 @@ void see_to_certificates(ESYS_CONTEXT* esys, Provisioned& provisioned,
   if (!provisioned.index_password || !provisioned.rsa_ak || !provisioned.rsa_ek) {
     return;  // an obstacle says why
   }
-  if (const auto there = good_certificate(stored.ak, *provisioned.rsa_ak, wishes.now)) {
+  if (const auto there = good_certificate(stored.ak, *provisioned.rsa_ak, wishes.now);
+      there && !is_of_another_launch(stored.ak, wishes.vouching)) {
     note_certificate(provisioned, *there);
   }
   if (!wishes.vouching ||

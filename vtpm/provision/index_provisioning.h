@@ -12,12 +12,14 @@ namespace vtpm::provision {
 // noted in `provisioned`.
 
 // certificates_fit() tells whether provision() has nothing to do about certificates if these keys
-// are the TPM's own: what is stored is for them, and none is missing that could be asked for.
+// are the TPM's own: what is stored is for them, states the launch that there was, and none is
+// missing that could be asked for.
 bool certificates_fit(const StoredCertificates& stored, const PublicKey& rsa_ak,
                       const PublicKey& rsa_ek, const ProvisionWishes& wishes);
 
 // renew_indices() defines the indices anew under a fresh password. The certificates of this AK are
-// carried over, and those that are not for the keys of this TPM are dropped.
+// carried over, and those that are not for the keys of this TPM, or state another launch of its VM,
+// are dropped.
 void renew_indices(ESYS_CONTEXT* esys, Provisioned& provisioned, const StoredCertificates& stored,
                    const ProvisionWishes& wishes);
 
