@@ -9,9 +9,9 @@
 namespace keybroker::authority {
 
 // RequestBudget says whether a VM may ask now: 16 requests at once, then one in two seconds. A
-// start takes two, so that nobody who is well notices, and an instance that is not keeps an
-// authority from nobody else. It forgets a VM within two seconds of its budget being whole, at the
-// next request of anybody. One owner.
+// start and its end take four of a key broker, and less of an authority, so that nobody who is well
+// notices, and an instance that is not keeps an authority from nobody else. It forgets a VM within
+// two seconds of its budget being whole, at the next request of anybody. One owner.
 class RequestBudget {
  public:
   using Time = std::chrono::steady_clock::time_point;

@@ -27,7 +27,7 @@ class AnchorTest : public testing::Test {
     boot_.launch_digest = base::Bytes(48, std::byte{0x44});
     released_ = *ask_for_release(
         broker_, boot_, [](const auto&) { return base::Result<ShownEvidence>(ShownEvidence{}); },
-        {}, {});
+        {}, Patience(std::chrono::milliseconds(0)), {});
   }
 
   [[nodiscard]] AnchorRequest request(AnchorKind kind, std::uint64_t sequence = 7) const {

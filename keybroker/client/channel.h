@@ -39,6 +39,28 @@ class Channel {
   [[nodiscard]] virtual std::optional<std::chrono::seconds> retry_after() const {
     return std::nullopt;
   }
+
+  // pause() waits that long, or until `stop` asks it not to. False if it was ended early: there is
+  // nothing to wait for any more.
+  virtual bool pause(std::chrono::milliseconds time, const std::stop_token& stop);
+
+  // wait_at_most() limits how long each later call() waits.
+  virtual void wait_at_most(std::chrono::seconds) {}
+};
+
+// Patience is what a caller has with a channel that asks to wait: so long from now, over all calls.
+class Patience {
+ public:
+  explicit Patience(std::chrono::milliseconds time)
+      : until_(std::chrono::steady_clock::now() + time) {}
+
+  // may_call_again() is said after a call that got no answer. If whoever stood in for one asked to
+  // wait, and there is time left, it waits as long as that and is true. False where nobody asked,
+  // or `stop` did not let it wait.
+  bool may_call_again(Channel& channel, const std::stop_token& stop);
+
+ private:
+  std::chrono::steady_clock::time_point until_;
 };
 
 }  // namespace keybroker::client

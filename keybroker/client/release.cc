@@ -37,6 +37,27 @@ base::Result<base::Bytes> fetch_challenge(Channel& channel, const protocol::Uuid
   return base::copy_of(base::bytes_of(response.challenge()));
 }
 
+base::Result<Released> ask_once(Channel& channel, const Boot& boot,
+                                const MakeEvidence& make_evidence, base::ByteView receipt,
+                                const std::stop_token& stop) {
+  std::string why;
+  for (int attempt = 0; attempt < kMostReleaseAttempts; ++attempt) {
+    TRY_ASSIGN(release, Release::begin(channel, boot, stop));
+    TRY_ASSIGN(evidence, make_evidence(release.report_data()));
+    TRY_ASSIGN(outcome, release.request(channel, evidence, receipt, stop));
+    if (auto* released = std::get_if<Released>(&outcome)) {
+      return std::move(*released);
+    }
+    const auto& refusal = std::get<Refusal>(outcome);
+    if (!refusal.begin_again) {
+      return base::fail(refusal.error());
+    }
+    why = refusal.error().message;
+  }
+  return base::fail(ErrorCode::kUnavailable, why + ", " + std::to_string(kMostReleaseAttempts) +
+                                                 " times: the road to it is too slow");
+}
+
 }  // namespace
 
 base::Result<Release> Release::begin(Channel& channel, const Boot& boot,
@@ -101,23 +122,14 @@ base::Result<std::variant<Released, Refusal>> Release::open(base::ByteView answe
 
 base::Result<Released> ask_for_release(Channel& channel, const Boot& boot,
                                        const MakeEvidence& make_evidence, base::ByteView receipt,
-                                       const std::stop_token& stop) {
-  std::string why;
-  for (int attempt = 0; attempt < kMostReleaseAttempts; ++attempt) {
-    TRY_ASSIGN(release, Release::begin(channel, boot, stop));
-    TRY_ASSIGN(evidence, make_evidence(release.report_data()));
-    TRY_ASSIGN(outcome, release.request(channel, evidence, receipt, stop));
-    if (auto* released = std::get_if<Released>(&outcome)) {
-      return std::move(*released);
+                                       Patience patience, const std::stop_token& stop) {
+  for (;;) {
+    auto released = ask_once(channel, boot, make_evidence, receipt, stop);
+    if (released || released.error().code != ErrorCode::kUnavailable ||
+        !patience.may_call_again(channel, stop)) {
+      return released;
     }
-    const auto& refusal = std::get<Refusal>(outcome);
-    if (!refusal.begin_again) {
-      return base::fail(refusal.error());
-    }
-    why = refusal.error().message;
   }
-  return base::fail(ErrorCode::kUnavailable, why + ", " + std::to_string(kMostReleaseAttempts) +
-                                                 " times: the road to it is too slow");
 }
 
 }  // namespace keybroker::client

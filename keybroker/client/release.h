@@ -96,11 +96,11 @@ using MakeEvidence =
 // How often a broker may ask to begin again, as its challenge has grown old.
 inline constexpr int kMostReleaseAttempts = 3;
 
-// ask_for_release() is all of it. kDenied for a signed refusal, with the broker's reason;
-// kUnavailable where the broker is away, or its challenges grow too old each time; errors of
-// `make_evidence`.
+// ask_for_release() is all of it, begun again for as long as `patience` lasts where it is asked to
+// wait. kDenied for a signed refusal, with the broker's reason; kUnavailable where the broker is
+// away, or its challenges grow too old each time; errors of `make_evidence`.
 base::Result<Released> ask_for_release(Channel& channel, const Boot& boot,
                                        const MakeEvidence& make_evidence, base::ByteView receipt,
-                                       const std::stop_token& stop);
+                                       Patience patience, const std::stop_token& stop);
 
 }  // namespace keybroker::client

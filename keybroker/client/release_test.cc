@@ -35,7 +35,7 @@ class ReleaseTest : public testing::Test {
           return ShownEvidence{.report = base::copy_of(base::bytes_of("a report")),
                                .certificate_table = base::copy_of(base::bytes_of("a table"))};
         },
-        receipt, {});
+        receipt, patience_, stop_.get_token());
   }
 
   // What comes of an answer that is no answer of the broker's to this.
@@ -49,6 +49,8 @@ class ReleaseTest : public testing::Test {
   FakeBroker broker_{kVm};
   Boot boot_;
   std::array<std::byte, 64> report_data_{};
+  Patience patience_{std::chrono::milliseconds(0)};
+  std::stop_source stop_;
 };
 
 TEST_F(ReleaseTest, GivesTheKeysAndTheTermsToTheOneThatAsked) {
@@ -208,6 +210,49 @@ TEST_F(ReleaseTest, TakesNoTermsThatBreakTheRules) {
   expect_away("do not open");
   broker_.changes_answer = [](pb::Answer& answer) { answer.clear_released(); };
   expect_away("known here");
+}
+
+// A broker that is well, behind a road that asks to wait a little.
+TEST_F(ReleaseTest, WhoAsksToWaitIsWaitedForAsLongAsPatienceLasts) {
+  patience_ = Patience(std::chrono::seconds(30));
+  int asked = 0;
+  broker_.retries_after = std::chrono::seconds(2);
+  broker_.loses_request = [&](Method) { return ++asked <= 3; };
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(broker_.pauses, std::vector(3, std::chrono::milliseconds(2000)));
+
+  broker_.pauses.clear();
+  broker_.retries_after = std::chrono::hours(24);
+  broker_.loses_request = [](Method) { return true; };
+  broker_.pause_ends = false;
+  expect_away("the broker is away");
+  ASSERT_EQ(broker_.pauses.size(), 1U);
+  EXPECT_LE(broker_.pauses[0], std::chrono::seconds(30)) << "no longer than there is patience";
+}
+
+TEST_F(ReleaseTest, NobodyWaitsWithoutBeingAskedToOrWithoutPatienceOrAfterAStop) {
+  broker_.loses_request = [](Method) { return true; };
+  patience_ = Patience(std::chrono::seconds(30));
+  expect_away("the broker is away");
+  EXPECT_TRUE(broker_.pauses.empty()) << "nobody asked";
+
+  broker_.retries_after = std::chrono::seconds(2);
+  patience_ = Patience(std::chrono::milliseconds(0));
+  expect_away("the broker is away");
+  EXPECT_TRUE(broker_.pauses.empty());
+
+  patience_ = Patience(std::chrono::seconds(30));
+  stop_.request_stop();
+  expect_away("the broker is away");
+  EXPECT_TRUE(broker_.pauses.empty());
+}
+
+TEST_F(ReleaseTest, ARefusalIsNotWaitedFor) {
+  patience_ = Patience(std::chrono::seconds(30));
+  broker_.retries_after = std::chrono::seconds(2);
+  broker_.refuses_release = "measurement";
+  EXPECT_EQ(ask().error().code, ErrorCode::kDenied);
+  EXPECT_TRUE(broker_.pauses.empty());
 }
 
 TEST_F(ReleaseTest, TakesNoChallengeThatCouldBeNone) {

@@ -2,10 +2,9 @@
 #include "tests/integration/freshness_model.h"
 
 #include <cstring>
-#include <deque>
-#include <unordered_set>
 #include <utility>
 
+#include "tests/integration/freshness_frontier.h"
 #include "tests/integration/freshness_world.h"
 #include "vtpm/boot/acceptance.h"
 
@@ -18,16 +17,13 @@ using vtpm::boot::Verdict;
 
 namespace {
 
-class Explorer {
+class Explorer : Frontier {
  public:
   explicit Explorer(const Bounds& bounds) : bounds_(bounds), mutant_(bounds.mutant) {}
 
   Explored run() {
     reach(World{}, "");
-    while (!frontier_.empty() && !found_.violation) {
-      from_ = frontier_.front();
-      frontier_.pop_front();
-      at_ = left_++;
+    while (next()) {
       storage_steps();
       owner_steps();
       for (std::size_t boot = 0; boot < from_.started; ++boot) {
@@ -35,59 +31,10 @@ class Explorer {
         instance_steps(boot);
       }
     }
-    found_.worlds = came_.size();
-    return found_;
+    return found();
   }
 
  private:
-  struct Came {
-    std::uint32_t from;
-    Small boot;
-    const char* step;
-  };
-
-  // reach() has `world` looked at, unless it was before.
-  void reach(World world, const char* step, std::size_t boot = 0) {
-    if (found_.violation) {
-      return;
-    }
-    // The two places of an attacker are the same to everybody.
-    if (std::memcmp(&world.slots[1], &world.slots[2], sizeof(Store)) > 0) {
-      std::swap(world.slots[1], world.slots[2]);
-      for (auto& instance : world.boots) {
-        if (is_live(instance) && instance.slot != 0) {
-          instance.slot = static_cast<Small>(3 - instance.slot);
-        }
-      }
-    }
-    if (!seen_.insert(fingerprint_of(world)).second) {
-      return;
-    }
-    came_.push_back({static_cast<std::uint32_t>(at_), static_cast<Small>(boot), step});
-    for (const auto& instance : world.boots) {
-      if (instance.phase == Phase::kServing) {
-        ++found_.served;
-        break;
-      }
-    }
-    frontier_.push_back(world);
-  }
-
-  void violate(Property property, const char* step, std::size_t boot) {
-    if (found_.violation) {
-      return;
-    }
-    Violation violation{property, {}};
-    const auto text = [](const Came& came) {
-      return "boot " + std::to_string(came.boot + 1) + ": " + came.step;
-    };
-    violation.steps.push_back(text({0, static_cast<Small>(boot), step}));
-    for (auto at = at_; at != 0; at = came_[at].from) {
-      violation.steps.insert(violation.steps.begin(), text(came_[at]));
-    }
-    found_.violation = std::move(violation);
-  }
-
   [[nodiscard]] bool may_commit() const { return from_.states < bounds_.commits; }
 
   [[nodiscard]] const Instance* user_of(std::size_t slot) const {
@@ -332,14 +279,6 @@ class Explorer {
     reach(world, "opens its store anew", boot);
   }
 
-  // Whether the store has the record that its instance would have it carry.
-  [[nodiscard]] bool is_recorded(const Instance& instance) const {
-    const auto& store = from_.slots[instance.slot];
-    return store.acked.state == instance.next.acked.state &&
-           store.pending.state == instance.next.pending.state &&
-           store.offline_boots == instance.next.offline_boots;
-  }
-
   // Only once, so that an attempt whose answer is lost is one more message on its way.
   void ask_again(std::size_t boot) {
     if (from_.boots[boot].again != 0 || from_.said[boot].claim == Sent::kOnItsWay) {
@@ -363,7 +302,7 @@ class Explorer {
     if (from_.attacked == 0) {
       violate(Property::kHonestAccepted, step, boot);
     }
-    ++found_.refused;
+    count_refusal();
     auto world = from_;
     end(world, boot);
     reach(world, step, boot);
@@ -508,7 +447,8 @@ class Explorer {
       return;  // as a crash
     }
     auto world = from_;
-    if (!is_recorded(instance) && mutant_ != Mutant::kNotedUnrecorded) {
+    if (!has_record_of(from_.slots[instance.slot], instance.next) &&
+        mutant_ != Mutant::kNotedUnrecorded) {
       if (!may_commit()) {
         return;
       }
@@ -551,13 +491,6 @@ class Explorer {
 
   const Bounds bounds_;
   const Mutant mutant_;
-  World from_;
-  std::size_t at_ = 0;
-  std::size_t left_ = 0;
-  std::deque<World> frontier_;
-  std::unordered_set<Fingerprint, FingerprintHash> seen_;
-  std::vector<Came> came_;
-  Explored found_;
 };
 
 }  // namespace

@@ -98,8 +98,12 @@ inline Small new_state(World& world, Small parent) {
   return world.states;
 }
 
-inline bool is_unused(const Store& store) {
-  return !store.acked.is_there() && store.offline_boots == 0;
+inline bool is_unused(const Store& store) { return !store.acked.is_there(); }
+
+// Whether a store has the record that its instance would have it carry.
+inline bool has_record_of(const Store& store, const Store& next) {
+  return store.acked.state == next.acked.state && store.pending.state == next.pending.state &&
+         store.offline_boots == next.offline_boots;
 }
 
 inline Anchor anchor_of(const Point& point, Mutant mutant) {

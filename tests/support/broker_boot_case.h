@@ -9,6 +9,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <tuple>
 
@@ -73,6 +74,7 @@ class BrokerBootCase : public testing::Test {
     settings.launch_digest = base::Bytes(32, std::byte{0x55});
     EXPECT_TRUE(vmgs::crypto::random_bytes(settings.boot_id));
     settings.receipt = receipt_;
+    settings.stop = stop_.get_token();
     settings.keep_receipt = [this](base::ByteView receipt) { receipt_ = base::copy_of(receipt); };
     life.boot = std::make_unique<BrokerBoot>(std::move(settings));
     StoreSettings at;
@@ -151,6 +153,7 @@ class BrokerBootCase : public testing::Test {
   std::function<base::Result<base::SecretBytes>()> make_tpm_ = [] {
     return base::SecretBytes::taking(base::copy_of(base::bytes_of("made")));
   };
+  std::stop_source stop_;
 };
 
 }  // namespace tests::support::broker_boot

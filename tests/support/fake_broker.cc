@@ -128,6 +128,9 @@ base::Bytes FakeBroker::release_answer(base::ByteView message) {
     refuse(answer, "claims");
     return finish(message, std::move(answer));
   }
+  if (is_shown) {
+    is_shown(release->receipt());
+  }
   if (begins_again > 0) {
     --begins_again;
     refuse(answer, "challenge-expired", true);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -26,6 +27,18 @@ class FakeBroker final : public keybroker::client::Channel {
   base::Result<base::Bytes> call(keybroker::client::Method method, base::ByteView message,
                                  const std::stop_token& stop) override;
 
+  // It says after each call how long to wait, and takes note of who does.
+  [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const override {
+    return retries_after;
+  }
+
+  bool pause(std::chrono::milliseconds time, const std::stop_token&) override {
+    pauses.push_back(time);
+    return pause_ends;
+  }
+
+  void wait_at_most(std::chrono::seconds time) override { limit = time; }
+
   // root() is what a launch document pins.
   [[nodiscard]] const keybroker::protocol::Sha256Digest& root() const { return signer_->root(); }
 
@@ -47,6 +60,11 @@ class FakeBroker final : public keybroker::client::Channel {
   std::function<bool(keybroker::client::Method)> loses_request;
   std::function<bool(keybroker::client::Method)> loses_answer;
 
+  std::optional<std::chrono::seconds> retries_after;
+  bool pause_ends = true;  // no pause is ended early
+  std::vector<std::chrono::milliseconds> pauses;
+  std::optional<std::chrono::seconds> limit;  // of each call
+
   // What it does with an answer before it is signed, and with the bytes of one.
   std::function<void(strongroom::broker::v1::Answer&)> changes_answer;
   std::function<void(base::Bytes&)> spoils;
@@ -55,6 +73,9 @@ class FakeBroker final : public keybroker::client::Channel {
   std::optional<std::string> refuses_release;
   std::optional<std::string> refuses_anchor;
   int begins_again = 0;  // so often a challenge is too old
+
+  // Hears of the receipt with each release, before it is judged.
+  std::function<void(const std::string& receipt)> is_shown;
 
   // Gives certificates, or says why not.
   std::function<void(const strongroom::instance::v1::ConfidentialCertification&,

@@ -19,7 +19,8 @@ base::Result<std::unique_ptr<vtpm::boot::BrokerBoot>> broker_boot(const Instance
       .document = *choice.document,
       .launch_digest = choice.launch_digest_bytes(),
       .receipt = setup.receipt,
-      .keep_receipt = [&](base::ByteView receipt) { supervisor.keep_receipt(receipt); }};
+      .keep_receipt = [&](base::ByteView receipt) { supervisor.keep_receipt(receipt); },
+      .stop = supervisor.stopping()};
   TRY(vmgs::crypto::random_bytes(settings.boot_id));
   return std::make_unique<vtpm::boot::BrokerBoot>(std::move(settings));
 }

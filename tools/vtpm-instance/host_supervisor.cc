@@ -112,6 +112,7 @@ base::Result<ToInstance> HostSupervisor::receive() {
 base::Result<void> HostSupervisor::read_until(std::chrono::steady_clock::time_point deadline) {
   TRY(hand_out());
   if (!orders_.empty()) {
+    stop_early();
     return base::fail(ErrorCode::kUnavailable, "vtpmd has other orders");
   }
   const auto left =
@@ -122,9 +123,17 @@ base::Result<void> HostSupervisor::read_until(std::chrono::steady_clock::time_po
   }
   TRY_ASSIGN(open, received_.receive(link_.number()));
   if (!open) {
+    stop_early();
     return base::fail(ErrorCode::kUnavailable, "vtpmd has gone");
   }
   return hand_out();
+}
+
+void HostSupervisor::stop_early() {
+  if (!opened_) {
+    stopped_early_ = true;
+    stopping_.request_stop();
+  }
 }
 
 base::Result<void> HostSupervisor::send(const instance::FromInstance& message) {
@@ -142,6 +151,7 @@ base::Result<instance::Setup> HostSupervisor::receive_setup() {
 }
 
 base::Result<void> HostSupervisor::opened(const Opened& opened) {
+  opened_ = true;
   instance::FromInstance message;
   message.mutable_opened()->set_created(opened.created);
   message.mutable_opened()->set_opened_by(opened.opened_by);

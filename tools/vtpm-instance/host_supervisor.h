@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 
 #include "keybroker/protocol/instance.pb.h"
@@ -41,6 +42,8 @@ class HostSupervisor final : public Supervisor {
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                bool hypervisor) override;
 
+  [[nodiscard]] std::stop_token stopping() const override { return stopping_.get_token(); }
+
   void loop_reads(bool reads) override;
 
   [[nodiscard]] int descriptor() const override { return link_.number(); }
@@ -58,6 +61,7 @@ class HostSupervisor final : public Supervisor {
   base::Result<strongroom::instance::v1::ToInstance> receive();
   base::Result<void> hand_out();
   base::Result<void> read_until(std::chrono::steady_clock::time_point deadline);
+  void stop_early();
   base::Result<void> send(const strongroom::instance::v1::FromInstance& message);
 
   base::Descriptor link_;
@@ -66,7 +70,9 @@ class HostSupervisor final : public Supervisor {
   keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
 
   bool awaits_serve_ = false;  // vtpmd has something to note about this start first
+  bool opened_ = false;        // and from then on a stop is an orderly end
   bool stopped_early_ = false;
+  std::stop_source stopping_;
 
   // Guards the writing side of the link.
   std::mutex sending_;

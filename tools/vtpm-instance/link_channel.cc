@@ -61,6 +61,10 @@ base::Result<base::Bytes> LinkChannel::call(Method method, base::ByteView messag
   return base::copy_of(base::bytes_of(asked->message()));
 }
 
+bool LinkChannel::pause(std::chrono::milliseconds time, const std::stop_token& stop) {
+  return exchange_.pause(time, stop);
+}
+
 std::optional<std::chrono::seconds> LinkChannel::retry_after() const {
   const std::chrono::seconds seconds(retry_after_seconds_);
   return seconds.count() == 0 ? std::nullopt : std::optional(seconds);

@@ -29,6 +29,11 @@ class LinkChannel final : public keybroker::client::Channel {
 
   [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const override;
 
+  // While nobody reads the link, pause() does, and an order ends it.
+  bool pause(std::chrono::milliseconds time, const std::stop_token& stop) override;
+
+  void wait_at_most(std::chrono::seconds time) override { exchange_.wait_at_most(time); }
+
  private:
   LinkExchange<strongroom::instance::v1::BrokerReply> exchange_;
   std::atomic<std::uint32_t> retry_after_seconds_{0};  // 0: nobody said

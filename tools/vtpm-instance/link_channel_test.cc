@@ -206,6 +206,52 @@ TEST_F(LinkChannelTest, AWaitCanBeEnded) {
   EXPECT_EQ(error_code(answer), ErrorCode::kUnavailable);
 }
 
+TEST_F(LinkChannelTest, APauseBeforeItServesEndsWithTheOrderToStop) {
+  EXPECT_TRUE(supervisor_->broker()->pause(std::chrono::milliseconds(1), {}));
+  EXPECT_FALSE(supervisor_->stopping().stop_requested());
+  instance::ToInstance order;
+  order.mutable_stop();
+  send(order);
+
+  EXPECT_FALSE(supervisor_->broker()->pause(std::chrono::hours(1), {}));
+
+  EXPECT_TRUE(supervisor_->stopping().stop_requested());
+}
+
+TEST_F(LinkChannelTest, ACallBeforeItServesEndsWithTheOrderToStop) {
+  instance::ToInstance order;
+  order.mutable_stop();
+  send(order);
+  EXPECT_EQ(error_code(call()), ErrorCode::kUnavailable);
+  EXPECT_TRUE(supervisor_->stopping().stop_requested());
+  EXPECT_TRUE(next().has_broker_call());
+
+  // Whatever it goes on to say, its end was ordered.
+  supervisor_->finish(base::fail(ErrorCode::kUnavailable, "no broker"));
+  EXPECT_EQ(next().state().readiness(), "stopped");
+}
+
+TEST_F(LinkChannelTest, WhileItServesAPauseEndsWithItsStopTokenOrVtpmd) {
+  serve();
+  std::stop_source stop;
+  bool passed = true;
+  std::jthread worker(
+      [&] { passed = supervisor_->broker()->pause(std::chrono::hours(1), stop.get_token()); });
+  stop.request_stop();
+  worker.join();
+  EXPECT_FALSE(passed);
+
+  vtpmd_ = base::Descriptor();
+  EXPECT_EQ(supervisor_->order(), Order::kAlone);
+  EXPECT_FALSE(supervisor_->broker()->pause(std::chrono::hours(1), {}));
+}
+
+TEST_F(LinkChannelTest, ACallWaitsNoLongerThanItIsTold) {
+  supervisor_->broker()->wait_at_most(std::chrono::seconds(1));
+  EXPECT_EQ(error_code(call()), ErrorCode::kUnavailable);
+  EXPECT_FALSE(supervisor_->stopping().stop_requested());
+}
+
 TEST_F(LinkChannelTest, AReceiptGoesToVtpmdAsItIs) {
   supervisor_->keep_receipt(all_bytes());
   const auto message = next();

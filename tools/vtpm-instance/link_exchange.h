@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -38,9 +39,9 @@ class LinkExchange {
   // answered `subject`"; `gone` is what to say when vtpmd has gone.
   LinkExchange(LinkEnds link, std::chrono::seconds patience, std::string subject, base::Error gone)
       : link_(std::move(link)),
-        patience_(patience),
         subject_(std::move(subject)),
-        gone_(std::move(gone)) {}
+        gone_(std::move(gone)),
+        patience_(patience) {}
 
   // take() has an answer, as it came. closed() says that there will be none any more.
   void take(Answer answer) {
@@ -62,6 +63,31 @@ class LinkExchange {
   void others_read(bool they_do) {
     const std::lock_guard lock(mutex_);
     others_read_ = they_do;
+  }
+
+  // wait_at_most() limits how long answers are awaited from now on.
+  void wait_at_most(std::chrono::seconds time) {
+    const std::lock_guard lock(mutex_);
+    patience_ = std::min(patience_, time);
+  }
+
+  // pause() lets `time` pass. False if `stop`, or what came over the link, ended it.
+  bool pause(std::chrono::milliseconds time, const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    const auto until = Clock::now() + time;
+    while (!closed_ && !stop.stop_requested() && Clock::now() < until) {
+      if (others_read_) {
+        changed_.wait_until(lock, stop, until, [this] { return closed_; });
+      } else {
+        lock.unlock();
+        const auto read = link_.read(until);
+        lock.lock();
+        if (!read) {
+          return false;
+        }
+      }
+    }
+    return !closed_ && !stop.stop_requested();
   }
 
   // ask() sends the message `question`, into which `number` puts the serial that it is given, and
@@ -105,11 +131,11 @@ class LinkExchange {
   }
 
   const LinkEnds link_;
-  const std::chrono::seconds patience_;
   const std::string subject_;
   const base::Error gone_;
 
   std::mutex mutex_;  // guards what follows
+  std::chrono::seconds patience_;
   std::condition_variable_any changed_;
   std::uint64_t serial_ = 0;  // of the last question
   std::optional<Answer> answer_;

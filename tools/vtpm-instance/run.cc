@@ -290,7 +290,7 @@ class Service {
     device_.retire();
     if (!closing_) {
       const auto kept = variables_ ? variables_->close() : base::Result<void>();
-      closing_ = state_.close();
+      closing_ = state_.close_store();
       if (!kept && *closing_) {
         closing_ = kept;
       }
@@ -427,6 +427,9 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     return refuse(Readiness::kNotSetUp, std::move(broker).error());
   }
   auto state = TpmState::open(setup, *choice, supervisor.certifier(), broker->get());
+  if (!state && supervisor.stopping().stop_requested()) {
+    return base::fail(std::move(state).error());  // as ordered
+  }
   if (!state) {
     const auto readiness = readiness_of_failure(state.error(), *choice, broker->get());
     return refuse(readiness, std::move(state).error());

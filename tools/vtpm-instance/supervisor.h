@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -57,6 +58,10 @@ class Supervisor {
   // why not, and whether there is a hypervisor.
   virtual void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                        bool hypervisor) = 0;
+
+  // stopping() is requested once an order to end has come, or whoever orders has gone, while
+  // something is awaited before a hypervisor is served.
+  [[nodiscard]] virtual std::stop_token stopping() const { return {}; }
 
   // loop_reads() says whether run()'s loop looks for orders from now on. While it does not, who
   // asks something by way of the supervisor reads the answer himself; without that, an instance

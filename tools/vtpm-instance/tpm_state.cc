@@ -138,6 +138,8 @@ class BrokeredState final : public TpmState {
 
   [[nodiscard]] std::string opened_by() const override { return broker_.opened_by(); }
 
+  base::Result<void> close_store() override { return broker_.close_store(); }
+
   base::Result<void> close() override { return broker_.close(); }
 
  private:

@@ -55,7 +55,11 @@ class TpmState {
   // opened_by() says, for people, what opened it.
   [[nodiscard]] virtual std::string opened_by() const = 0;
 
-  // close() is an orderly end; afterwards there is no TPM state here. Harmless when repeated.
+  // close_store() has the state durable and lets go of it. close() is that, if it has not been yet,
+  // and then tells whoever witnesses the VM's state of its end, for which it may wait some seconds.
+  // Harmless when repeated.
+  virtual base::Result<void> close_store() { return close(); }
+
   virtual base::Result<void> close() = 0;
 };
 

@@ -77,16 +77,6 @@ std::string sentence(const std::string& url, const RpcError& error) {
   return text;
 }
 
-template <typename Endpoint>
-seconds until_any(const std::vector<Endpoint>& endpoints,
-                  std::chrono::steady_clock::time_point now) {
-  auto soonest = std::chrono::steady_clock::time_point::max();
-  for (const auto& endpoint : endpoints) {
-    soonest = std::min(soonest, endpoint.not_before);
-  }
-  return std::max(seconds(1), std::chrono::ceil<seconds>(soonest - now));
-}
-
 }  // namespace
 
 base::Result<std::unique_ptr<BrokerRelay>> BrokerRelay::start(
@@ -167,7 +157,8 @@ void BrokerRelay::carry(Caller caller, Call call, std::function<void(const Outco
       });
 }
 
-// The one that answered last, then the others as the settings have them.
+// The one that answered last, then the others as the settings have them. Where all are to be left
+// alone, the one that is due first: it may be well again, and no VM is away for having come early.
 std::vector<BrokerRelay::Endpoint*> BrokerRelay::in_turn() {
   std::vector<Endpoint*> turn;
   for (std::size_t i = 0; i < endpoints_.size(); ++i) {
@@ -175,6 +166,13 @@ std::vector<BrokerRelay::Endpoint*> BrokerRelay::in_turn() {
     if (endpoint.not_before <= Clock::now()) {
       turn.push_back(&endpoint);
     }
+  }
+  if (turn.empty()) {
+    const auto due_first = std::min_element(endpoints_.begin(), endpoints_.end(),
+                                            [](const Endpoint& one, const Endpoint& other) {
+                                              return one.not_before < other.not_before;
+                                            });
+    turn.push_back(&*due_first);
   }
   return turn;
 }
@@ -198,11 +196,6 @@ void BrokerRelay::failed(Endpoint& endpoint, const RpcError& error) {
 asio::awaitable<BrokerRelay::Outcome> BrokerRelay::answer(Call call) {
   const auto deadline = Clock::now() + timeout_;
   const auto turn = in_turn();
-  if (turn.empty()) {
-    co_return away("no endpoint of the key broker can be used now: " +
-                       endpoints_[preferred_ % endpoints_.size()].why,
-                   until_any(endpoints_, Clock::now()));
-  }
   broker::Relayed request;
   *request.mutable_message() = std::move(*call.mutable_message());
   std::string reasons;

@@ -369,8 +369,9 @@ VmService::Answer<api::GetReadinessResponse> VmService::readiness(api::GetReadin
     auto found = host_.find(request.vm());
     CO_TRY_ASSIGN(vm, std::move(found));
     const auto readiness = host_.readiness(*vm);
-    const bool passes =
-        request.wait() && protocol::row(readiness).prospect == protocol::Prospect::kPasses;
+    // A start that its broker has not answered is over: only another one asks again.
+    const bool passes = request.wait() && readiness != protocol::Readiness::kBrokerAway &&
+                        protocol::row(readiness).prospect == protocol::Prospect::kPasses;
     const bool starts = request.wait_for_start() && readiness == protocol::Readiness::kProvisioning;
     if (!passes && !starts) {
       api::GetReadinessResponse response;

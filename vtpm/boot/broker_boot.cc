@@ -5,7 +5,6 @@
 #include <span>
 #include <system_error>
 #include <utility>
-#include <variant>
 
 #include "vmgs/base/log.h"
 #include "vmgs/crypto/digest.h"
@@ -14,26 +13,15 @@
 namespace vtpm::boot {
 
 namespace client = keybroker::client;
-namespace instance = strongroom::instance::v1;
 namespace protocol = keybroker::protocol;
 using base::ErrorCode;
 using protocol::OfflineRule;
 using protocol::Readiness;
-using provision::Certificates;
 
 namespace {
 
 constexpr std::string_view kKekLabel = "strongroom-kek-1";
 constexpr std::size_t kKekBytes = 16;
-
-// How often a notice is sent before nobody knows what became of it.
-constexpr int kSendings = 2;
-
-std::string text_of(base::ByteView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-base::Bytes bytes_of(const std::string& field) { return base::copy_of(base::bytes_of(field)); }
 
 Anchor anchor_of(const client::AnchorPoint& point) {
   return {.epoch = point.epoch, .sequence = point.sequence, .digest = point.digest};
@@ -43,40 +31,9 @@ std::optional<Anchor> anchor_of(const std::optional<client::AnchorPoint>& point)
   return point ? std::optional(anchor_of(*point)) : std::nullopt;
 }
 
-instance::ConfidentialCertification wanted(const provision::CertificationOfEvidence& request) {
-  instance::ConfidentialCertification wanted;
-  wanted.set_report(text_of(request.bound.evidence.report));
-  wanted.set_certificate_table(text_of(request.bound.evidence.certificates));
-  wanted.set_hcl_report(text_of(request.bound.report.hcl));
-  wanted.set_extended_claims(request.bound.report.extended_claims);
-  wanted.set_rsa_ek(text_of(request.rsa_ek));
-  wanted.set_ecc_ek(text_of(request.ecc_ek));
-  return wanted;
-}
-
-base::Result<Certificates> certificates_of(const client::Anchored& anchored) {
-  if (anchored.certificates) {
-    const auto& given = *anchored.certificates;
-    return Certificates{.ak = bytes_of(given.ak()),
-                        .ak_chain = bytes_of(given.ak_chain()),
-                        .rsa_ek = bytes_of(given.rsa_ek()),
-                        .ecc_ek = bytes_of(given.ecc_ek())};
-  }
-  if (!anchored.certification_refusal) {
-    return base::fail(ErrorCode::kNotFound, "the key broker gives no certificates to this VM");
-  }
-  const auto& refusal = *anchored.certification_refusal;
-  const auto code = refusal.not_offered() ? ErrorCode::kNotFound
-                    : refusal.may_pass()  ? ErrorCode::kUnavailable
-                                          : ErrorCode::kDenied;
-  return base::fail(code, "the key broker: " + refusal.reason());
-}
-
 // Whether a guest can have used the TPM of a store that no witness knows of: it is served only
 // after the boot anchor is acknowledged, or offline.
-bool is_unused(const Record& record) {
-  return !record.acked && record.receipt.empty() && record.offline_boots == 0;
-}
+bool is_unused(const Record& record) { return !record.acked; }
 
 // A store that nobody has used is renamed, next to where it was.
 base::Result<void> set_aside(const std::filesystem::path& store) {
@@ -160,14 +117,16 @@ std::optional<base::Error> BrokerBoot::ended() const {
   return ended_;
 }
 
-base::Result<void> BrokerBoot::claim(const std::stop_token& stop) {
+base::Result<void> BrokerBoot::claim() {
   if (auto ended = this->ended()) {
     return base::fail(*std::move(ended));
   }
-  return released_ || offline_ ? base::Result<void>() : ask(stop);
+  return released_ || offline_ ? base::Result<void>() : ask();
 }
 
 base::Result<client::Released> BrokerBoot::ask_broker(const std::stop_token& stop,
+                                                      std::chrono::seconds patience,
+                                                      base::ByteView receipt,
                                                       std::optional<base::Error>& no_evidence) {
   const auto make_evidence =
       [&](const std::array<std::byte, 64>& report_data) -> base::Result<client::ShownEvidence> {
@@ -179,7 +138,8 @@ base::Result<client::Released> BrokerBoot::ask_broker(const std::stop_token& sto
     return client::ShownEvidence{.report = std::move(evidence->report),
                                  .certificate_table = std::move(evidence->certificates)};
   };
-  return client::ask_for_release(settings_.channel, boot_, make_evidence, settings_.receipt, stop);
+  return client::ask_for_release(settings_.channel, boot_, make_evidence, receipt,
+                                 client::Patience(patience), stop);
 }
 
 WitnessedHistory BrokerBoot::history_of(const client::Released& released) {
@@ -187,9 +147,9 @@ WitnessedHistory BrokerBoot::history_of(const client::Released& released) {
           .allowed_restore = anchor_of(released.allowed_restore)};
 }
 
-base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
+base::Result<void> BrokerBoot::ask() {
   std::optional<base::Error> no_evidence;
-  auto released = ask_broker(stop, no_evidence);
+  auto released = ask_broker(settings_.stop, settings_.patience, settings_.receipt, no_evidence);
   if (released) {
     history_ = history_of(*released);
     released_ = *std::move(released);
@@ -204,6 +164,9 @@ base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
   if (released.error().code != ErrorCode::kUnavailable) {
     return base::fail(std::move(released).error());
   }
+  if (settings_.stop.stop_requested()) {
+    return base::fail(ErrorCode::kUnavailable, "stopped while its key broker was awaited");
+  }
   if (settings_.document.offline_rule != OfflineRule::kAllow) {
     return refuse(Readiness::kBrokerAway, std::move(released).error());
   }
@@ -213,6 +176,23 @@ base::Result<void> BrokerBoot::ask(const std::stop_token& stop) {
                 "the newest state");
   started_offline_ = true;
   offline_ = true;
+  return {};
+}
+
+// A broker whose records come from a backup does not know the newest state of this VM, and whoever
+// keeps receipts for its starts may not have the one that the store has. The second claim of a boot
+// leaves it the owner; without an answer the first one counts.
+base::Result<void> BrokerBoot::show_receipt(base::ByteView receipt) {
+  std::optional<base::Error> no_evidence;
+  auto released = ask_broker(settings_.stop, settings_.patience, receipt, no_evidence);
+  if (released) {
+    history_ = history_of(*released);
+    released_ = *std::move(released);
+    return {};
+  }
+  if (!no_evidence && released.error().code == ErrorCode::kDenied) {
+    return refuse(Readiness::kBrokerRefused, std::move(released).error());
+  }
   return {};
 }
 
@@ -302,7 +282,12 @@ base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
             .error());
   }
   if (!offline_) {
-    const auto verdict = judge(opened, record, history_);
+    auto verdict = judge(opened, record, history_);
+    const bool may_be_unknown = verdict == Verdict::kForked || verdict == Verdict::kUnwitnessed;
+    if (may_be_unknown && !record.receipt.empty() && record.receipt != settings_.receipt) {
+      TRY(show_receipt(record.receipt));
+      verdict = judge(opened, record, history_);
+    }
     TRY(expect(verdict, opened, record));
     used_restore_ = verdict == Verdict::kRestored;
   }
@@ -353,144 +338,6 @@ Record BrokerBoot::begin(Record record) {
   record.epoch = released_ ? released_->epoch : 0;
   record_ = record;
   return record;
-}
-
-// A state to be noted whose own record has nothing pending. A later boot without the broker has to
-// carry it as what may have been noted, and a record has room for one such state.
-base::Result<Anchor> BrokerBoot::recorded_state() {
-  TRY(store_->commit_record());
-  TRY_ASSIGN(point, store_->state());
-  point.epoch = released_->epoch;
-  return point;
-}
-
-base::Result<client::AnchorRequest> BrokerBoot::request(
-    client::AnchorKind kind, const Anchor& point,
-    std::optional<instance::ConfidentialCertification> certification) const {
-  return client::AnchorRequest::make(
-      boot_, released_->epoch, released_->boot_key,
-      {.kind = kind,
-       .sequence = point.sequence,
-       .digest = point.digest,
-       .used_restore = kind == client::AnchorKind::kBoot && used_restore_,
-       .certification = std::move(certification)});
-}
-
-base::Result<client::Anchored> BrokerBoot::send(const client::AnchorRequest& request,
-                                                const std::stop_token& stop) {
-  for (int sent = 1;; ++sent) {
-    auto noted = request.send(settings_.channel, stop);
-    if (!noted && sent < kSendings && !stop.stop_requested() &&
-        noted.error().code == ErrorCode::kUnavailable) {
-      continue;
-    }
-    TRY_ASSIGN(answered, std::move(noted));
-    if (auto* refusal = std::get_if<client::Refusal>(&answered)) {
-      return base::fail(refusal->error());
-    }
-    return std::get<client::Anchored>(std::move(answered));
-  }
-}
-
-void BrokerBoot::settle(const client::Anchored& anchored) {
-  const auto& notice = outstanding_->notice();
-  const Anchor point{
-      .epoch = released_->epoch, .sequence = notice.sequence, .digest = notice.digest};
-  note_acknowledged(*record_, point, anchored.receipt, anchored.restores);
-  store_->carry(*record_);
-  history_ = {.anchor = point, .allowed_restore = std::nullopt};
-  anchored_ = true;
-  wants_certification_ = anchored.wants_certification;
-  outstanding_.reset();
-  if (settings_.keep_receipt) {
-    settings_.keep_receipt(anchored.receipt);
-  }
-}
-
-base::Result<client::Anchored> BrokerBoot::anchor_boot(
-    std::optional<instance::ConfidentialCertification> certification, const std::stop_token& stop) {
-  if (auto ended = this->ended()) {
-    return base::fail(*std::move(ended));
-  }
-  if (!outstanding_) {
-    TRY_ASSIGN(point, store_->state());
-    TRY_ASSIGN(made, request(client::AnchorKind::kBoot, point, std::move(certification)));
-    note_sent(*record_,
-              {.epoch = released_->epoch, .sequence = point.sequence, .digest = point.digest});
-    store_->carry(*record_);
-    outstanding_ = std::move(made);
-  }
-  auto anchored = send(*outstanding_, stop);
-  if (anchored) {
-    settle(*anchored);
-    return anchored;
-  }
-  if (anchored.error().code == ErrorCode::kDenied) {
-    TRY(refuse(Readiness::kBrokerRefused, anchored.error()));
-  }
-  return anchored;
-}
-
-base::Result<void> BrokerBoot::anchor(const std::stop_token& stop) {
-  const std::lock_guard lock(talking_);
-  if (offline_ || anchored_) {
-    return {};
-  }
-  auto anchored = anchor_boot(std::nullopt, stop);
-  if (!anchored && anchored.error().code == ErrorCode::kUnavailable) {
-    return refuse(Readiness::kBrokerAway, std::move(anchored).error());
-  }
-  TRY(std::move(anchored));
-  return {};
-}
-
-base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfEvidence& asked,
-                                               const std::stop_token& stop) {
-  const std::lock_guard lock(talking_);
-  if (offline_ || store_ == nullptr) {
-    return base::fail(
-        ErrorCode::kUnavailable,
-        "the VM started while its key broker was away, which certifies it once it is back");
-  }
-  if (!anchored_) {
-    TRY_ASSIGN(anchored, anchor_boot(wanted(asked), stop));
-    return certificates_of(anchored);
-  }
-  TRY_ASSIGN(renewal, request(client::AnchorKind::kRenewal, {}, wanted(asked)));
-  TRY_ASSIGN(anchored, send(renewal, stop));
-  return certificates_of(anchored);
-}
-
-base::Result<Certificates> BrokerBoot::certify(const provision::CertificationOfHost&,
-                                               const provision::AnswerChallenge&,
-                                               const std::stop_token&) {
-  return base::fail(ErrorCode::kNotFound,
-                    "a key broker certifies on evidence, not on a host's word");
-}
-
-base::Result<void> BrokerBoot::close() {
-  const std::lock_guard lock(talking_);
-  if (store_ == nullptr) {
-    return {};
-  }
-  const auto open = store_->state();
-  const bool has_moved = open && anchored_ && open->sequence != history_.anchor->sequence;
-  const auto point = has_moved ? recorded_state() : open;
-  TRY(std::exchange(store_, nullptr)->close());
-  if (!has_moved || !point) {
-    return {};
-  }
-  TRY_ASSIGN(closing, request(client::AnchorKind::kClosed, *point, std::nullopt));
-  const auto closed = send(closing, {});
-  if (!closed) {
-    base::log(base::LogLevel::kWarning,
-              "the key broker was not told of the VM's orderly end; the next start still proves "
-              "where its state comes from: " +
-                  closed.error().message);
-  } else if (settings_.keep_receipt) {
-    settings_.keep_receipt(closed->receipt);
-  }
-  return {};
 }
 
 }  // namespace vtpm::boot

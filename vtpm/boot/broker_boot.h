@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -58,6 +59,13 @@ class BrokerBoot final : public Witness, public provision::Certifier {
     // is handed out, on any thread.
     base::Bytes receipt = {};
     std::function<void(base::ByteView)> keep_receipt = nullptr;
+
+    // How long a start waits for a broker that asks to wait, before it counts as away.
+    std::chrono::seconds patience{30};
+
+    // Ends what waits for the broker in start(). A start that was stopped is neither in trouble nor
+    // offline.
+    std::stop_token stop = {};
   };
 
   explicit BrokerBoot(Settings settings);
@@ -79,7 +87,7 @@ class BrokerBoot final : public Witness, public provision::Certifier {
 
   // claim() asks the broker once; later calls have the same outcome. kDenied for a refusal,
   // kUnavailable where the broker is away and the VM may not start without it; errors of the TEE.
-  base::Result<void> claim(const std::stop_token& stop = {});
+  base::Result<void> claim();
 
   // Whether this boot goes on without the broker, and whether it did and has come back.
   [[nodiscard]] bool is_offline() const { return offline_; }
@@ -145,18 +153,24 @@ class BrokerBoot final : public Witness, public provision::Certifier {
                                                 const provision::AnswerChallenge& answer,
                                                 const std::stop_token& stop) override;
 
-  // close() is StateStore::close() and then, if the state has moved since the last anchor, the last
-  // one. That it does not reach the broker is no error: the state then descends from the one
-  // before.
+  // close_store() is StateStore::close(). close() is that, if it has not been yet, and then the
+  // last anchor, if the state has moved since the one before. That this does not reach the broker
+  // within kEndLimit is no error: the state then descends from the one before.
+  static constexpr std::chrono::seconds kEndLimit{5};
+
+  base::Result<void> close_store();
   base::Result<void> close();
 
  private:
   base::Result<keybroker::client::Released> ask_broker(const std::stop_token& stop,
+                                                       std::chrono::seconds patience,
+                                                       base::ByteView receipt,
                                                        std::optional<base::Error>& no_evidence);
-  base::Result<void> ask(const std::stop_token& stop);
+  base::Result<void> ask();
   base::Result<void> take_up(keybroker::client::Released released);
   base::Result<void> refuse(keybroker::protocol::Readiness why, base::Error error);
   [[nodiscard]] std::optional<base::Error> ended() const;
+  base::Result<void> show_receipt(base::ByteView receipt);
   static WitnessedHistory history_of(const keybroker::client::Released& released);
   void become_owner(Record& record) const;
   base::Result<void> expect(Verdict verdict, const Anchor& opened, const Record& record);
@@ -164,8 +178,11 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   base::Result<keybroker::client::AnchorRequest> request(
       keybroker::client::AnchorKind kind, const Anchor& point,
       std::optional<strongroom::instance::v1::ConfidentialCertification> certification) const;
+  base::Result<keybroker::client::Anchored> send_once(
+      const keybroker::client::AnchorRequest& request, const std::stop_token& stop);
   base::Result<keybroker::client::Anchored> send(const keybroker::client::AnchorRequest& request,
                                                  const std::stop_token& stop);
+  base::Result<void> close_store_locked();
   void settle(const keybroker::client::Anchored& anchored);
   base::Result<keybroker::client::Anchored> anchor_boot(
       std::optional<strongroom::instance::v1::ConfidentialCertification> certification,
@@ -202,6 +219,7 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   bool anchored_ = false;  // the boot anchor is at the broker
   bool wants_certification_ = false;
   std::optional<keybroker::client::AnchorRequest> condemnation_;
+  std::optional<Anchor> end_;  // of the closed store, to be noted
 };
 
 // broker_protector() keeps the root key of a store under the VM's key, which the broker releases to

@@ -221,6 +221,74 @@ TEST_F(BrokerBootTest, AnEndThatTheBrokerDoesNotHearOfHarmsNothing) {
   EXPECT_EQ(found(), "first");
 }
 
+// A hypervisor waits for the store alone.
+TEST_F(BrokerBootTest, TheBrokerHearsOfTheEndAfterTheStoreIsClosed) {
+  const auto life = serve();
+  life.write("first");
+  const auto notices = broker_.notices.size();
+
+  ASSERT_TRUE(life.boot->close_store());
+
+  EXPECT_EQ(broker_.notices.size(), notices);
+  EXPECT_EQ(error_code(life.store().load(BlobKind::kPermanent)), ErrorCode::kDenied);
+  ASSERT_TRUE(life.boot->close());
+  ASSERT_EQ(broker_.notices.size(), notices + 1);
+  EXPECT_EQ(broker_.notices.back().kind(), pb::AnchorBody::CLOSED);
+  ASSERT_TRUE(life.boot->close());
+  EXPECT_EQ(broker_.notices.size(), notices + 1);
+  EXPECT_EQ(found(), "first");
+}
+
+TEST_F(BrokerBootTest, OfItsEndItTellsABrokerThatIsSilentOnceAndNotForLong) {
+  const auto life = serve();
+  life.write("first");
+  broker_is_away(true);
+  broker_.retries_after = std::chrono::seconds(1);
+  const auto calls = broker_.calls.size();
+
+  ASSERT_TRUE(life.boot->close());
+
+  EXPECT_EQ(broker_.calls.size(), calls + 1);
+  EXPECT_EQ(broker_.limit, BrokerBoot::kEndLimit);
+  EXPECT_TRUE(broker_.pauses.empty());
+}
+
+TEST_F(BrokerBootTest, ABrokerThatAsksToWaitIsNotAway) {
+  document_.offline_rule = OfflineRule::kAllow;
+  live("first");
+  broker_.retries_after = std::chrono::seconds(1);
+  int lost = 0;
+  broker_.loses_request = [&](Method method) { return method == Method::kRelease && lost++ < 3; };
+
+  const auto life = begin();
+
+  ASSERT_TRUE(life.started);
+  EXPECT_FALSE(life.boot->is_offline());
+  EXPECT_EQ(broker_.pauses.size(), 3U);
+  lost = 0;
+  broker_.loses_request = [&](Method method) { return method == Method::kAnchor && lost++ < 3; };
+  EXPECT_TRUE(life.boot->anchor());
+  EXPECT_EQ(broker_.pauses.size(), 6U);
+}
+
+TEST_F(BrokerBootTest, AStartThatIsStoppedIsNeitherOfflineNorInTrouble) {
+  for (const auto rule : {OfflineRule::kDeny, OfflineRule::kAllow}) {
+    document_.offline_rule = rule;
+    live("first");
+    const auto before = bytes();
+    broker_.loses_request = [this](Method) { return stop_.request_stop(); };
+
+    const auto life = begin();
+
+    EXPECT_EQ(error_code(life.started), ErrorCode::kUnavailable);
+    EXPECT_EQ(life.boot->trouble(), std::nullopt);
+    EXPECT_FALSE(life.boot->is_offline());
+    EXPECT_EQ(bytes(), before);
+    broker_.loses_request = nullptr;
+    stop_ = std::stop_source();
+  }
+}
+
 TEST_F(BrokerBootTest, AMissingStoreIsNeverMadeAgain) {
   live("first");
   std::filesystem::remove(path_);
@@ -238,6 +306,48 @@ TEST_F(BrokerBootTest, AStoreWithAPastThatTheBrokerDoesNotKnowIsNotTaken) {
   broker_.anchor.reset();
 
   expect_refused(Readiness::kForkedState);
+}
+
+// Of a broker whose records come from a backup, on a host that has kept no receipt.
+TEST_F(BrokerBootTest, TheReceiptInTheStoreIsShownWhereItsStateIsNotKnown) {
+  live("first");
+  const auto before = *broker_.anchor;
+  { serve().write("second"); }  // its record has the receipt of the boot anchor
+  const auto newest = *broker_.anchor;
+  const auto kept = receipt_;
+  for (const auto known :
+       {std::optional(before), std::optional<keybroker::client::AnchorPoint>()}) {
+    broker_.anchor = known;
+    receipt_.clear();
+    std::vector<std::string> shown;
+    broker_.is_shown = [&](const std::string& receipt) {
+      shown.push_back(receipt);
+      if (!receipt.empty()) {
+        broker_.anchor = newest;
+      }
+    };
+
+    const auto life = begin();
+
+    ASSERT_TRUE(life.started) << life.started.error().message;
+    ASSERT_EQ(shown.size(), 2U);
+    EXPECT_EQ(shown[0], "");
+    EXPECT_EQ(base::copy_of(base::bytes_of(shown[1])), kept);
+    broker_.is_shown = nullptr;
+  }
+}
+
+TEST_F(BrokerBootTest, AReceiptThatDoesNotHelpIsShownOnce) {
+  live("first");
+  { serve().write("second"); }
+  broker_.anchor.reset();
+  receipt_.clear();
+  int shown = 0;
+  broker_.is_shown = [&](const std::string&) { ++shown; };
+
+  expect_refused(Readiness::kForkedState);
+
+  EXPECT_EQ(shown, 2);
 }
 
 TEST_F(BrokerBootTest, AnAllowedRestoreIsUsedOnce) {

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/broker_boot_case.h"
+#include "vmgs/format/file_table.h"
+#include "vmgs/format/header.h"
+#include "vmgs/format/header_spacing.h"
 
 namespace vtpm::boot {
 namespace {
@@ -135,6 +138,37 @@ TEST_F(BrokerModesTest, RefusesAStateThatAToolEdited) {
   const auto life = begin();
   EXPECT_EQ(error_code(life.started), ErrorCode::kDenied);
   EXPECT_THAT(life.started.error().message, HasSubstr("another program"));
+}
+
+// What lies in the table of files is in plaintext, for whoever has the storage.
+TEST_F(BrokerModesTest, WhatWasTakenOutOfTheTableIsNotMissing) {
+  namespace format = vmgs::format;
+  live("first");
+  const auto whole = copy("whole");
+  for (const auto id : {FileId::kTpmNvram, FileId::kRecord}) {
+    put_back(whole);
+    auto edited = bytes();
+    const format::HeaderArea area(reinterpret_cast<const std::byte*>(edited.data()),
+                                  format::kHeaderAreaBytes);
+    const auto spacing = format::detect_header_spacing(area);
+    ASSERT_TRUE(spacing);
+    for (const std::size_t slot : {0U, 1U}) {
+      const auto header = format::decode_header(format::header_at(area, *spacing, slot));
+      ASSERT_TRUE(header);
+      const auto at = std::size_t{header->file_table_block} * format::kBlockBytes +
+                      format::index(id) * sizeof(format::FileEntryLayout);
+      edited.replace(at, sizeof(format::FileEntryLayout), sizeof(format::FileEntryLayout), '\0');
+    }
+    std::ofstream(path_, std::ios::binary) << edited;
+
+    const auto life = begin();
+
+    EXPECT_EQ(error_code(life.started), ErrorCode::kDenied) << describe(id);
+    EXPECT_THAT(life.started.error().message, HasSubstr("without the key")) << describe(id);
+    EXPECT_EQ(bytes(), edited) << "nothing is made in its place";
+  }
+  put_back(whole);
+  EXPECT_EQ(found(), "first");
 }
 
 TEST_F(BrokerModesTest, OtherModesRefuseItsStoreAndItTheirs) {

@@ -58,7 +58,7 @@ base::Result<void> BrokerBoot::rejoin(const AtRest& at_rest, const std::stop_tok
   // it was opened may be in the past by it.
   if (!outstanding_) {
     std::optional<base::Error> no_evidence;
-    auto released = ask_broker(stop, no_evidence);
+    auto released = ask_broker(stop, std::chrono::seconds(0), settings_.receipt, no_evidence);
     if (no_evidence) {
       return base::fail(ErrorCode::kUnavailable,
                         "the TEE gives no report: " + no_evidence->message);

@@ -127,6 +127,24 @@ vmgs::format::SeedProtection seed_protection(const Protector& protector) {
   return vmgs::format::SeedProtection::kTee;
 }
 
+// Of a store that a witness knows, what is missing from it was taken out, if somebody wrote it who
+// is no instance; that comes first, as nothing may be made in its place.
+base::Result<void> expect_unedited(const Volume& volume) {
+  if (volume.changed_without_key()) {
+    return base::fail(ErrorCode::kDenied,
+                      "somebody without the key has changed the store: what lies in it is not what "
+                      "an instance has put there. Nothing of the VM is lost that its newest copy "
+                      "has: bring that back, and find out who writes to this one");
+  }
+  if (volume.edited()) {
+    return base::fail(
+        ErrorCode::kDenied,
+        "another program than an instance has written the store, so that nothing says "
+        "where its state comes from: bring back a copy from before that");
+  }
+  return {};
+}
+
 base::Result<void> expect_tpm_state(state::VolumeNvStore& blobs) {
   TRY_ASSIGN(permanent, blobs.load(BlobKind::kPermanent));
   if (!permanent) {
@@ -181,6 +199,9 @@ base::Result<void> StateStore::open_container() {
   log_findings(*volume_);
 
   // All is chosen and read before anything is written.
+  if (witness_ != nullptr) {
+    TRY(expect_unedited(*volume_));
+  }
   TRY(find_vm_id());
   state::VolumeNvStore found(*volume_, vm_id_, seed_protection(protector_), std::nullopt);
   TRY(expect_tpm_state(found));
@@ -228,12 +249,6 @@ base::Result<std::optional<Record>> StateStore::record_of_boot() {
   if (witness_ == nullptr) {
     record.boot_id = boot_id_;
     return std::optional<Record>(std::move(record));
-  }
-  if (volume_->edited()) {
-    return base::fail(
-        ErrorCode::kDenied,
-        "another program than an instance has written the store, so that nothing says "
-        "where its state comes from: bring back a copy from before that");
   }
   TRY_ASSIGN(digest, vmgs::volume::state_digest(vm_id_, *volume_));
   const vmgs::format::Anchor opened{
