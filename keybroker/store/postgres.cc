@@ -182,16 +182,18 @@ class Postgres final : public Sql {
     if (in_transaction_ && !connection_) {
       return lost("the connection was lost in the middle of a transaction");
     }
-    if (!in_transaction_) {
-      TRY(be_connected());
+    if (in_transaction_) {
+      return run(statement, parameters);
     }
-    TRY_ASSIGN(prepared, prepare(statement, parameters));
-    const Parameters values(parameters);
-    const int sent = PQsendQueryPrepared(connection_.get(), prepared.c_str(),
-                                         static_cast<int>(parameters.size()), values.data.data(),
-                                         values.sizes.data(), values.formats.data(), kBinary);
-    TRY_ASSIGN(answer, finish(sent));
-    return rows_of(answer.get());
+    TRY(be_connected());
+    timed_out_ = false;
+    auto rows = run(statement, parameters);
+    if (!rows && !connection_ && !timed_out_ && statement.starts_with("SELECT")) {
+      // The server went away while the connection was idle. What only reads may be asked again.
+      TRY(connect());
+      return run(statement, parameters);
+    }
+    return rows;
   }
 
   base::Result<void> is_durable() override {
@@ -270,6 +272,17 @@ class Postgres final : public Sql {
     return base::fail(ErrorCode::kUnavailable, "PostgreSQL: " + std::string(how));
   }
 
+  base::Result<std::vector<Row>> run(std::string_view statement,
+                                     const std::vector<Value>& parameters) {
+    TRY_ASSIGN(prepared, prepare(statement, parameters));
+    const Parameters values(parameters);
+    const int sent = PQsendQueryPrepared(connection_.get(), prepared.c_str(),
+                                         static_cast<int>(parameters.size()), values.data.data(),
+                                         values.sizes.data(), values.formats.data(), kBinary);
+    TRY_ASSIGN(answer, finish(sent));
+    return rows_of(answer.get());
+  }
+
   base::Result<void> be_connected() {
     if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK) {
       return {};
@@ -318,6 +331,7 @@ class Postgres final : public Sql {
       const auto left =
           std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
       if (left <= 0) {
+        timed_out_ = true;
         return lost("it did not answer in time");
       }
       pollfd waiting{PQsocket(connection_.get()), POLLIN, 0};
@@ -390,6 +404,7 @@ class Postgres final : public Sql {
   bool in_transaction_ = false;
   bool conflicted_ = false;
   bool warned_ = false;
+  bool timed_out_ = false;
 };
 
 }  // namespace

@@ -178,6 +178,23 @@ TEST(PostgresTest, AServerThatIsAwayIsUnavailableAndFoundAgain) {
   EXPECT_EQ(error_code(back_up_sqlite(records.sql(), "nowhere")), ErrorCode::kInvalidArgument);
 }
 
+// After a fail-over the first question on each idle connection must not send a boot away.
+TEST(PostgresTest, WhatOnlyReadsIsAskedAgainOnANewConnection) {
+  auto server = *PostgresServer::start();
+  ASSERT_TRUE(server.create_database("records"));
+  const auto sql = *open_postgres(server.where("records"));
+  ASSERT_TRUE(sql->execute("CREATE TABLE kept (a bigint)", {}));
+
+  ASSERT_TRUE(server.restart());
+  const auto read = sql->execute("SELECT a FROM kept", {});
+  EXPECT_TRUE(read) << read.error().message;
+
+  // What writes may have been done, and is not done twice unasked.
+  ASSERT_TRUE(server.restart());
+  EXPECT_EQ(error_code(sql->execute("INSERT INTO kept VALUES (1)", {})), ErrorCode::kUnavailable);
+  EXPECT_TRUE(sql->execute("INSERT INTO kept VALUES (1)", {}));
+}
+
 TEST(PostgresTest, AServerThatMayLoseAnEpochGetsNone) {
   const auto server = *PostgresServer::start({"synchronous_commit = off"});
   ASSERT_TRUE(server.create_database("records"));
