@@ -128,6 +128,23 @@ TokenResult<KeyUri> Token::generate(std::string_view label) {
 }
 
 TokenResult<CK_RV> Token::in_session(const Work& work) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (callers_ >= options_.most_callers) {
+      return trouble(KekState::kBusy,
+                     std::to_string(callers_) + " callers of " + uri_.text() +
+                         " wait for it already: it is slow, or hangs",
+                     "see to the token; boots of other tenants go on");
+    }
+    ++callers_;
+  }
+  auto result = as_one_caller(work);
+  const std::lock_guard lock(mutex_);
+  --callers_;
+  return result;
+}
+
+TokenResult<CK_RV> Token::as_one_caller(const Work& work) {
   for (auto again = false;; again = true) {
     std::uint64_t generation = 0;
     auto result = [&]() -> TokenResult<CK_RV> {

@@ -55,6 +55,7 @@ class Token {
   using Work = std::function<TokenResult<CK_RV>(CK_FUNCTION_LIST& calls, Session& session)>;
 
   TokenResult<CK_RV> in_session(const Work& work);
+  TokenResult<CK_RV> as_one_caller(const Work& work);
   TokenResult<CK_RV> try_in_session(const Module::Use& use, const Work& work);
   TokenResult<Session> borrow(const Module::Use& use);
   TokenResult<Session> open(const Module::Use& use);
@@ -72,6 +73,7 @@ class Token {
   std::condition_variable given_back_;
   std::vector<Session> idle_;
   std::size_t open_ = 0;  // idle and in use
+  std::size_t callers_ = 0;
   std::uint64_t round_ = 0;
 
   std::mutex login_mutex_;  // over what follows, and one login at a time

@@ -24,7 +24,10 @@ inline constexpr std::size_t kMostPinBytes = 255;
 struct TokenOptions {
   std::filesystem::path module;  // for URIs without module-path; may be empty
   PinReader read_pin;
-  std::size_t most_sessions = 16;                    // a token
+  std::size_t most_sessions = 16;  // a token
+  // Callers of a token at once, in work and waiting; one more is sent away. No call of PKCS #11 has
+  // a deadline, and a token that hangs keeps its callers' threads: fewer than a program has.
+  std::size_t most_callers = 64;
   std::chrono::milliseconds busy_after{2000};        // how long a caller waits for a session
   std::chrono::milliseconds rescan_interval{30000};  // between two looks for tokens in one module
 };

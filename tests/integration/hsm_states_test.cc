@@ -212,5 +212,35 @@ TEST_F(HsmTest, GivesUpEverySessionWhenAKeyIsGone) {
   EXPECT_EQ(status.state, KekState::kKeyAbsent) << status.finding;
 }
 
+// A token that hangs keeps the threads of those who called it, and of nobody else.
+TEST_F(HsmTest, SendsCallersAwayWhileATokenHangs) {
+  const auto record = *both()->make(kAlpha, "guest state");
+  std::latch hanging(1);
+  std::latch go_on(1);
+  std::atomic<bool> first = true;
+  auto with = options();
+  with.most_callers = 1;
+  with.busy_after = std::chrono::hours(1);
+  with.read_pin = [&, read = with.read_pin](const std::filesystem::path& file) {
+    if (first.exchange(false)) {
+      hanging.count_down();
+      go_on.wait();
+    }
+    return read(file);
+  };
+  auto keys = both(with);
+  auto hung = std::async(std::launch::async, [&] { return keys->status(record).state; });
+  hanging.wait();
+
+  const auto status = keys->status(record);
+  EXPECT_EQ(status.state, KekState::kBusy);
+  EXPECT_NE(status.finding.find("hangs"), std::string::npos) << status.finding;
+  EXPECT_TRUE(keys->make(kBeta, "guest state"));
+
+  go_on.count_down();
+  EXPECT_EQ(hung.get(), KekState::kReady);
+  EXPECT_EQ(keys->status(record).state, KekState::kReady);
+}
+
 }  // namespace
 }  // namespace tests::integration
