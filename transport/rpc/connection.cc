@@ -79,16 +79,21 @@ Refusal refusal_of_unread(error_code error, const ServerOptions& options) {
           {Code::kInvalidArgument, "not an HTTP request: " + error.message()}};
 }
 
+std::string network_in(const Peer& peer) {
+  const auto* from = std::get_if<Stranger>(&peer);
+  return from == nullptr ? std::string() : network_of(from->address);
+}
+
 RpcError stopping() { return {Code::kUnavailable, "the service is stopping; try again"}; }
 
 // What a handler answers once there is a place for it. Whoever has waited and found none is told
 // when to come back.
 template <typename T>
 asio::awaitable<tl::expected<T, RpcError>> in_turn(
-    Load* load, asio::awaitable<tl::expected<T, RpcError>> work) {
+    Load* load, Urgency urgency, asio::awaitable<tl::expected<T, RpcError>> work) {
   std::optional<Load::Place> place;
   if (load != nullptr) {
-    auto entered = co_await load->enter();
+    auto entered = co_await load->enter(urgency);
     if (!entered) {
       co_return tl::unexpected<RpcError>(load->refusal());
     }
@@ -120,6 +125,7 @@ Connection::Connection(tls::Stream::Socket socket, tls::Context context, Peer pe
                        const Served& served, const ServerOptions& options)
     : stream_(std::move(socket), std::move(context)),
       peer_(std::move(peer)),
+      network_(network_in(peer_)),
       admitted_(admitted),
       served_(served),
       options_(options),
@@ -196,7 +202,7 @@ asio::awaitable<bool> Connection::serve_request() {
   }
   auto request = parser.release();
   if (errand->counts_as_load(request.method()) && served_.load != nullptr &&
-      served_.load->is_full()) {
+      served_.load->is_full(errand->urgency())) {
     const Refusal refusal(served_.load->refusal());
     co_return co_await writer_.refuse(refusal, version, request.keep_alive());
   }
@@ -208,6 +214,10 @@ asio::awaitable<bool> Connection::serve_request() {
 
 bool Connection::Errand::counts_as_load(http::verb verb) const {
   return route != nullptr ? verb == http::verb::post : !call->type.streaming;
+}
+
+Urgency Connection::Errand::urgency() const {
+  return call ? call->method->urgency : Urgency::kOrdinary;
 }
 
 std::optional<ContentType> Connection::Errand::stream() const {
@@ -340,8 +350,8 @@ asio::awaitable<bool> Connection::serve_unary(const HttpRequest& request, CallHe
                                               MessagePtr message) {
   const auto limit = std::min(head.timeout.value_or(options_.longest_call), options_.longest_call);
   CallContext context{peer_};
-  auto work =
-      in_turn(served_.load, run_unary(*head.method, std::move(message), std::move(context)));
+  auto work = in_turn(served_.load, head.method->urgency,
+                      run_unary(*head.method, std::move(message), std::move(context)));
   auto outcome = co_await await_handler(std::move(work), hang_up(), Clock::now() + limit);
   const auto ending = outcome.first;
   auto& answer = outcome.second;
@@ -420,7 +430,7 @@ asio::awaitable<bool> Connection::serve_route(HttpRequest request, const Route& 
     asked.query = target.substr(mark + 1);
   }
   auto* load = request.method() == http::verb::post ? served_.load : nullptr;
-  auto work = in_turn(load, run_route(route, std::move(asked)));
+  auto work = in_turn(load, Urgency::kOrdinary, run_route(route, std::move(asked)));
   auto outcome =
       co_await await_handler(std::move(work), hang_up(), Clock::now() + options_.longest_call);
   const auto ending = outcome.first;

@@ -47,6 +47,17 @@ class Connection {
 
   [[nodiscard]] bool is_finishing() const { return finishing_; }
 
+  // may_stay() tells whether its caller would be let in under `context` too. One that is still
+  // shaking hands does that under the terms it came with, and may not.
+  [[nodiscard]] bool may_stay(asio::ssl::context& context) {
+    return phase_ != Phase::kHandshake && stream_.is_accepted_by(context);
+  }
+
+  [[nodiscard]] const Peer& peer() const { return peer_; }
+
+  // Where it comes from, by network_of(); empty over a Unix socket.
+  [[nodiscard]] const std::string& network() const { return network_; }
+
   // was_refused() tells a caller that the handshake has turned away.
   [[nodiscard]] bool was_refused() const { return was_refused_; }
 
@@ -62,6 +73,7 @@ class Connection {
     const Route* route = nullptr;
 
     [[nodiscard]] bool counts_as_load(http::verb verb) const;
+    [[nodiscard]] Urgency urgency() const;
     [[nodiscard]] std::optional<ContentType> stream() const;
   };
 
@@ -84,6 +96,7 @@ class Connection {
 
   tls::Stream stream_;
   Peer peer_;
+  std::string network_;
   bool admitted_;
   const Served& served_;
   const ServerOptions& options_;

@@ -17,9 +17,13 @@ namespace transport::rpc {
 
 namespace asio = boost::asio;
 
+// Whether a call may be sent away with the others, or finishes what another has begun.
+enum class Urgency : std::uint8_t { kOrdinary, kUrgent };
+
 struct LoadLimits {
   std::size_t in_work = 64;
-  std::size_t waiting = 256;
+  std::size_t reserved = 0;   // more places, which only urgent ones get
+  std::size_t waiting = 256;  // of each urgency
   // Who waited for longer is sent away: it has little time left to use the answer.
   std::chrono::milliseconds longest_wait{2'000};
   // What a caller who is sent away is told to wait, drawn anew for each so that they do not come
@@ -29,8 +33,8 @@ struct LoadLimits {
 };
 
 // Load bounds what is worked on at a time. So many are in work, so many wait in the order in which
-// they came, and the rest is sent away before anything was done for it. Servers of one thread may
-// share one; all its functions are for that thread.
+// they came, the urgent before all others, and the rest is sent away before anything was done for
+// it. Servers of one thread may share one; all its functions are for that thread.
 class Load {
  public:
   explicit Load(LoadLimits limits);
@@ -39,10 +43,10 @@ class Load {
   class Place;
 
   // is_full() tells whether one more would be sent away.
-  [[nodiscard]] bool is_full() const;
+  [[nodiscard]] bool is_full(Urgency urgency = Urgency::kOrdinary) const;
 
   // enter() waits for a place. Nothing for one that is sent away, or that was cancelled.
-  asio::awaitable<std::optional<Place>> enter();
+  asio::awaitable<std::optional<Place>> enter(Urgency urgency = Urgency::kOrdinary);
 
   // refusal() is what to say to one that is sent away, and counts it.
   RpcError refusal();

@@ -23,6 +23,10 @@ class LoadTest : public ::testing::Test {
 
   // enter() lets one come, who has its place, or none, in `places` once that is decided.
   void enter(Load& load, asio::cancellation_slot slot = {}) {
+    enter(load, Urgency::kOrdinary, slot);
+  }
+
+  void enter(Load& load, Urgency urgency, asio::cancellation_slot slot = {}) {
     const auto number = places_.size();
     places_.emplace_back();
     const auto keep = [this, number](const std::exception_ptr&, Place place) {
@@ -31,7 +35,7 @@ class LoadTest : public ::testing::Test {
         places_[number].emplace(*std::move(place));
       }
     };
-    asio::co_spawn(io_, load.enter(), asio::bind_cancellation_slot(slot, keep));
+    asio::co_spawn(io_, load.enter(urgency), asio::bind_cancellation_slot(slot, keep));
     io_.restart();
     io_.poll();
   }
@@ -110,6 +114,44 @@ TEST_F(LoadTest, ForgetsWhoIsCancelledWhileItWaits) {
 
   EXPECT_EQ(load.waiting(), 0U);
   leave(0);
+  EXPECT_EQ(load.in_work(), 0U);
+}
+
+// However many begin something new, what others have begun is finished.
+TEST_F(LoadTest, KeepsPlacesForTheUrgent) {
+  Load load({.in_work = 1, .reserved = 1, .waiting = 1, .longest_wait = hours(1)});
+  enter(load);
+  enter(load);
+  enter(load);
+  EXPECT_TRUE(load.is_full());
+  EXPECT_FALSE(load.is_full(Urgency::kUrgent));
+  EXPECT_FALSE(places_[1]);
+
+  enter(load, Urgency::kUrgent);
+  EXPECT_TRUE(places_[3]);
+  enter(load, Urgency::kUrgent);
+  EXPECT_FALSE(places_[4]);
+  EXPECT_TRUE(load.is_full(Urgency::kUrgent));
+  EXPECT_EQ(load.in_work(), 2U);
+  EXPECT_EQ(load.waiting(), 2U);
+}
+
+TEST_F(LoadTest, LetsTheUrgentInBeforeWhoCameEarlier) {
+  Load load({.in_work = 1, .reserved = 1, .waiting = 2, .longest_wait = hours(1)});
+  enter(load);
+  enter(load, Urgency::kUrgent);
+  enter(load);
+  enter(load, Urgency::kUrgent);
+
+  leave(0);
+  EXPECT_TRUE(places_[3]);
+  EXPECT_FALSE(places_[2]);
+  // A reserved place that is free is none for the others.
+  leave(1);
+  EXPECT_FALSE(places_[2]);
+  leave(3);
+  EXPECT_TRUE(places_[2]);
+  leave(2);
   EXPECT_EQ(load.in_work(), 0U);
 }
 

@@ -87,6 +87,17 @@ struct Server::State {
 
   [[nodiscard]] bool is_full() const { return connections.size() >= options.max_connections; }
 
+  [[nodiscard]] bool has_too_many(const Peer& peer) const {
+    const auto* from = std::get_if<Stranger>(&peer);
+    if (from == nullptr || options.max_connections_of_one == 0) {
+      return false;
+    }
+    const auto network = network_of(from->address);
+    const auto others = std::count_if(connections.begin(), connections.end(),
+                                      [&](const auto& each) { return each->network() == network; });
+    return static_cast<std::size_t>(others) >= options.max_connections_of_one;
+  }
+
   Acceptor acceptor;
   Door door;
   Served served;
@@ -149,6 +160,12 @@ void Server::State::welcome(const std::shared_ptr<State>& state, Socket socket) 
   auto arrival = arrival_of(socket, state->door);
   if (!arrival) {
     base::log(base::LogLevel::kWarning, arrival.error().message);
+    return;
+  }
+  if (state->has_too_many(arrival->peer)) {
+    ++state->refused_callers;
+    base::log(base::LogLevel::kDebug,
+              "refused " + describe(arrival->peer) + ": too many connections from there");
     return;
   }
   if (!arrival->admitted) {
@@ -236,7 +253,16 @@ asio::awaitable<void> Server::stop(std::chrono::milliseconds grace) {
   }
 }
 
-void Server::renew(tls::Context context) { state_->door = std::move(context); }
+void Server::renew(tls::Context context) {
+  for (const auto& connection : state_->connections) {
+    if (!connection->may_stay(*context)) {
+      base::log(base::LogLevel::kInfo,
+                "closed: " + describe(connection->peer()) + ", who may not come in any more");
+      connection->finish();
+    }
+  }
+  state_->door = std::move(context);
+}
 
 std::size_t Server::connections() const { return state_->connections.size(); }
 

@@ -25,6 +25,8 @@ struct ServerOptions {
   // One more takes the place of the caller that has been idle, or shaking hands, for longest. While
   // there is none it waits in the listening socket's queue.
   std::size_t max_connections = 512;
+  // Of one network_of() a caller's address; one more is closed at once. 0: as many as there are.
+  std::size_t max_connections_of_one = 0;
   // From the arrival of a caller to the end of the TLS handshake.
   std::chrono::milliseconds handshake_limit{5'000};
   // From the end of one request to the end of the next one's header.
@@ -76,8 +78,10 @@ class Server {
   // start() begins to accept. It returns at once.
   void start();
 
-  // renew() takes another context for the callers to come; those that are there keep theirs. It is
-  // for a server whose door is TLS.
+  // renew() takes another context for the callers to come. Of those that are there, whose
+  // certificate would not be taken any more, because it was revoked or its authority is no longer
+  // believed, are closed after the call they are in; the others keep theirs. It is for a server
+  // whose door is TLS.
   void renew(tls::Context context);
 
   // stop() accepts no more, ends streams with `unavailable` and idle connections at once, and gives

@@ -47,6 +47,15 @@ void Methods::enter(const protobuf::ServiceDescriptor& service, std::string_view
   require(is_new, method_name + " was entered twice");
 }
 
+void Methods::set_urgent(const protobuf::ServiceDescriptor& service, std::string_view name) {
+  const std::string method_name(name);
+  const auto* descriptor = service.FindMethodByName(method_name);
+  require(descriptor != nullptr, service.full_name() + " has no method " + method_name);
+  const auto found = by_path_.find(path_of(*descriptor));
+  require(found != by_path_.end(), method_name + " was not entered");
+  found->second.urgency = Urgency::kUrgent;
+}
+
 const Method* Methods::find(std::string_view path) const {
   const auto found = by_path_.find(path);
   return found == by_path_.end() ? nullptr : &found->second;

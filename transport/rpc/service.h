@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "transport/rpc/load.h"
 #include "transport/rpc/peer.h"
 #include "vmgs/base/result.h"
 
@@ -62,6 +63,7 @@ struct Method {
   const google::protobuf::Message* request_prototype;
   std::function<asio::awaitable<base::Result<MessagePtr>>(MessagePtr, CallContext)> unary;
   std::function<asio::awaitable<base::Result<void>>(MessagePtr, CallContext, MessageSink)> stream;
+  Urgency urgency = Urgency::kOrdinary;
 
   // has_no_side_effects() is the schema's word that a call may be a GET.
   [[nodiscard]] bool has_no_side_effects() const;
@@ -81,6 +83,9 @@ class Methods {
   template <typename Request, typename Response>
   void stream(const google::protobuf::ServiceDescriptor& service, std::string_view method,
               StreamHandler<Request, Response> handler);
+
+  // set_urgent() has calls of a method, which is entered, worked on before all others.
+  void set_urgent(const google::protobuf::ServiceDescriptor& service, std::string_view method);
 
   // find() is the method at a path, or null.
   [[nodiscard]] const Method* find(std::string_view path) const;

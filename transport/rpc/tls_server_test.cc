@@ -181,7 +181,20 @@ TEST_F(TlsServerTest, IsKnownByItsNameAndByItsAddress) {
               HasSubstr("IP address mismatch"));
 }
 
-TEST_F(TlsServerTest, TakesRenewedAuthoritiesWithoutDroppingWhoIsThere) {
+TEST_F(TlsServerTest, TakesRenewedCredentialsWithoutDroppingWhoIsThere) {
+  start();
+  RawCaller before(context_of(caller_), port_);
+  before.send(post("Add", "{}"));
+  ASSERT_THAT(before.receive(), HasSubstr("200 OK"));
+
+  const auto service = pki_.service("next");
+  renew({service.certificate, service.key, pki_.authorities()});
+
+  before.send(post("Add", "{}"));
+  EXPECT_THAT(before.receive(), HasSubstr("200 OK"));
+}
+
+TEST_F(TlsServerTest, DropsWhoIsThereWithItsAuthority) {
   start();
   RawCaller before(context_of(caller_), port_);
   before.send(post("Add", "{}"));
@@ -190,11 +203,28 @@ TEST_F(TlsServerTest, TakesRenewedAuthoritiesWithoutDroppingWhoIsThere) {
 
   renew({service_.certificate, service_.key, next.authorities()});
 
-  before.send(post("Add", "{}"));
-  EXPECT_THAT(before.receive(), HasSubstr("200 OK"));
+  EXPECT_EQ(before.receive(), "");
   EXPECT_FALSE(call(caller(), "Add", pair(1, 1)));
   const auto renewed = next.caller("renewed", {{"OU", "operator"}, {"CN", "alice"}});
   EXPECT_TRUE(call(client_with(renewed), "Add", pair(1, 1)));
+}
+
+TEST_F(TlsServerTest, DropsWhoWasRevokedAndNobodyElse) {
+  start();
+  const auto bob = pki_.caller("bob", {{"OU", "operator"}, {"CN", "bob"}});
+  RawCaller revoked(context_of(caller_), port_);
+  revoked.send(post("Add", "{}"));
+  ASSERT_THAT(revoked.receive(), HasSubstr("200 OK"));
+  RawCaller other(context_of(bob), port_);
+  other.send(post("Add", "{}"));
+  ASSERT_THAT(other.receive(), HasSubstr("200 OK"));
+
+  renew({service_.certificate, service_.key, pki_.authorities(), pki_.revoke({caller_.serial})});
+
+  EXPECT_EQ(revoked.receive(), "");
+  EXPECT_THAT(log(), HasSubstr("alice"));
+  other.send(post("Add", "{}"));
+  EXPECT_THAT(other.receive(), HasSubstr("200 OK"));
 }
 
 TEST_F(TlsServerTest, EndsAConnectionWhoseCertificateHasEnded) {

@@ -150,6 +150,24 @@ asio::awaitable<base::Result<void>> Stream::shake_hands_with(Endpoint service) {
   co_return base::fail(explain(error).context("no TLS with " + service.authority()));
 }
 
+bool Stream::is_accepted_by(ssl::context& terms) {
+  if (!tls_ || !identity_) {
+    return true;
+  }
+  auto* session = tls_->native_handle();
+  auto* certificate = SSL_get0_peer_certificate(session);
+  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(
+      X509_STORE_CTX_new(), X509_STORE_CTX_free);
+  const bool accepted =
+      verification && certificate != nullptr &&
+      X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(terms.native_handle()),
+                          certificate, SSL_get_peer_cert_chain(session)) == 1 &&
+      X509_STORE_CTX_set_default(verification.get(), "ssl_client") == 1 &&
+      X509_verify_cert(verification.get()) == 1;
+  ERR_clear_error();
+  return accepted;
+}
+
 asio::awaitable<void> Stream::finish() {
   if (tls_) {
     // As if the other side's word had come: whether it ever does is nothing that we wait for.

@@ -50,6 +50,10 @@ class Stream {
   // identity() is who the caller is, after shake_hands(); nothing if none was asked for.
   [[nodiscard]] const std::optional<PeerIdentity>& identity() const { return identity_; }
 
+  // is_accepted_by() tells whether the caller's certificate, as it was shown, would be taken again
+  // under `terms`. True where none was asked for.
+  [[nodiscard]] bool is_accepted_by(asio::ssl::context& terms);
+
   [[nodiscard]] bool is_tls() const { return tls_.has_value(); }
 
   // finish() says that nothing more comes: close_notify, and the end of the socket's stream. It
