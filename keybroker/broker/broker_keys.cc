@@ -17,6 +17,7 @@ constexpr auto kRootLife = std::chrono::days(3652);
 constexpr auto kAnswerKeyLife = std::chrono::days(366);
 constexpr std::string_view kBeginCertificate = "-----BEGIN CERTIFICATE-----";
 constexpr std::size_t kSecretDigits = 64;
+constexpr std::string_view kAccepted = " accepted";
 
 auto damaged(const std::string& why) { return base::fail(base::ErrorCode::kCorrupt, why); }
 
@@ -113,7 +114,8 @@ base::SecretBytes encode(const ClusterSecrets& secrets) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::size_t size = 0;
   for (const auto& version : secrets.versions()) {
-    size += std::to_string(version.number).size() + 1 + kSecretDigits + 1;
+    size += std::to_string(version.number).size() + 1 + kSecretDigits + 1 +
+            (version.accepted_only ? kAccepted.size() : 0);
   }
   base::SecretBytes text(size);
   auto out = text.fill().begin();
@@ -124,6 +126,9 @@ base::SecretBytes encode(const ClusterSecrets& secrets) {
     for (const auto byte : version.bytes.expose()) {
       put(kDigits[std::to_integer<std::size_t>(byte) >> 4U]);
       put(kDigits[std::to_integer<std::size_t>(byte) & 0xFU]);
+    }
+    if (version.accepted_only) {
+      std::ranges::for_each(kAccepted, put);
     }
     put('\n');
   }
@@ -137,18 +142,23 @@ base::Result<ClusterSecrets> decode_cluster_secrets(const base::SecretBytes& tex
     std::uint32_t number = 0;
     const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), number);
     const auto used = static_cast<std::size_t>(read.ptr - rest.data());
-    if (read.ec != std::errc() || rest.size() < used + kSecretDigits + 2 || rest[used] != ' ' ||
-        rest[used + 1 + kSecretDigits] != '\n') {
-      return damaged("line " + std::to_string(versions.size() + 1) +
-                     " is not a number, a space and 64 hexadecimal digits");
+    const auto line = "line " + std::to_string(versions.size() + 1);
+    if (read.ec != std::errc() || rest.size() < used + 1 + kSecretDigits || rest[used] != ' ') {
+      return damaged(line + " is not a number, a space and 64 hexadecimal digits");
     }
     auto bytes = base::from_hex(rest.substr(used + 1, kSecretDigits));
     if (!bytes) {
-      return damaged("line " + std::to_string(versions.size() + 1) + ": other than digits");
+      return damaged(line + ": other than digits");
     }
     const auto secret = base::SecretBytes::taking(*std::move(bytes));
-    versions.push_back({number, base::Secret<32>::copy_of(secret.expose().first<32>())});
-    rest.remove_prefix(used + kSecretDigits + 2);
+    rest.remove_prefix(used + 1 + kSecretDigits);
+    const bool accepted = rest.starts_with(kAccepted);
+    rest.remove_prefix(accepted ? kAccepted.size() : 0);
+    if (!rest.starts_with('\n')) {
+      return damaged(line + " does not end after its digits");
+    }
+    rest.remove_prefix(1);
+    versions.push_back({number, base::Secret<32>::copy_of(secret.expose().first<32>()), accepted});
   }
   auto secrets = ClusterSecrets::with(std::move(versions));
   if (!secrets) {

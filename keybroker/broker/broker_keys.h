@@ -51,7 +51,8 @@ base::Result<BrokerRoot> decode_broker_root(const base::SecretBytes& pem);
 base::Result<AnswerKey> decode_answer_key(const base::SecretBytes& pem);
 
 // encode() writes one line for each version, the newest last: its number, a space, 64 hexadecimal
-// digits, a line feed. decode_cluster_secrets() reads that and nothing else; kCorrupt otherwise.
+// digits, " accepted" if it is no more than that, a line feed. decode_cluster_secrets() reads that
+// and nothing else; kCorrupt otherwise.
 base::SecretBytes encode(const ClusterSecrets& secrets);
 base::Result<ClusterSecrets> decode_cluster_secrets(const base::SecretBytes& text);
 

@@ -72,6 +72,7 @@ TEST(BrokerKeysTest, ClusterSecretsComeBackAsTheyWere) {
   ASSERT_EQ(again->versions().size(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(again->versions()[i].number, secrets.versions()[i].number);
+    EXPECT_EQ(again->versions()[i].accepted_only, secrets.versions()[i].accepted_only);
     EXPECT_TRUE(again->versions()[i].bytes.equals_in_constant_time(secrets.versions()[i].bytes));
   }
 }

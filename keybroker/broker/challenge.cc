@@ -40,11 +40,11 @@ base::Result<base::Bytes> make_challenge(const ClusterSecrets& secrets, const pr
                                          crypto::Time now) {
   TokenLayout token{};
   token.form = kForm;
-  token.secret_version = secrets.newest().number;
+  token.secret_version = secrets.making().number;
   token.vm_id = vm_id;
   TRY(vmgs::crypto::random_bytes(token.nonce));
   token.until = static_cast<std::uint64_t>((now + kChallengeLife).time_since_epoch().count());
-  TRY_ASSIGN(mac, mac_of(secrets.newest(), token));
+  TRY_ASSIGN(mac, mac_of(secrets.making(), token));
   token.mac = mac;
   return base::copy_of(base::view(token));
 }

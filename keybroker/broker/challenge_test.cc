@@ -72,9 +72,11 @@ TEST(ChallengeTest, EveryOtherLengthIsUnknown) {
   }
 }
 
-TEST(ChallengeTest, TheNewestSecretMakesAndAllOfThemVerify) {
+TEST(ChallengeTest, TheNewestPromotedSecretMakesAndAllOfThemVerify) {
   const auto first = *ClusterSecrets::generate();
-  const auto both = *first.adding_one();
+  const auto added = *first.adding_one();
+  EXPECT_EQ(judged(first, *make_challenge(added, kVm, kNow)), "good");
+  const auto both = *added.promoting_newest();
   EXPECT_EQ(judged(both, *make_challenge(first, kVm, kNow)), "good");
   // What the new secret made is unknown to a replica that does not have it yet.
   EXPECT_EQ(judged(first, *make_challenge(both, kVm, kNow)), "challenge-unknown");

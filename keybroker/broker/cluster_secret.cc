@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keybroker/broker/cluster_secret.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -34,6 +35,9 @@ base::Result<ClusterSecrets> ClusterSecrets::with(std::vector<Version> versions)
     }
     before = version.number;
   }
+  if (std::ranges::all_of(versions, &Version::accepted_only)) {
+    return invalid("all are only accepted, and none makes anything");
+  }
   return ClusterSecrets(std::move(versions));
 }
 
@@ -44,13 +48,42 @@ base::Result<ClusterSecrets> ClusterSecrets::generate() {
   return with(std::move(versions));
 }
 
-base::Result<ClusterSecrets> ClusterSecrets::adding_one() const {
+std::vector<ClusterSecrets::Version> ClusterSecrets::copies() const {
   std::vector<Version> versions;
   for (const auto& version : versions_) {
-    versions.push_back({version.number, base::Secret<32>::copy_of(version.bytes.expose())});
+    versions.push_back(
+        {version.number, base::Secret<32>::copy_of(version.bytes.expose()), version.accepted_only});
   }
+  return versions;
+}
+
+const ClusterSecrets::Version& ClusterSecrets::making() const {
+  // with() has seen to it that there is one.
+  return *std::ranges::find(versions_.rbegin(), versions_.rend(), false, &Version::accepted_only);
+}
+
+base::Result<ClusterSecrets> ClusterSecrets::adding_one() const {
+  auto versions = copies();
   TRY_ASSIGN(secret, vmgs::crypto::random_secret<32>());
-  versions.push_back({newest().number + 1, std::move(secret)});
+  versions.push_back({newest().number + 1, std::move(secret), true});
+  return with(std::move(versions));
+}
+
+base::Result<ClusterSecrets> ClusterSecrets::promoting_newest() const {
+  if (!newest().accepted_only) {
+    return invalid("the newest, version " + std::to_string(newest().number) +
+                   ", is in use already; add one first");
+  }
+  auto versions = copies();
+  versions.back().accepted_only = false;
+  return with(std::move(versions));
+}
+
+base::Result<ClusterSecrets> ClusterSecrets::dropping(std::uint32_t number) const {
+  auto versions = copies();
+  if (std::erase_if(versions, [&](const auto& each) { return each.number == number; }) == 0) {
+    return invalid("there is no version " + std::to_string(number));
+  }
   return with(std::move(versions));
 }
 

@@ -41,6 +41,24 @@ TEST(ClusterSecretsTest, AddingOneKeepsTheOthers) {
   EXPECT_FALSE(both.newest().bytes.equals_in_constant_time(first.newest().bytes));
 }
 
+// Of replicas that read the file one after another, none makes what another does not know.
+TEST(ClusterSecretsTest, ANewOneIsAcceptedBeforeItMakes) {
+  const auto first = *ClusterSecrets::generate();
+  EXPECT_FALSE(first.promoting_newest());
+  const auto added = *first.adding_one();
+  EXPECT_EQ(added.making().number, 1U);
+  const auto promoted = *added.promoting_newest();
+  EXPECT_EQ(promoted.making().number, 2U);
+  EXPECT_EQ(promoted.versions().size(), 2U);
+
+  const auto alone = *promoted.dropping(1);
+  EXPECT_EQ(alone.versions().size(), 1U);
+  EXPECT_EQ(alone.making().number, 2U);
+  EXPECT_FALSE(alone.dropping(2)) << "none would be left";
+  EXPECT_FALSE(added.dropping(1)) << "none would make";
+  EXPECT_FALSE(added.dropping(7));
+}
+
 TEST(ClusterSecretsTest, ABootKeyIsOfItsVmItsEpochAndItsBoot) {
   const auto secret = version(1, 0x42);
   const protocol::Uuid vm{std::byte{1}};

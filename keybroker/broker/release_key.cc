@@ -232,7 +232,7 @@ class ReleaseAttempt {
       return failed(std::move(vm_key));
     }
     auto own_key =
-        boot_key(worker_.rules.secrets.newest(), vm_id, claimed.epoch, request_.claims.boot_id);
+        boot_key(worker_.rules.secrets.making(), vm_id, claimed.epoch, request_.claims.boot_id);
     if (!own_key) {
       return failed(std::move(own_key));
     }
