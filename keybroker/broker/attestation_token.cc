@@ -55,6 +55,7 @@ class AttestationAttempt {
     if (!challenge) {
       return failed(std::move(challenge));
     }
+    is_verified_ = false;
     auto record = worker_.records.vm(request_.claimed.vm_id);
     if (!record) {
       return record.error().code == ErrorCode::kNotFound
@@ -74,6 +75,7 @@ class AttestationAttempt {
       log_["checks"] = evidence::to_json(verdict.checks);
       return failed(std::move(judged));
     }
+    is_verified_ = true;
     auto claims = claims_of(*record, *launch, *judged);
     log_["claims"] = claims;
     auto token_claims = with_token_names(std::move(claims), *challenge);
@@ -96,6 +98,9 @@ class AttestationAttempt {
 
   // The challenge is the broker's, and the VM is on record.
   [[nodiscard]] bool is_of_known_vm() const { return is_of_known_vm_; }
+
+  // The caller was asked about no VM yet, or has shown evidence that is this VM's.
+  [[nodiscard]] bool is_verified() const { return is_verified_; }
 
   [[nodiscard]] store::Act act() const { return {id_, now_, json::serialize(log_)}; }
 
@@ -166,6 +171,7 @@ class AttestationAttempt {
   crypto::Time now_;
   json::object log_;
   bool is_of_known_vm_ = false;
+  bool is_verified_ = true;
 };
 
 Outcome<json::object> not_ours(const std::string& why) {
@@ -216,9 +222,15 @@ Outcome<json::object> answer_attestation(Worker& worker, const TokenRules& rules
     answer["expires_in"] = rules.life.count();
     return answer;
   }
-  const auto* refused = std::get_if<Refusal>(&token.error());
-  if (refused != nullptr &&
-      (attempt.is_of_known_vm() || worker.limit.take_for_strangers(caller, now))) {
+  auto* refused = std::get_if<Refusal>(&token.error());
+  if (refused == nullptr) {
+    return failed(std::move(token));
+  }
+  refused->before_evidence = !attempt.is_verified();
+  const bool has_line = !attempt.is_of_known_vm() ? worker.limit.take_for_strangers(caller, now)
+                        : attempt.is_verified()   ? true
+                                                  : worker.limit.take_for_guests(vm_id, now);
+  if (has_line) {
     if (auto noted = worker.records.refuse(vm_id, refused->word, attempt.act_of(*refused));
         !noted) {
       return failed(std::move(noted));

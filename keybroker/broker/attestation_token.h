@@ -44,7 +44,10 @@ Outcome<boost::json::object> answer_guest_challenge(Worker& worker, std::string_
 //
 // of which only the key, RSA or an elliptic curve, must be there: what is released for the token is
 // wrapped to it. The order: sizes and form; the budget; the challenge; the registration; the
-// evidence; the challenge is used up, with a line in the VM's log; the signature.
+// evidence; the challenge is used up, with a line in the VM's log; the signature. A refusal between
+// the challenge and the end of the evidence is `before_evidence`: anybody can ask about any VM.
+// Such refusals have a budget for each VM, of all callers together, beyond which they are counted
+// and not written.
 //
 // The token is a JWS (ES384, typ JWT) whose claims are those of policy::claim_set(), and iss, sub
 // (the VM as a URN), aud (the issuer, unless the runtime data name another), iat, nbf, exp, jti,

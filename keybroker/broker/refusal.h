@@ -87,11 +87,13 @@ struct WordMeaning {
 std::optional<WordMeaning> word_meaning(std::string_view word);
 
 // Refusal is a no to one request. `detail` says what was expected and seen; it goes to the instance
-// and into the log, and holds no secret.
+// and into the log, and holds no secret. `before_evidence` says that a caller whom nothing else
+// vouches for had shown no evidence that verifies: the log may have the word, the caller may not.
 struct Refusal {
   std::string word;
   std::string detail;
   bool begin_again = false;
+  bool before_evidence = false;
 };
 
 Refusal refusal(RefusalReason reason, const std::string& seen);

@@ -18,6 +18,15 @@ bool RequestLimit::take(std::string_view caller, const protocol::Uuid& vm_id, cr
   return budget_.take(pair, authority::RequestBudget::Time(latest_.time_since_epoch()));
 }
 
+bool RequestLimit::take_for_guests(const protocol::Uuid& vm_id, crypto::Time now) {
+  // No caller is called nothing.
+  if (take("", vm_id, now)) {
+    return true;
+  }
+  ++unwritten_;
+  return false;
+}
+
 bool RequestLimit::take_for_strangers(std::string_view caller, crypto::Time now) {
   return take(caller, {}, now);  // no VM has the id of zeros
 }

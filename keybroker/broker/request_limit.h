@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <string_view>
 
@@ -23,10 +25,17 @@ class RequestLimit {
   // them together: ids are without number, and so would be the lines.
   bool take_for_strangers(std::string_view caller, crypto::Time now);
 
+  // take_for_guests() is the budget for lines in a VM's log about callers who have shown nothing,
+  // all of them together. unwritten() is how many lines it has kept out.
+  bool take_for_guests(const protocol::Uuid& vm_id, crypto::Time now);
+
+  [[nodiscard]] std::uint64_t unwritten() const { return unwritten_; }
+
  private:
   std::mutex mutex_;
   authority::RequestBudget budget_;
   crypto::Time latest_{};
+  std::atomic<std::uint64_t> unwritten_ = 0;
 };
 
 }  // namespace keybroker::broker

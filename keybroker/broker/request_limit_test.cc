@@ -45,5 +45,18 @@ TEST(RequestLimitTest, LinesAboutStrangersHaveOneBudgetForAHost) {
   EXPECT_TRUE(limit.take("host-1", kVm, kNow));
 }
 
+// However many places they come from.
+TEST(RequestLimitTest, LinesAboutGuestsHaveOneBudgetForAVm) {
+  RequestLimit limit;
+  int lines = 0;
+  while (lines < 100 && limit.take_for_guests(kVm, kNow)) {
+    ++lines;
+  }
+  EXPECT_EQ(lines, 16);
+  EXPECT_EQ(limit.unwritten(), 1U);
+  EXPECT_TRUE(limit.take_for_guests(kOther, kNow));
+  EXPECT_TRUE(limit.take("host-1", kVm, kNow));
+}
+
 }  // namespace
 }  // namespace keybroker::broker

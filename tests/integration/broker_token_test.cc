@@ -153,10 +153,37 @@ TEST_F(BrokerTokenTest, AVmThatIsNotTheRegisteredOneIsRefused) {
   auto unknown = guest.guest.extended.vm_id;
   guest.guest.extended.vm_id.fill(std::byte{0x77});
   EXPECT_EQ(guest.token(rsa().public_key()), "vm-unregistered");
+  EXPECT_TRUE(guest.before_evidence);
   guest.guest.extended.vm_id = unknown;
 
   guest.guest.extended.launch.assign(32, std::byte{0x66});
   EXPECT_EQ(guest.token(rsa().public_key()), "launch-document-other");
+  EXPECT_TRUE(guest.before_evidence);
+}
+
+// What a caller may hear, and what is only for the log: it is known by its evidence and nothing
+// else.
+TEST_F(BrokerTokenTest, ARefusalIsForTheLogAloneUntilTheEvidenceVerifies) {
+  const auto parts = guest.parts(rsa().public_key());
+  ASSERT_THAT(guest.ask(parts), StartsWith("ey"));
+  EXPECT_EQ(guest.ask(parts), "challenge-used");
+  EXPECT_FALSE(guest.before_evidence);
+
+  guest.guest.report.host_data.fill(std::byte{0x66});
+  EXPECT_EQ(guest.token(rsa().public_key()), "snp-host-data-unknown");
+  EXPECT_TRUE(guest.before_evidence);
+}
+
+// Anybody can ask about any VM: what they get written into its log has an end.
+TEST_F(BrokerTokenTest, RefusalsBeforeTheEvidenceAreWrittenSixteenTimes) {
+  const auto vm_id = guest.guest.extended.vm_id;
+  const auto before = *store::verify_chain(at.records.sql(), vm_id);
+  guest.guest.extended.launch.assign(32, std::byte{0x66});
+  for (int i = 0; i < 40; ++i) {
+    guest.caller = "10.0.0." + std::to_string(i);
+    EXPECT_EQ(guest.token(rsa().public_key()), "launch-document-other");
+  }
+  EXPECT_EQ(*store::verify_chain(at.records.sql(), vm_id), before + 16);
 }
 
 // What a host that cannot forge a report can still do: another VM's hardware under this VM's

@@ -20,8 +20,6 @@ namespace json = boost::json;
 using vmgs::crypto::Base64;
 using vmgs::crypto::encode_base64;
 
-constexpr const char* kCaller = "192.0.2.7";
-
 }  // namespace
 
 std::string word_of(const broker::Failure& failure) {
@@ -58,7 +56,7 @@ TokenGuest::TokenGuest(TestBroker& its_broker, std::uint8_t vm, bool anchors)
 
 std::string TokenGuest::challenge() {
   const auto answer = broker::answer_guest_challenge(
-      thread.worker, kCaller,
+      thread.worker, caller,
       json::serialize(json::object{{"vm_id", protocol::uuid_text(guest.extended.vm_id)}}), at.now);
   EXPECT_TRUE(answer) << word_of(answer.error());
   return answer ? std::string(answer->at("challenge").as_string()) : std::string();
@@ -86,12 +84,13 @@ std::string TokenGuest::ask(const Parts& parts) {
       {"runtime_data", encode_base64(base::bytes_of(parts.runtime_data), Base64::kUrl)},
       {"evidence", parts.evidence}};
   const auto answer =
-      broker::answer_attestation(thread.worker, rules, kCaller, json::serialize(request), at.now);
+      broker::answer_attestation(thread.worker, rules, caller, json::serialize(request), at.now);
   if (answer) {
     return std::string(answer->at("token").as_string());
   }
   if (const auto* refused = std::get_if<broker::Refusal>(&answer.error())) {
     detail = refused->detail;
+    before_evidence = refused->before_evidence;
   }
   return word_of(answer.error());
 }

@@ -42,7 +42,9 @@ class TokenGuest {
   TestInstance instance;
   support::SimulatedGuest guest;
   broker::TokenRules rules;
-  std::string detail;  // of the last refusal
+  std::string caller = "192.0.2.7";
+  std::string detail;            // of the last refusal
+  bool before_evidence = false;  // so was the last refusal
 };
 
 // payload_of() is what a token says, without looking at its signature.
