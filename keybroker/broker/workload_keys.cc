@@ -99,7 +99,8 @@ base::Result<std::uint64_t> put_workload_key(Worker& worker, const protocol::Uui
   TRY_ASSIGN(wrapped, worker.key_encryption.wrap(kek_as_kept, context, content_key));
   record.content_key = std::move(wrapped);
   TRY(store::add_workload_key(sql, record, act));
-  return record.version;
+  // If this request was made before, nothing was added now.
+  return store::version_added_by(sql, tenant, record.name, act.request_id);
 }
 
 base::Result<base::SecretBytes> open_workload_key(Worker& worker, const store::WorkloadKey& key) {

@@ -6,25 +6,12 @@
 #include "keybroker/store/columns.h"
 #include "tests/support/error_code.h"
 #include "tests/support/record_fixture.h"
-#include "vmgs/crypto/digest.h"
 
 namespace keybroker::store {
 namespace {
 
 using base::ErrorCode;
 using namespace tests::support;
-
-// A key that signs by a keyed digest: the records only hand bytes to a signer.
-base::Result<base::Bytes> sign(base::ByteView message) {
-  return base::copy_of(vmgs::crypto::hmac_sha256(base::bytes_of("key"), message));
-}
-
-base::Result<void> verify(base::ByteView message, base::ByteView signature) {
-  if (base::copy_of(signature) != *sign(message)) {
-    return base::fail(ErrorCode::kAuthentication, "the signature does not hold");
-  }
-  return {};
-}
 
 class AuditLogTest : public RecordFixture {
  protected:
@@ -119,71 +106,6 @@ TEST_P(AuditLogTest, AHeadThatWasSetBackIsFound) {
   tamper("UPDATE chain SET seq = 5, head = $2 WHERE subject = $1",
          {value_of(kVm), value_of(records_.log_line(kVm, 5)->hash)});
   EXPECT_NE(finding().find("line 6: is past the end"), std::string::npos) << finding();
-}
-
-TEST_P(AuditLogTest, ACheckpointSpeaksForAllChains) {
-  const auto first = make_checkpoint(records_.sql(), kNow, sign);
-  ASSERT_TRUE(first) << first.error().message;
-  granted(records_.claim(claim_of(9, 5, 9), act()));
-  const auto second = make_checkpoint(records_.sql(), kNow + std::chrono::hours(1), sign);
-  ASSERT_TRUE(second);
-
-  EXPECT_EQ(first->count, 3U);
-  EXPECT_NE(first->root, second->root);
-  EXPECT_EQ(second->previous, vmgs::crypto::sha256(signed_bytes(*first)));
-  EXPECT_EQ(*checkpoints(records_.sql(), 0, 10), (std::vector{*first, *second}));
-  EXPECT_TRUE(verify_checkpoint(records_.sql(), *first, verify));
-  EXPECT_TRUE(verify_checkpoint(records_.sql(), *second, verify));
-  auto forged = *second;
-  forged.time += std::chrono::seconds(1);
-  EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), forged, verify)),
-            ErrorCode::kAuthentication);
-}
-
-// A chain that is cut at a line, head and all, is a good chain. Only the copy of a checkpoint
-// tells.
-TEST_P(AuditLogTest, AChainThatWasCutIsFoundByTheCheckpoint) {
-  const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
-  tamper("DELETE FROM audit WHERE subject = $1 AND seq > 4", {value_of(kVm)});
-  tamper("UPDATE chain SET seq = 4, head = $2 WHERE subject = $1",
-         {value_of(kVm), value_of(records_.log_line(kVm, 4)->hash)});
-  EXPECT_EQ(finding(), "intact");
-
-  const auto cut = verify_checkpoint(records_.sql(), checkpoint, verify);
-  ASSERT_FALSE(cut);
-  EXPECT_EQ(cut.error().code, ErrorCode::kCorrupt);
-  EXPECT_NE(cut.error().message.find("before its line 6"), std::string::npos)
-      << cut.error().message;
-
-  // Making the checkpoint's own rows fit does not help against its root.
-  tamper("UPDATE checkpoint_head SET seq = 4, head = $2 WHERE subject = $1",
-         {value_of(kVm), value_of(records_.log_line(kVm, 4)->hash)});
-  EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
-}
-
-// So is one whose end was written anew.
-TEST_P(AuditLogTest, AChainThatWasRewrittenIsFoundByTheCheckpoint) {
-  const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
-  auto line = *records_.log_line(kVm, 6);
-  line.content = "{}";
-  line.hash = audit_hash(records_.log_line(kVm, 5)->hash, line);
-  tamper("UPDATE audit SET content = $2, hash = $3 WHERE subject = $1 AND seq = 6",
-         {value_of(kVm), line.content, value_of(line.hash)});
-  tamper("UPDATE chain SET head = $2 WHERE subject = $1", {value_of(kVm), value_of(line.hash)});
-  EXPECT_EQ(finding(), "intact");
-
-  EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
-}
-
-TEST_P(AuditLogTest, AChainThatWasTakenOutIsFoundByTheCheckpoint) {
-  const auto checkpoint = *make_checkpoint(records_.sql(), kNow, sign);
-  for (const std::string_view table :
-       {"DELETE FROM audit WHERE subject = $1", "DELETE FROM chain WHERE subject = $1",
-        "DELETE FROM checkpoint_head WHERE subject = $1"}) {
-    tamper(table, {value_of(kOwner)});
-    EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)),
-              ErrorCode::kCorrupt);
-  }
 }
 
 TEST_P(AuditLogTest, ARefusalIsALineOnce) {

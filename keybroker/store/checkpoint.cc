@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
+#include "keybroker/store/checkpoint.h"
+
+#include <algorithm>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "keybroker/protocol/uuid.h"
-#include "keybroker/store/audit_log.h"
+#include "keybroker/store/chain_head.h"
 #include "keybroker/store/columns.h"
 #include "vmgs/base/cursor.h"
 #include "vmgs/crypto/digest.h"
@@ -15,73 +18,10 @@ namespace {
 
 using base::ErrorCode;
 
-constexpr int kAttempts = 10;
-
-struct ChainHead {
-  Uuid subject{};
-  std::uint64_t sequence = 0;
-  Sha256Digest hash{};
-
-  friend bool operator==(const ChainHead&, const ChainHead&) = default;
-};
-
-Sha256Digest leaf_hash(const ChainHead& head) {
-  base::Writer bytes;
-  bytes.u8(0);
-  bytes.bytes(head.subject);
-  bytes.u64_be(head.sequence);
-  bytes.bytes(head.hash);
-  return vmgs::crypto::sha256(bytes.written());
-}
-
-// The tree of RFC 9162, 2.1.1: the left side is the largest power of two that leaves something.
-Sha256Digest tree_hash(std::span<const Sha256Digest> leaves) {
-  if (leaves.empty()) {
-    return vmgs::crypto::sha256(base::ByteView());
-  }
-  if (leaves.size() == 1) {
-    return leaves[0];
-  }
-  std::size_t left = 1;
-  while (left * 2 < leaves.size()) {
-    left *= 2;
-  }
-  const auto first = tree_hash(leaves.first(left));
-  const auto second = tree_hash(leaves.subspan(left));
-  const std::byte one{1};
-  return vmgs::crypto::sha256({std::span(&one, 1), first, second});
-}
-
-Sha256Digest root_of(const std::vector<ChainHead>& heads) {
-  std::vector<Sha256Digest> leaves;
-  leaves.reserve(heads.size());
-  for (const auto& head : heads) {
-    leaves.push_back(leaf_hash(head));
-  }
-  return tree_hash(leaves);
-}
-
-base::Result<std::vector<ChainHead>> read_heads(const std::vector<Row>& rows) {
-  std::vector<ChainHead> heads;
-  heads.reserve(rows.size());
-  for (const auto& row : rows) {
-    TRY_ASSIGN(subject, fixed<16>(row, 0));
-    TRY_ASSIGN(sequence, number(row, 1));
-    TRY_ASSIGN(hash, fixed<32>(row, 2));
-    heads.push_back({subject, sequence, hash});
-  }
-  return heads;
-}
-
-// heads_at() are the chains as checkpoint `id` saw them: of each its newest head up to there.
-base::Result<std::vector<ChainHead>> heads_at(Sql& sql, std::uint64_t id) {
-  TRY_ASSIGN(rows, sql.execute("SELECT h.subject, h.seq, h.head FROM checkpoint_head h "
-                               "WHERE h.checkpoint = (SELECT max(checkpoint) FROM checkpoint_head "
-                               "WHERE subject = h.subject AND checkpoint <= $1) "
-                               "ORDER BY h.subject",
-                               {value_of(id)}));
-  return read_heads(rows);
-}
+constexpr std::string_view kLabel = "strongroom.checkpoint/1";
+constexpr std::size_t kPageRows = 1000;
+constexpr std::size_t kHeadsAtOnce = 64;
+constexpr std::uint64_t kSignaturesVerified = 1000;
 
 base::Result<Checkpoint> read_checkpoint(const Row& row) {
   TRY_ASSIGN(id, number(row, 0));
@@ -93,17 +33,69 @@ base::Result<Checkpoint> read_checkpoint(const Row& row) {
   return Checkpoint{id, time, count, root, previous, std::move(signature)};
 }
 
-base::Result<Checkpoint> next_checkpoint(Sql& sql, crypto::Time now) {
-  TRY_ASSIGN(rows, sql.execute("SELECT id, time, count, root, previous, signature FROM checkpoint "
-                               "ORDER BY id DESC LIMIT 1",
-                               {}));
-  Checkpoint next{.id = 1, .time = now};
-  if (!rows.empty()) {
-    TRY_ASSIGN(last, read_checkpoint(rows[0]));
-    next.id = last.id + 1;
-    next.previous = vmgs::crypto::sha256(signed_bytes(last));
+// verified_heads() are those that `checkpoint` signed, found on record.
+base::Result<std::vector<ChainHead>> verified_heads(Sql& sql, const Checkpoint& checkpoint,
+                                                    const Verifier& verify) {
+  const auto name = "checkpoint " + std::to_string(checkpoint.id);
+  if (auto held = verify(signed_bytes(checkpoint), checkpoint.signature); !held) {
+    return base::fail(std::move(held).error().context(name));
   }
-  return next;
+  TRY_ASSIGN(seen, heads_at(sql, checkpoint.id));
+  if (seen.heads.size() != checkpoint.count || root_of(seen.heads) != checkpoint.root) {
+    return base::fail(ErrorCode::kCorrupt,
+                      name + ": the heads that it was made of are not on record any more");
+  }
+  if (seen.lost) {
+    return base::fail(ErrorCode::kCorrupt, name + ": the log of " +
+                                               protocol::uuid_text(seen.lost->subject) +
+                                               " was cut or changed before its line " +
+                                               std::to_string(seen.lost->sequence));
+  }
+  return std::move(seen.heads);
+}
+
+// check_known() finds the checkpoint that a caller saw before.
+base::Result<void> check_known(Sql& sql, const Checkpoint& known) {
+  TRY_ASSIGN(found, checkpoints(sql, known.id, 1));
+  if (found.empty() || signed_bytes(found[0]) != signed_bytes(known)) {
+    return base::fail(ErrorCode::kCorrupt,
+                      "checkpoint " + std::to_string(known.id) + " of " +
+                          crypto::to_text(known.time) +
+                          ", which this broker saw, is not on record any more: the records are "
+                          "older than it, or somebody changed them");
+  }
+  return {};
+}
+
+// insert_statement() enters so many heads at once: a server that is far away is asked less often.
+std::string insert_statement(std::size_t heads) {
+  std::string text = "INSERT INTO checkpoint_head (subject, checkpoint, seq, head) VALUES ";
+  for (std::size_t i = 0; i < heads; ++i) {
+    text += i == 0 ? "(" : ", (";
+    for (std::size_t column = 1; column <= 4; ++column) {
+      text += (column == 1 ? "$" : ", $") + std::to_string(i * 4 + column);
+    }
+    text += ")";
+  }
+  return text;
+}
+
+base::Result<void> insert_heads(Sql& sql, std::uint64_t id, std::span<const ChainHead> heads) {
+  static const std::string many = insert_statement(kHeadsAtOnce);
+  static const std::string one = insert_statement(1);
+  while (!heads.empty()) {
+    const auto count = heads.size() < kHeadsAtOnce ? 1 : kHeadsAtOnce;
+    std::vector<Value> values;
+    for (const auto& head : heads.first(count)) {
+      values.push_back(value_of(head.subject));
+      values.push_back(value_of(id));
+      values.push_back(value_of(head.sequence));
+      values.push_back(value_of(head.hash));
+    }
+    TRY(sql.execute(count == 1 ? one : many, values));
+    heads = heads.subspan(count);
+  }
+  return {};
 }
 
 // write() gives false if another program has made a checkpoint of this id meanwhile.
@@ -119,21 +111,7 @@ base::Result<bool> write(Sql& sql, const Checkpoint& checkpoint,
   if (made.empty()) {
     return false;
   }
-  TRY_ASSIGN(before, heads_at(sql, checkpoint.id));
-  std::map<Uuid, ChainHead> known;
-  for (const auto& head : before) {
-    known[head.subject] = head;
-  }
-  for (const auto& head : heads) {
-    const auto found = known.find(head.subject);
-    if (found == known.end() || found->second != head) {
-      TRY(
-          sql.execute("INSERT INTO checkpoint_head (subject, checkpoint, seq, head) "
-                      "VALUES ($1, $2, $3, $4)",
-                      {value_of(head.subject), value_of(checkpoint.id), value_of(head.sequence),
-                       value_of(head.hash)}));
-    }
-  }
+  TRY(insert_heads(sql, checkpoint.id, heads));
   return true;
 }
 
@@ -141,7 +119,7 @@ base::Result<bool> write(Sql& sql, const Checkpoint& checkpoint,
 
 base::Bytes signed_bytes(const Checkpoint& checkpoint) {
   base::Writer bytes;
-  bytes.bytes(base::bytes_of("strongroom.checkpoint/1"));
+  bytes.bytes(base::bytes_of(kLabel));
   bytes.u8(0);
   bytes.u64_be(checkpoint.id);
   bytes.u64_be(static_cast<std::uint64_t>(checkpoint.time.time_since_epoch().count()));
@@ -151,32 +129,66 @@ base::Bytes signed_bytes(const Checkpoint& checkpoint) {
   return std::move(bytes).take();
 }
 
-base::Result<Checkpoint> make_checkpoint(Sql& sql, crypto::Time now, const Signer& sign) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Checkpoint checkpoint;
-    bool made = false;
-    TRY_ASSIGN(commit, sql.transaction([&]() -> base::Result<Then> {
-      TRY_ASSIGN(next, next_checkpoint(sql, now));
-      // One statement sees all chains as of one moment, and none half changed.
-      TRY_ASSIGN(rows, sql.execute("SELECT subject, seq, head FROM chain ORDER BY subject", {}));
-      TRY_ASSIGN(heads, read_heads(rows));
-      next.count = heads.size();
-      next.root = root_of(heads);
-      TRY_ASSIGN(signature, sign(signed_bytes(next)));
-      next.signature = std::move(signature);
-      TRY_ASSIGN(written, write(sql, next, heads));
-      made = written;
-      checkpoint = std::move(next);
-      return made ? Then::kCommit : Then::kRollBack;
-    }));
-    // One whose outcome is unknown is left be: the next one is as good.
-    if (made && commit == Commit::kDurable) {
-      return checkpoint;
-    }
+base::Result<Checkpoint> decode_checkpoint(base::ByteView bytes, base::ByteView signature) {
+  base::Reader in(bytes);
+  TRY_ASSIGN(label, in.bytes(kLabel.size()));
+  TRY_ASSIGN(zero, in.u8());
+  TRY_ASSIGN(id, in.u64_be());
+  TRY_ASSIGN(time, in.u64_be());
+  TRY_ASSIGN(count, in.u64_be());
+  TRY_ASSIGN(root, in.bytes(sizeof(Sha256Digest)));
+  TRY_ASSIGN(previous, in.bytes(sizeof(Sha256Digest)));
+  TRY(in.expect_end());
+  if (!std::ranges::equal(label, base::bytes_of(kLabel)) || zero != 0 || id == 0 || !fits(id) ||
+      !fits(time) || !fits(count)) {
+    return base::fail(ErrorCode::kCorrupt, "this is no checkpoint of an audit log");
   }
-  return base::fail(ErrorCode::kUnavailable,
-                    "no checkpoint could be made: others are made all the time, or the database "
-                    "goes away each time");
+  Checkpoint read{.id = id,
+                  .time = crypto::Time(std::chrono::seconds(static_cast<std::int64_t>(time))),
+                  .count = count,
+                  .signature = base::copy_of(signature)};
+  std::ranges::copy(root, read.root.begin());
+  std::ranges::copy(previous, read.previous.begin());
+  return read;
+}
+
+base::Result<Checkpoint> make_checkpoint(Sql& sql, crypto::Time now, const Signer& sign,
+                                         const Verifier& verify,
+                                         const std::optional<Checkpoint>& known) {
+  if (known) {
+    TRY(check_known(sql, *known));
+  }
+  TRY_ASSIGN(last, newest_checkpoint(sql));
+  Checkpoint next{.id = 1, .time = now};
+  std::vector<ChainHead> before;
+  if (last) {
+    TRY_ASSIGN(verified, verified_heads(sql, *last, verify));
+    before = std::move(verified);
+    next.id = last->id + 1;
+    next.previous = vmgs::crypto::sha256(signed_bytes(*last));
+  }
+  TRY_ASSIGN(heads, present_heads(sql));
+  TRY_ASSIGN(changed, moved(before, heads));
+  next.count = heads.size();
+  next.root = root_of(heads);
+  TRY_ASSIGN(signature, sign(signed_bytes(next)));
+  next.signature = std::move(signature);
+  bool made = false;
+  TRY_ASSIGN(commit, sql.transaction([&]() -> base::Result<Then> {
+    TRY_ASSIGN(written, write(sql, next, changed));
+    made = written;
+    return made ? Then::kCommit : Then::kRollBack;
+  }));
+  if (made && commit == Commit::kDurable) {
+    return next;
+  }
+  // Another's, or this one after all: whichever is on record was made as carefully.
+  TRY_ASSIGN(theirs, newest_checkpoint(sql));
+  if (!theirs || theirs->id < next.id) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "no checkpoint could be made: the database went away");
+  }
+  return *theirs;
 }
 
 base::Result<std::vector<Checkpoint>> checkpoints(Sql& sql, std::uint64_t first, std::size_t most) {
@@ -191,27 +203,48 @@ base::Result<std::vector<Checkpoint>> checkpoints(Sql& sql, std::uint64_t first,
   return found;
 }
 
+base::Result<std::optional<Checkpoint>> newest_checkpoint(Sql& sql) {
+  TRY_ASSIGN(rows, sql.execute("SELECT id, time, count, root, previous, signature FROM checkpoint "
+                               "ORDER BY id DESC LIMIT 1",
+                               {}));
+  if (rows.empty()) {
+    return std::optional<Checkpoint>();
+  }
+  TRY_ASSIGN(newest, read_checkpoint(rows[0]));
+  return std::optional(std::move(newest));
+}
+
 base::Result<void> verify_checkpoint(Sql& sql, const Checkpoint& checkpoint,
                                      const Verifier& verify) {
-  const auto name = "checkpoint " + std::to_string(checkpoint.id);
-  if (auto held = verify(signed_bytes(checkpoint), checkpoint.signature); !held) {
-    return base::fail(std::move(held).error().context(name));
-  }
-  TRY_ASSIGN(heads, heads_at(sql, checkpoint.id));
-  if (heads.size() != checkpoint.count || root_of(heads) != checkpoint.root) {
-    return base::fail(ErrorCode::kCorrupt,
-                      name + ": the heads that it was made of are not on record any more");
-  }
-  for (const auto& head : heads) {
-    TRY_ASSIGN(rows, sql.execute("SELECT hash FROM audit WHERE subject = $1 AND seq = $2",
-                                 {value_of(head.subject), value_of(head.sequence)}));
-    if (rows.empty() || rows[0].at(0) != value_of(head.hash)) {
+  TRY(verified_heads(sql, checkpoint, verify));
+  return {};
+}
+
+base::Result<std::uint64_t> verify_checkpoints(Sql& sql, const Verifier& verify) {
+  TRY_ASSIGN(newest, newest_checkpoint(sql));
+  std::uint64_t at = 0;
+  Sha256Digest previous{};
+  while (newest && at < newest->id) {
+    TRY_ASSIGN(page, checkpoints(sql, at + 1, kPageRows));
+    for (const auto& checkpoint : page) {
+      const auto name = "checkpoint " + std::to_string(checkpoint.id);
+      if (checkpoint.id != at + 1 || checkpoint.previous != previous) {
+        return base::fail(ErrorCode::kCorrupt, name + " does not follow the one before");
+      }
+      if (checkpoint.id + kSignaturesVerified > newest->id) {
+        if (auto held = verify(signed_bytes(checkpoint), checkpoint.signature); !held) {
+          return base::fail(std::move(held).error().context(name));
+        }
+      }
+      at = checkpoint.id;
+      previous = vmgs::crypto::sha256(signed_bytes(checkpoint));
+    }
+    if (page.empty()) {
       return base::fail(ErrorCode::kCorrupt,
-                        name + ": the log of " + protocol::uuid_text(head.subject) +
-                            " was cut or changed before its line " + std::to_string(head.sequence));
+                        "checkpoint " + std::to_string(at + 1) + " is missing");
     }
   }
-  return {};
+  return at;
 }
 
 }  // namespace keybroker::store

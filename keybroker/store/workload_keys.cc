@@ -2,6 +2,7 @@
 #include "keybroker/store/workload_keys.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "keybroker/store/columns.h"
 #include "keybroker/store/once.h"
@@ -103,6 +104,25 @@ base::Result<void> add_workload_key(Sql& sql, const WorkloadKey& key, const Act&
                      std::int64_t{key.immutable ? 1 : 0}, value_of(act.now)}));
     return true;
   });
+}
+
+base::Result<std::uint64_t> version_added_by(Sql& sql, const Uuid& tenant, std::string_view name,
+                                             const RequestId& request_id) {
+  TRY_ASSIGN(rows, sql.execute("SELECT content FROM audit WHERE subject = $1 AND request_id = $2 "
+                               "AND kind = 'workload-key-added'",
+                               {value_of(tenant), value_of(request_id)}));
+  if (!rows.empty()) {
+    // What with_facts() has written: a name has no character that JSON escapes.
+    TRY_ASSIGN(content, column<std::string>(rows[0], 0));
+    const auto facts = R"({"key":")" + std::string(name) + R"(","version":)";
+    std::uint64_t version = 0;
+    if (content.starts_with(facts) &&
+        std::from_chars(content.data() + facts.size(), content.data() + content.size(), version)
+                .ec == std::errc()) {
+      return version;
+    }
+  }
+  return base::fail(ErrorCode::kDenied, "this request id was used for another request");
 }
 
 base::Result<WorkloadKey> workload_key(Sql& sql, const Uuid& tenant, std::string_view name,

@@ -42,6 +42,11 @@ bool is_workload_key_name(std::string_view name);
 // for a tenant or policy that is not on record, kInvalidArgument for a name that is none.
 base::Result<void> add_workload_key(Sql& sql, const WorkloadKey& key, const Act& act);
 
+// version_added_by() is the version of a key that a request has added: the same again adds nothing
+// and finds it. kDenied if the request was for another key.
+base::Result<std::uint64_t> version_added_by(Sql& sql, const Uuid& tenant, std::string_view name,
+                                             const RequestId& request_id);
+
 // workload_key() is one version, or the newest. kNotFound.
 base::Result<WorkloadKey> workload_key(Sql& sql, const Uuid& tenant, std::string_view name,
                                        std::optional<std::uint64_t> version);

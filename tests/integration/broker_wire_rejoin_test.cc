@@ -81,7 +81,7 @@ TEST_F(BrokerRejoinTest, AVmIsWitnessedAndCertifiedOnceItsBrokerIsBack) {
   EXPECT_THAT(claims(hypervisor), AllOf(HasSubstr("\"fresh\""), Not(HasSubstr("\"offline\""))));
   EXPECT_EQ(run(hypervisor, support::nv_read_by_owner(kAkCertificate, 4, 0)), support::kSuccess);
   EXPECT_EQ(std::stoi(text(registration(id), "epoch")), std::stoi(epoch) + 1);
-  EXPECT_EQ(text(last_line(id), "kind"), "anchored");
+  EXPECT_EQ(text(last_line(id), "kind"), "certified");
 
   ASSERT_EQ(run(hypervisor, support::nv_write(kIndex, data_of(3))), support::kSuccess);
   power_off("a");

@@ -166,7 +166,7 @@ TEST_F(BrokerRoadTest, CallersThatBreakTheRulesDoNotKeepItFromServing) {
   wrong.insert(wrong.end(), {"--json", R"({"message": "AAAA"})"});
   EXPECT_THAT(status_of(wrong), testing::StartsWith("4"));
 
-  EXPECT_EQ(broker_->health(), "200");
+  EXPECT_EQ(broker_->await_health("200"), "200");
   expect("a", "ready", "");
   // The first ones were there all the time.
   EXPECT_EQ(open.size(), 20U);

@@ -41,7 +41,7 @@ TEST_F(BrokerWalkTest, AVmGetsItsKeyOnceRegisteredAndItsSecretOutlivesAKillOfEve
     kill_everything("a");
   }
   broker_->start();
-  EXPECT_EQ(broker_->health(), "200");
+  EXPECT_EQ(broker_->await_health("200"), "200");
   vtpmd_->start();
   EXPECT_EQ(word(start("a")), "ready") << vtpmd_->log();
   auto hypervisor = boot("a");

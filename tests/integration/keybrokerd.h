@@ -152,6 +152,17 @@ class Keybrokerd {
         .out;
   }
 
+  // The same, once it is `wanted` or a minute has passed. It is 503 until the records and the log
+  // were looked at.
+  [[nodiscard]] std::string await_health(const std::string& wanted) const {
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    auto seen = health();
+    while (seen != wanted && std::chrono::steady_clock::now() < patience) {
+      seen = health();
+    }
+    return seen;
+  }
+
  private:
   std::filesystem::path folder_;
   std::uint16_t port_;

@@ -22,6 +22,18 @@ json::object to_json(const google::protobuf::Message& message) {
   return invalid ? json::object() : value.as_object();
 }
 
+base::Result<void> from_json(std::string_view text, google::protobuf::Message& message) {
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  const auto parsed =
+      google::protobuf::util::JsonStringToMessage({text.data(), text.size()}, &message, options);
+  if (!parsed.ok()) {
+    return base::fail(base::ErrorCode::kCorrupt,
+                      "this is no " + message.GetDescriptor()->name() + " in JSON");
+  }
+  return {};
+}
+
 std::string time_text(const google::protobuf::Timestamp& time) {
   return google::protobuf::util::TimeUtil::ToString(time);
 }

@@ -49,7 +49,7 @@ Schema keybrokerd_schema(KeybrokerdSettings& settings) {
               "After a restore from a backup: receipts move records forward until then "
               "(2026-11-22T12:00:00Z)");
   schema.number("limits", "workers", settings.workers, 0, 256,
-                "Requests that are worked on at a time; 0: one a processor");
+                "Requests that are worked on at a time; 0: one a processor, four at least");
   schema.number("limits", "most_waiting", settings.most_waiting, 1, 100'000,
                 "Requests that wait; more are sent away with a time to come back");
   schema.word("log", "level", settings.log_level, {"debug", "info", "warning", "error"},

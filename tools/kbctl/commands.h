@@ -13,6 +13,7 @@ cli::Command policy_commands();
 cli::Command key_commands();
 cli::Command releases_commands();
 cli::Command audit_command();
+cli::Command checkpoint_command();
 cli::Command launch_document_commands();
 cli::Command backup_command();
 

@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
           "Registers VMs at a key broker, says what their evidence must show, and tells what "
           "was released and why; keybrokerd does the work.",
       .commands = {status_command(), tenant_commands(), vm_commands(), policy_commands(),
-                   key_commands(), releases_commands(), audit_command(), launch_document_commands(),
-                   backup_command()}};
+                   key_commands(), releases_commands(), audit_command(), checkpoint_command(),
+                   launch_document_commands(), backup_command()}};
   return tools::cli::run(program, argc, argv);
 }

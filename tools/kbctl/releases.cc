@@ -97,32 +97,4 @@ cli::Command releases_commands() {
           .group = {list_command(), explain_command()}};
 }
 
-cli::Command audit_command() {
-  return {.name = "audit",
-          .summary =
-              "Recompute the hash chains of the audit log, and compare them with the newest "
-              "signed checkpoint",
-          .set_up = [](CLI::App& app) -> cli::Action {
-            auto arguments = std::make_shared<Arguments<api::VerifyAuditRequest>>();
-            app.add_option("subject", *arguments->request.mutable_subject(),
-                           "Of this VM or tenant only");
-            add_service_arguments(app, arguments->service);
-            return [arguments](cli::Output& output) -> base::Result<cli::ExitStatus> {
-              TRY_ASSIGN(verified, arguments->service.call<api::VerifyAuditResponse>(
-                                       kService, "VerifyAudit", arguments->request));
-              const auto rows = std::to_string(verified.rows()) + " rows";
-              const auto text =
-                  verified.intact()
-                      ? "intact: " + rows +
-                            (verified.has_checkpoint()
-                                 ? ", checkpoint of " + time_text(verified.checkpoint())
-                                 : ", no checkpoint yet") +
-                            "\n"
-                      : "BROKEN: " + verified.finding() + "\n";
-              TRY(answer(output, "strongroom.audit/1", verified, text));
-              return verified.intact() ? cli::ExitStatus::kDone : cli::ExitStatus::kFoundProblem;
-            };
-          }};
-}
-
 }  // namespace tools::kbctl

@@ -7,8 +7,16 @@
 #include "tools/cli/stream.h"
 #include "transport/tls/context.h"
 #include "transport/tls/endpoint.h"
+#include "vmgs/crypto/random.h"
 
 namespace tools::kbctl {
+
+namespace {
+
+constexpr const char* kRequestId = "request_id";
+constexpr std::size_t kRequestIdBytes = 16;
+
+}  // namespace
 
 base::Result<transport::rpc::Client> Service::connect(const char* service) const {
   TRY_ASSIGN(endpoint, transport::tls::parse_endpoint(broker));
@@ -17,6 +25,35 @@ base::Result<transport::rpc::Client> Service::connect(const char* service) const
                                                       .authorities = identity / "ca.pem"}));
   return transport::rpc::Client({std::move(endpoint)}, std::move(context),
                                 *api::Vm::descriptor()->file()->FindServiceByName(service));
+}
+
+base::Result<bool> Service::identify(google::protobuf::Message& request) const {
+  const auto* field = request.GetDescriptor()->FindFieldByName(kRequestId);
+  if (field == nullptr) {
+    return false;
+  }
+  base::Bytes id(kRequestIdBytes);
+  if (request_id.empty()) {
+    TRY(::vmgs::crypto::random_bytes(id));
+  } else {
+    auto given = base::from_hex(request_id);
+    if (!given || given->size() != kRequestIdBytes) {
+      return base::fail(base::ErrorCode::kInvalidArgument,
+                        "--request-id: expected 32 hexadecimal digits");
+    }
+    id = *std::move(given);
+  }
+  request.GetReflection()->SetString(
+      &request, field, std::string(reinterpret_cast<const char*>(id.data()), id.size()));
+  return true;
+}
+
+std::string Service::unknown_outcome(const std::string& error,
+                                     const google::protobuf::Message& request) {
+  const auto* field = request.GetDescriptor()->FindFieldByName(kRequestId);
+  const auto id = request.GetReflection()->GetString(request, field);
+  return error + ". If it was done nevertheless, the same command with --request-id " +
+         base::to_hex(base::bytes_of(id)) + " finds out, and does it only once";
 }
 
 void add_service_arguments(CLI::App& app, Service& service) {
@@ -29,6 +66,9 @@ void add_service_arguments(CLI::App& app, Service& service) {
       ->envname("KBCTL_IDENTITY")
       ->type_name("FOLDER")
       ->required();
+  app.add_option("--request-id", service.request_id,
+                 "Ask again for a change that had no answer, as its error named it")
+      ->type_name("HEX");
   app.add_option("--timeout", service.timeout, "Give up after this long [30s]")
       ->transform(CLI::AsNumberWithUnit(
           std::map<std::string, std::int64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}},

@@ -36,12 +36,24 @@ class Service {
   // Milliseconds.
   std::int64_t timeout = 30'000;
 
-  // call() calls a method of one of the services of broker_admin.proto.
+  // In hexadecimal; of a call that was made before and had no answer. Empty: a new one is drawn.
+  std::string request_id;
+
+  // call() calls a method of one of the services of broker_admin.proto. What changes something has
+  // a request id: where no answer comes it is asked for once more under the same id, and an error
+  // then names the id.
   template <typename Response, typename Request>
   base::Result<Response> call(const char* service, const char* method, Request request) const {
-    TRY_ASSIGN(client, connect(service));
-    return cli::wait_for(
-        one_call<Response>(std::move(client), method, std::move(request), limit()));
+    TRY_ASSIGN(known, identify(request));
+    auto answered = call_once<Response>(service, method, request);
+    if (!known || answered || answered.error().code != base::ErrorCode::kUnavailable) {
+      return answered;
+    }
+    answered = call_once<Response>(service, method, request);
+    if (!answered && answered.error().code == base::ErrorCode::kUnavailable) {
+      return base::fail(answered.error().code, unknown_outcome(answered.error().message, request));
+    }
+    return answered;
   }
 
   // stream() hands over each message until `take` says false.
@@ -55,6 +67,18 @@ class Service {
 
  private:
   using Client = transport::rpc::Client;
+
+  template <typename Response, typename Request>
+  base::Result<Response> call_once(const char* service, const char* method, Request request) const {
+    TRY_ASSIGN(client, connect(service));
+    return cli::wait_for(
+        one_call<Response>(std::move(client), method, std::move(request), limit()));
+  }
+
+  // identify() gives a request its id, if it is of a kind that has one: whether it is.
+  base::Result<bool> identify(google::protobuf::Message& request) const;
+  static std::string unknown_outcome(const std::string& error,
+                                     const google::protobuf::Message& request);
 
   // A client keeps its connection, and so has to end before the loop that the call runs on.
   template <typename Response, typename Request>

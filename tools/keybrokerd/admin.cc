@@ -24,9 +24,15 @@ base::Result<protocol::Uuid> tenant_of(const Caller& caller) {
   return *caller.tenant;
 }
 
-base::Result<store::Act> act_of(const Caller& caller) {
+base::Result<store::Act> act_of(const Caller& caller, std::string_view request_id) {
   store::Act act;
-  TRY(vmgs::crypto::random_bytes(act.request_id));
+  if (request_id.empty()) {
+    TRY(vmgs::crypto::random_bytes(act.request_id));
+  } else if (request_id.size() == act.request_id.size()) {
+    std::ranges::copy(base::bytes_of(request_id), act.request_id.begin());
+  } else {
+    return base::fail(ErrorCode::kInvalidArgument, "request_id: expected 16 bytes");
+  }
   act.now = now_in_seconds();
   act.audit = boost::json::serialize(
       boost::json::object{{"by", caller.name}, {"role", transport::tls::name(caller.role)}});

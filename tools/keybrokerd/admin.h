@@ -4,6 +4,7 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <string>
+#include <string_view>
 
 #include "keybroker/broker/registration.h"
 #include "keybroker/protocol/broker_admin.pb.h"
@@ -18,8 +19,9 @@ namespace api = strongroom::broker::v1;
 // tenant_of() is the caller's own tenant. kDenied for a caller without one.
 base::Result<keybroker::protocol::Uuid> tenant_of(const Caller& caller);
 
-// act_of() is what a caller does now, under a new request id. `why` is further content for the log.
-base::Result<keybroker::store::Act> act_of(const Caller& caller);
+// act_of() is what a caller does now, under the id that its request has, or a new one if that is
+// empty. kInvalidArgument for one that is not of 16 bytes.
+base::Result<keybroker::store::Act> act_of(const Caller& caller, std::string_view request_id = {});
 
 // uuid_of(), digest_of() read a field. kInvalidArgument names it.
 base::Result<keybroker::protocol::Uuid> uuid_of(std::string_view field, const std::string& text);

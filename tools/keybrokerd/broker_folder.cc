@@ -127,7 +127,7 @@ base::Result<broker::AnswerKey> open_answer_key(const fs::path& folder, bool is_
   return renew_answer_key(folder, *root, now);
 }
 
-base::Result<broker::TokenKeys> open_token_keys(const fs::path& file) {
+base::Result<broker::TokenKeys> open_token_keys(const fs::path& file, bool is_new) {
   const auto content = read(file);
   if (content) {
     auto keys = broker::decode_token_keys(*content);
@@ -142,6 +142,12 @@ base::Result<broker::TokenKeys> open_token_keys(const fs::path& file) {
   TRY_ASSIGN(made, broker::TokenKeys::generate());
   TRY_ASSIGN(encoded, broker::encode(made));
   TRY(vmgs::storage::create_private_file(file, encoded.expose()));
+  if (!is_new) {
+    base::log(base::LogLevel::kWarning,
+              file.string() +
+                  " was not there, beside records, and is new: tokens that were signed before are "
+                  "refused, and so are those of other replicas until all have this file");
+  }
   return made;
 }
 
@@ -161,7 +167,7 @@ base::Result<BrokerFolder> open_broker_folder(const fs::path& folder, bool is_ne
   TRY_ASSIGN(secrets, open_secrets(folder / "cluster.secrets", is_new,
                                    "VMs that run prove themselves by keys computed from it"));
   TRY_ASSIGN(answer_key, open_answer_key(folder, is_new, now));
-  TRY_ASSIGN(token_keys, open_token_keys(folder / "tokens.pem"));
+  TRY_ASSIGN(token_keys, open_token_keys(folder / "tokens.pem", is_new));
   return BrokerFolder{std::move(master_keys), std::move(secrets), std::move(answer_key),
                       std::move(token_keys)};
 }

@@ -18,7 +18,7 @@ namespace tools::keybrokerd {
 //                     and kept apart as long as the answer key has a year to go
 //   answer.pem        signs answers, refusals and receipts
 //   tokens.pem        signs attestation tokens; the same at all replicas. One that is lost is made
-//                     anew: tokens live for minutes
+//                     anew, with a warning: tokens live for minutes
 struct BrokerFolder {
   std::vector<keybroker::hsm::MasterKey> master_keys;
   keybroker::broker::ClusterSecrets secrets;

@@ -9,6 +9,7 @@
 
 #include "tests/support/error_code.h"
 #include "tests/support/temp_folder.h"
+#include "vmgs/base/log.h"
 
 namespace tools::keybrokerd {
 namespace {
@@ -58,6 +59,22 @@ TEST_F(BrokerFolderTest, NothingLostIsMadeAnewBesideRecords) {
   fs::remove(folder() / "root.pem");
   fs::remove(folder() / "answer.pem");
   EXPECT_EQ(error_code(open(false)), ErrorCode::kCorrupt);
+}
+
+TEST_F(BrokerFolderTest, TokenKeysAreNotMadeAnewBesideRecordsWithoutAWord) {
+  std::string log;
+  base::set_log_sink([&log](base::LogLevel level, std::string_view line) {
+    if (level >= base::LogLevel::kWarning) {
+      log += line;
+    }
+  });
+  ASSERT_TRUE(open(true));
+  ASSERT_TRUE(open(false));
+  EXPECT_EQ(log, "");
+  fs::remove(folder() / "tokens.pem");
+  ASSERT_TRUE(open(false));
+  EXPECT_THAT(log, HasSubstr("tokens.pem was not there"));
+  base::set_log_sink({});
 }
 
 TEST_F(BrokerFolderTest, ADamagedFileIsNamed) {

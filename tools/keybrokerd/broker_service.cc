@@ -3,6 +3,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "keybroker/store/sqlite.h"
 #include "tools/keybrokerd/admin.h"
@@ -52,14 +55,39 @@ base::Result<api::GetStatusResponse> status(Desk& desk, const api::GetStatusRequ
   return response;
 }
 
+// A list of each class, as it was a moment ago. Every list is signed and has a number on record,
+// and who asks for one over and over gets the same.
+class RecentLists {
+ public:
+  base::Result<api::GetAkCrlResponse> get(Desk& desk, keybroker::evidence::AkClass ak_class) {
+    const auto now = now_in_seconds();
+    const std::lock_guard lock(mutex_);
+    auto& recent = lists_[ak_class];
+    if (recent.response.crl().empty() || now < recent.made || now >= recent.made + kLife) {
+      TRY_ASSIGN(crl, desk.authority.crl(ak_class, now));
+      recent.response.set_crl(crl.der().data(), crl.der().size());
+      recent.made = now;
+    }
+    return recent.response;
+  }
+
+ private:
+  static constexpr std::chrono::seconds kLife{5};
+
+  struct Recent {
+    api::GetAkCrlResponse response;
+    keybroker::crypto::Time made{};
+  };
+
+  std::mutex mutex_;
+  std::map<keybroker::evidence::AkClass, Recent> lists_;
+};
+
 base::Result<api::GetAkCrlResponse> ak_crl(Desk& desk, const api::GetAkCrlRequest& request,
-                                           const Caller&) {
+                                           RecentLists& lists) {
   for (const auto& [ak_class, ca] : desk.office.cas) {
     if (name(ak_class) == request.class_()) {
-      TRY_ASSIGN(crl, desk.authority.crl(ak_class, now_in_seconds()));
-      api::GetAkCrlResponse response;
-      response.set_crl(crl.der().data(), crl.der().size());
-      return response;
+      return lists.get(desk, ak_class);
     }
   }
   return base::fail(ErrorCode::kNotFound,
@@ -129,7 +157,12 @@ void add_broker_service(Services& services, const config::KeybrokerdSettings& se
   const transport::rpc::Roles people = {Role::kOperator, Role::kTenant, Role::kAuditor};
   services.add<api::GetStatusRequest, api::GetStatusResponse>(kService, "GetStatus", people,
                                                               status);
-  services.add<api::GetAkCrlRequest, api::GetAkCrlResponse>(kService, "GetAkCrl", people, ak_crl);
+  services.add<api::GetAkCrlRequest, api::GetAkCrlResponse>(
+      kService, "GetAkCrl", people,
+      [lists = std::make_shared<RecentLists>()](Desk& desk, const api::GetAkCrlRequest& request,
+                                                const Caller&) {
+        return ak_crl(desk, request, *lists);
+      });
   const auto& descriptor = Services::service_of(kService);
   services.roles().allow(descriptor, "Backup", {Role::kOperator});
   services.methods().stream<api::BackupRequest, api::BackupChunk>(

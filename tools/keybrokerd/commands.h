@@ -9,7 +9,9 @@ namespace tools::keybrokerd {
 // One function a subcommand, each in a file of its name.
 cli::Command run_command();
 cli::Command issue_command();
+cli::Command revoke_command();
 cli::Command restore_command();
+cli::Command secrets_commands();
 
 // Flags are what each command takes of the configuration.
 struct Flags {

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -17,11 +16,10 @@
 #include <csignal>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "tools/daemon/log.h"
 #include "tools/keybrokerd/checkpoints.h"
-#include "tools/keybrokerd/guest_face.h"
+#include "tools/keybrokerd/guest_listener.h"
 #include "tools/keybrokerd/office.h"
 #include "tools/keybrokerd/services.h"
 #include "tools/keybrokerd/tls_authority.h"
@@ -45,7 +43,10 @@ using base::LogLevel;
 using rpc::as_values;
 
 constexpr std::chrono::seconds kCallGrace{10};
+// For boots that got their key and note their state: whatever else is asked, these go on.
+constexpr std::size_t kReservedWorkers = 2;
 constexpr std::chrono::seconds kProbe{5};
+constexpr std::chrono::seconds kProbeDeadline{10};
 constexpr std::chrono::minutes kHousekeeping{10};
 constexpr std::chrono::hours kTlsRenewal{12};
 
@@ -58,20 +59,23 @@ base::Result<tls::Context> tls_context(const config::KeybrokerdSettings& setting
                                 .revoked = settings.tls_revoked},
                                callers);
   }
+  if (!settings.tls_key.empty() || !settings.tls_authorities.empty()) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "[tls] key and authorities go with [tls] certificate, which is not set");
+  }
   const auto now = now_in_seconds();
   TRY_ASSIGN(authority, TlsAuthority::open(settings.state_folder / "tls", now));
   TRY_ASSIGN(files, authority.server(settings.names, now));
+  if (!settings.tls_revoked.empty()) {
+    files.revoked = settings.tls_revoked;
+  }
   return tls::server_context(files, callers);
-}
-
-std::size_t workers_of(const config::KeybrokerdSettings& settings) {
-  return settings.workers > 0 ? static_cast<std::size_t>(settings.workers)
-                              : std::max(1U, std::thread::hardware_concurrency());
 }
 
 rpc::LoadLimits limits_of(const config::KeybrokerdSettings& settings) {
   rpc::LoadLimits limits;
   limits.in_work = workers_of(settings);
+  limits.reserved = kReservedWorkers;
   limits.waiting = static_cast<std::size_t>(settings.most_waiting);
   return limits;
 }
@@ -88,19 +92,21 @@ class Daemon {
  private:
   explicit Daemon(const config::KeybrokerdSettings& settings)
       : settings_(settings),
-        pool_(workers_of(settings)),
+        pool_(workers_of(settings) + kReservedWorkers),
         services_(desks_, pool_, metrics_),
         load_(limits_of(settings)),
-        guest_load_(limits_of(settings)),
         signals_(io_, SIGTERM, SIGINT, SIGHUP) {}
 
   void add_routes();
   base::Result<void> listen();
-  base::Result<void> listen_to_guests();
   asio::awaitable<void> follow_signals(
       std::function<base::Result<config::KeybrokerdSettings>()> reload);
   asio::awaitable<void> probe();
+  asio::awaitable<void> watch_probe();
+  [[nodiscard]] std::string trouble() const;
+  void note_readiness();
   asio::awaitable<void> keep_house();
+  void note_log(const base::Result<void>& made);
   asio::awaitable<void> renew_tls();
   asio::awaitable<void> end();
   void take_tls_anew();
@@ -114,15 +120,17 @@ class Daemon {
   Metrics metrics_;
   Services services_;
   rpc::Load load_;
-  // Guests wait for each other, and keep no boot waiting.
-  rpc::Load guest_load_;
   rpc::Routes routes_;
-  rpc::Routes guest_routes_;
   std::optional<rpc::Server> server_;
   std::optional<rpc::Server> health_server_;
-  std::optional<rpc::Server> guest_server_;
+  std::unique_ptr<GuestListener> guests_;
   asio::signal_set signals_;
-  std::string trouble_ = "the records were not looked at yet";
+  std::string trouble_;  // what was said of it last
+  std::string records_trouble_ = "the records were not looked at yet";
+  std::optional<std::chrono::steady_clock::time_point> probing_since_;
+  std::optional<SeenCheckpoint> seen_checkpoint_;
+  // Empty once the log was found to go on from where its last checkpoint left it.
+  std::string log_trouble_ = "the log was not looked at yet";
 };
 
 base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::KeybrokerdSettings& settings) {
@@ -131,7 +139,9 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::KeybrokerdSett
   daemon->lock_ = std::move(lock);
   TRY_ASSIGN(office, open_office(settings, now_in_seconds()));
   daemon->office_ = std::move(office);
-  for (std::size_t i = 0; i < workers_of(settings); ++i) {
+  TRY_ASSIGN(seen, SeenCheckpoint::open(settings.state_folder / "broker" / "checkpoint.json"));
+  daemon->seen_checkpoint_ = std::move(seen);
+  for (std::size_t i = 0; i < workers_of(settings) + kReservedWorkers; ++i) {
     TRY_ASSIGN(desk, open_desk(*daemon->office_, settings));
     daemon->desks_.add(std::move(desk));
   }
@@ -153,9 +163,9 @@ void Daemon::add_routes() {
     co_return rpc::RouteAnswer{.body = "ok\n"};
   });
   routes_.get("/readyz", [this](rpc::RouteRequest) -> asio::awaitable<rpc::RouteAnswer> {
-    const bool ready = trouble_.empty();
-    co_return rpc::RouteAnswer{.status = ready ? 200U : 503U,
-                               .body = ready ? "ok\n" : trouble_ + "\n"};
+    const auto now = trouble();
+    co_return rpc::RouteAnswer{.status = now.empty() ? 200U : 503U,
+                               .body = now.empty() ? "ok\n" : now + "\n"};
   });
   const auto metrics = [this](rpc::RouteRequest) -> asio::awaitable<rpc::RouteAnswer> {
     metrics_.load(load_.in_work(), load_.waiting(), load_.refused(), server_->refused_callers());
@@ -178,7 +188,9 @@ base::Result<void> Daemon::listen() {
   server_.emplace(std::move(acceptor), rpc::Door(std::move(context)), served, rpc::ServerOptions{});
   base::log(LogLevel::kInfo, "listening on " + settings_.address + " port " + std::to_string(port));
   if (settings_.guest_port != 0) {
-    TRY(listen_to_guests());
+    TRY_ASSIGN(for_guests, tls_context(settings_, tls::Callers::kAnyone));
+    TRY_ASSIGN(guests, GuestListener::open(settings_, *office_, std::move(for_guests)));
+    guests_ = std::move(guests);
   }
   if (settings_.health_port != 0) {
     TRY_ASSIGN(health, transport::net::listen_tcp(
@@ -190,32 +202,18 @@ base::Result<void> Daemon::listen() {
   return {};
 }
 
-base::Result<void> Daemon::listen_to_guests() {
-  add_guest_routes(guest_routes_, services_);
-  TRY_ASSIGN(context, tls_context(settings_, tls::Callers::kAnyone));
-  TRY_ASSIGN(socket, transport::net::listen_tcp(settings_.address,
-                                                static_cast<std::uint16_t>(settings_.guest_port)));
-  TRY_ASSIGN(acceptor, rpc::Server::acceptor_of(io_.get_executor(), std::move(socket)));
-  guest_server_.emplace(std::move(acceptor), rpc::Door(std::move(context)),
-                        rpc::Served{.routes = &guest_routes_, .load = &guest_load_},
-                        rpc::ServerOptions{});
-  base::log(LogLevel::kInfo, "listening to guests on " + settings_.address + " port " +
-                                 std::to_string(settings_.guest_port) + " as " +
-                                 office_->tokens->issuer);
-  return {};
-}
-
 base::Result<void> Daemon::run(
     const std::function<base::Result<config::KeybrokerdSettings>()>& reload) {
   server_->start();
   if (health_server_) {
     health_server_->start();
   }
-  if (guest_server_) {
-    guest_server_->start();
+  if (guests_) {
+    guests_->start();
   }
   asio::co_spawn(io_, follow_signals(reload), asio::detached);
   asio::co_spawn(io_, probe(), asio::detached);
+  asio::co_spawn(io_, watch_probe(), asio::detached);
   asio::co_spawn(io_, keep_house(), asio::detached);
   asio::co_spawn(io_, renew_tls(), asio::detached);
   sd_notify(0, "READY=1");
@@ -252,55 +250,104 @@ void Daemon::take_tls_anew() {
     return;
   }
   server_->renew(*std::move(context));
-  if (!guest_server_) {
+  if (!guests_) {
     return;
   }
   if (auto for_guests = tls_context(settings_, tls::Callers::kAnyone); for_guests) {
-    guest_server_->renew(*std::move(for_guests));
+    guests_->renew(*std::move(for_guests));
   } else {
     base::log(LogLevel::kError,
               "TLS credentials for guests stay as they were: " + for_guests.error().message);
   }
 }
 
-// Whether the records answer, for /readyz.
+// Whether the records answer.
 asio::awaitable<void> Daemon::probe() {
   asio::steady_timer timer(io_);
   for (;;) {
     auto look = [this] {
       return desks_.with([](Desk& desk) { return desk.records.sql().execute("SELECT 1", {}); });
     };
+    probing_since_ = std::chrono::steady_clock::now();
     const auto answered = co_await rpc::run_on(pool_, std::move(look));
-    auto trouble = answered ? std::string() : "records: " + answered.error().message;
-    if (trouble != trouble_) {
-      base::log(trouble.empty() ? LogLevel::kInfo : LogLevel::kError,
-                trouble.empty() ? "ready" : trouble);
-      trouble_ = std::move(trouble);
-    }
-    metrics_.ready(trouble_.empty());
+    probing_since_.reset();
+    records_trouble_ = answered ? std::string() : "records: " + answered.error().message;
+    note_readiness();
     timer.expires_after(kProbe);
     co_await timer.async_wait(as_values);
   }
 }
 
+// What a worker hangs in, no worker tells.
+asio::awaitable<void> Daemon::watch_probe() {
+  asio::steady_timer timer(io_);
+  for (;;) {
+    timer.expires_after(kProbe);
+    co_await timer.async_wait(as_values);
+    note_readiness();
+  }
+}
+
+// trouble() is why the broker is not ready now, for /readyz; empty if it is.
+std::string Daemon::trouble() const {
+  if (probing_since_ && std::chrono::steady_clock::now() - *probing_since_ > kProbeDeadline) {
+    return "the workers do not answer: a database or a token hangs";
+  }
+  return records_trouble_.empty() ? log_trouble_ : records_trouble_;
+}
+
+void Daemon::note_readiness() {
+  auto now = trouble();
+  if (now != trouble_) {
+    base::log(now.empty() ? LogLevel::kInfo : LogLevel::kError, now.empty() ? "ready" : now);
+    trouble_ = std::move(now);
+  }
+  metrics_.ready(trouble_.empty());
+}
+
+// Each by itself: what one of them lacks must not keep the others from being done.
 asio::awaitable<void> Daemon::keep_house() {
   asio::steady_timer timer(io_);
   for (;;) {
-    auto work = [this] {
-      return desks_.with([&](Desk& desk) -> base::Result<void> {
-        TRY(desk.records.forget_ended(now_in_seconds()));
-        TRY(desk.authority.keep_house(now_in_seconds()));
-        TRY(make_checkpoint(desk, now_in_seconds()));
-        return {};
+    auto sign = [this] {
+      return desks_.with([this](Desk& desk) {
+        return make_checkpoint(desk, *seen_checkpoint_, now_in_seconds());
       });
     };
-    const auto done = co_await rpc::run_on(pool_, std::move(work));
-    if (!done) {
+    const auto made = co_await rpc::run_on(pool_, std::move(sign));
+    note_log(made);
+    auto forget = [this] {
+      return desks_.with([](Desk& desk) { return desk.records.forget_ended(now_in_seconds()); });
+    };
+    if (const auto done = co_await rpc::run_on(pool_, std::move(forget)); !done) {
       base::log(LogLevel::kWarning, "housekeeping: " + done.error().message);
+    }
+    auto certify = [this] {
+      return desks_.with([](Desk& desk) { return desk.authority.keep_house(now_in_seconds()); });
+    };
+    if (const auto done = co_await rpc::run_on(pool_, std::move(certify)); !done) {
+      base::log(LogLevel::kWarning, "housekeeping of certificates: " + done.error().message);
     }
     timer.expires_after(kHousekeeping);
     co_await timer.async_wait(as_values);
   }
+}
+
+// note_log() takes what came of a checkpoint. A log that somebody changed keeps the broker from
+// being ready until it is mended; one that could not be looked at now does not.
+void Daemon::note_log(const base::Result<void>& made) {
+  log_trouble_.clear();
+  if (!made) {
+    const auto& error = made.error();
+    if (error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kAuthentication) {
+      log_trouble_ = "the audit log is not what was signed: " + error.message +
+                     ". No checkpoint is signed. If the records were restored from a backup, set "
+                     "[recovery] until; else keep a copy of them: somebody wrote into them";
+    } else {
+      base::log(LogLevel::kWarning, "no checkpoint now: " + error.message);
+    }
+  }
+  note_readiness();
 }
 
 asio::awaitable<void> Daemon::renew_tls() {
@@ -316,8 +363,8 @@ asio::awaitable<void> Daemon::end() {
   sd_notify(0, "STOPPING=1");
   base::log(LogLevel::kInfo, "ending; calls in work are finished");
   co_await server_->stop(kCallGrace);
-  if (guest_server_) {
-    co_await guest_server_->stop(kCallGrace);
+  if (guests_) {
+    co_await guests_->stop(kCallGrace);
   }
   if (health_server_) {
     co_await health_server_->stop(std::chrono::seconds(0));

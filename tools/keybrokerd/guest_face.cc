@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "keybroker/broker/workload_release.h"
+#include "tools/keybrokerd/services.h"
 #include "transport/rpc/run_on.h"
 #include "vmgs/base/log.h"
 
@@ -42,6 +43,11 @@ rpc::RouteAnswer error(unsigned status, std::string_view code, std::string_view 
 
 rpc::RouteAnswer failure(const broker::Failure& why) {
   if (const auto* refused = std::get_if<broker::Refusal>(&why)) {
+    if (refused->before_evidence) {
+      return error(403, "not-attested",
+                   "this evidence is not that of a VM that is attested here; the VM's log at the "
+                   "broker has the reason, for its tenant");
+    }
     return error(403, refused->word, refused->detail);
   }
   const auto& trouble = std::get<base::Error>(why);
@@ -58,28 +64,34 @@ rpc::RouteAnswer failure(const broker::Failure& why) {
   return error(500, "internal", "the broker is in trouble; its log has more");
 }
 
-// Where a request comes from, without the port: what a budget is for.
+// Where a request comes from: what a budget is for.
 std::string caller_of(const rpc::Peer& peer) {
   const auto* stranger = std::get_if<rpc::Stranger>(&peer);
-  return stranger == nullptr ? describe(peer)
-                             : stranger->address.substr(0, stranger->address.rfind(':'));
+  return stranger == nullptr ? describe(peer) : rpc::network_of(stranger->address);
 }
 
 using Answering = std::function<broker::Outcome<json::object>(
     Desk&, const broker::TokenRules&, const rpc::RouteRequest&, const std::string& caller)>;
 
 // handler() has a request answered at a desk. Routes outlive all that is answered by them.
-rpc::RouteHandler handler(Services& services, Answering answering) {
-  return [&services, answering = std::move(answering)](
+rpc::RouteHandler handler(const GuestWork& with, Answering answering) {
+  return [with, answering = std::move(answering)](
              rpc::RouteRequest request) -> asio::awaitable<rpc::RouteAnswer> {
-    auto work = [&services, &answering, &request] {
-      return services.desks().with([&](Desk& desk) {
-        const auto made = answering(desk, *desk.office.tokens, request, caller_of(request.peer));
+    auto work = [&with, &answering, &request] {
+      return with.desks.with([&](Desk& desk) {
+        const auto made = answering(desk, with.rules, request, caller_of(request.peer));
         return made ? answer(200, *made) : failure(made.error());
       });
     };
-    auto answered = co_await rpc::run_on(services.pool(), std::move(work));
+    auto answered = co_await rpc::run_on(*with.pool, std::move(work));
     co_return answered;
+  };
+}
+
+// from_memory() gives everybody the same.
+rpc::RouteHandler from_memory(const json::object& object) {
+  return [made = answer(200, object)](rpc::RouteRequest) -> asio::awaitable<rpc::RouteAnswer> {
+    co_return made;
   };
 }
 
@@ -98,28 +110,21 @@ broker::Outcome<json::object> release(Desk& desk, const broker::TokenRules& rule
 
 }  // namespace
 
-void add_guest_routes(rpc::Routes& routes, Services& services) {
+void add_guest_routes(rpc::Routes& routes, const GuestWork& work) {
   routes.get("/.well-known/openid-configuration",
-             handler(services,
-                     [](Desk&, const broker::TokenRules& rules, const auto&,
-                        const auto&) -> broker::Outcome<json::object> {
-                       return broker::openid_configuration(rules);
-                     }));
-  routes.get("/certs", handler(services,
-                               [](Desk&, const broker::TokenRules& rules, const auto&, const auto&)
-                                   -> broker::Outcome<json::object> { return rules.keys.jwks(); }));
-  routes.post("/challenge", handler(services, [](Desk& desk, const auto&, const auto& request,
-                                                 const std::string& caller) {
-                return broker::answer_guest_challenge(desk.worker, caller, request.body,
-                                                      now_in_seconds());
-              }));
-  routes.post("/attest/guest",
-              handler(services, [](Desk& desk, const broker::TokenRules& rules, const auto& request,
-                                   const std::string& caller) {
+             from_memory(broker::openid_configuration(work.rules)));
+  routes.get("/certs", from_memory(work.rules.keys.jwks()));
+  routes.post(
+      "/challenge",
+      handler(work, [](Desk& desk, const auto&, const auto& request, const std::string& caller) {
+        return broker::answer_guest_challenge(desk.worker, caller, request.body, now_in_seconds());
+      }));
+  routes.post("/attest/guest", handler(work, [](Desk& desk, const broker::TokenRules& rules,
+                                                const auto& request, const std::string& caller) {
                 return broker::answer_attestation(desk.worker, rules, caller, request.body,
                                                   now_in_seconds());
               }));
-  routes.post(std::string(kKeys), handler(services, release));
+  routes.post(std::string(kKeys), handler(work, release));
 }
 
 }  // namespace tools::keybrokerd

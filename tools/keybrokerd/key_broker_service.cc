@@ -68,6 +68,8 @@ void add_key_broker_service(Services& services, Metrics& metrics) {
         }
         return relayed(answer);
       });
+  // A boot that has its key has begun, and is given up if its state cannot be noted.
+  services.methods().set_urgent(Services::service_of("KeyBrokerService"), "Anchor");
 }
 
 }  // namespace tools::keybrokerd

@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
       .summary =
           "Releases the keys of confidential VMs to those whose evidence earns them. kbctl "
           "talks to it.",
-      .commands = {run_command(), issue_command(), restore_command()}};
+      .commands = {run_command(), issue_command(), revoke_command(), restore_command(),
+                   secrets_commands()}};
   return tools::cli::run(program, argc, argv);
 }

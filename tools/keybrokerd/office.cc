@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/keybrokerd/office.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "keybroker/evidence/policy_json.h"
@@ -66,6 +68,8 @@ base::Result<std::unique_ptr<hsm::TokenKeys>> open_tokens(
   }
   hsm::TokenOptions options;
   options.module = settings.pkcs11_module;
+  // One tenant's token that hangs leaves a worker for all others.
+  options.most_callers = workers_of(settings) - 1;
   options.read_pin = [](const std::filesystem::path& file) {
     return vmgs::storage::read_private_file(file, vmgs::storage::OtherReaders::kNone,
                                             hsm::kMostPinBytes + 1);
@@ -106,6 +110,14 @@ base::Result<std::optional<broker::TokenRules>> token_rules(
 }
 
 }  // namespace
+
+std::size_t workers_of(const config::KeybrokerdSettings& settings) {
+  // Where nobody says, a small machine has some more: a worker waits for disks and tokens, too.
+  constexpr std::size_t kUsual = 4;
+  constexpr std::size_t kFewest = 2;
+  return settings.workers > 0 ? std::max(kFewest, static_cast<std::size_t>(settings.workers))
+                              : std::max<std::size_t>(kUsual, std::thread::hardware_concurrency());
+}
 
 base::Result<std::unique_ptr<store::Sql>> open_records(const config::KeybrokerdSettings& settings) {
   if (settings.postgresql.empty()) {

@@ -10,6 +10,10 @@
 
 namespace tools::keybrokerd {
 
+// workers_of() is how many requests are worked on at a time; never fewer than two, so that one that
+// hangs is not all.
+std::size_t workers_of(const config::KeybrokerdSettings& settings);
+
 // open_records() is one more connection to the records that the settings name.
 base::Result<std::unique_ptr<keybroker::store::Sql>> open_records(
     const config::KeybrokerdSettings& settings);

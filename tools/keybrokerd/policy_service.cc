@@ -5,8 +5,10 @@
 #include "keybroker/broker/policy_trial.h"
 #include "keybroker/policy/decision.h"
 #include "keybroker/protocol/strict_json.h"
+#include "keybroker/protocol/uuid.h"
 #include "tools/keybrokerd/admin.h"
 #include "tools/keybrokerd/release_lines.h"
+#include "vmgs/base/log.h"
 
 namespace tools::keybrokerd {
 
@@ -21,6 +23,7 @@ using transport::tls::Role;
 
 constexpr const char* kService = "PolicyService";
 constexpr std::size_t kMaxClaimsBytes = 1024 * 1024;
+constexpr std::string_view kPolicyBudget = "policies";
 
 base::Result<policy::Compatibility> compatibility_of(const std::string& word) {
   if (word.empty() || word == "strict") {
@@ -35,10 +38,17 @@ base::Result<policy::Compatibility> compatibility_of(const std::string& word) {
 
 base::Result<api::PutPolicyResponse> put(Desk& desk, const api::PutPolicyRequest& request,
                                          const Caller& caller) {
-  TRY(tenant_of(caller));
+  TRY_ASSIGN(tenant, tenant_of(caller));
+  // Policies are kept for good, whoever put them.
+  const auto now = now_in_seconds();
+  if (!desk.office.limit.take(kPolicyBudget, tenant, now)) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "too-many-requests: the tenant puts policies too often; wait");
+  }
   TRY_ASSIGN(compatibility, compatibility_of(request.compatibility()));
-  TRY_ASSIGN(stored,
-             broker::put_policy(desk.records, request.text(), compatibility, now_in_seconds()));
+  TRY_ASSIGN(stored, broker::put_policy(desk.records, request.text(), compatibility, now));
+  base::log(base::LogLevel::kInfo, "policy " + base::to_hex(stored.digest) + " was put by '" +
+                                       caller.name + "' of tenant " + protocol::uuid_text(tenant));
   api::PutPolicyResponse response;
   response.set_digest(base::to_hex(stored.digest));
   for (const auto& warning : stored.warnings) {
@@ -109,7 +119,7 @@ base::Result<api::SetVmPoliciesResponse> set(Desk& desk, const api::SetVmPolicie
     TRY_ASSIGN(digest, digest_of(hex));
     digests.push_back(digest);
   }
-  TRY_ASSIGN(act, act_of(caller));
+  TRY_ASSIGN(act, act_of(caller, request.request_id()));
   TRY(broker::set_policies(desk.records, tenant, vm_id, digests, act));
   TRY_ASSIGN(record, broker::own_vm(desk.records, tenant, vm_id));
   TRY_ASSIGN(message, vm_message(desk, record, tenant));

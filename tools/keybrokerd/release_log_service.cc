@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -135,16 +136,9 @@ base::Result<api::ExplainReleaseResponse> explain(Desk& desk,
   return response;
 }
 
-base::Result<void> verify_all(Desk& desk, api::VerifyAuditResponse& response,
-                              const std::optional<protocol::Uuid>& only) {
-  auto& sql = desk.records.sql();
-  std::uint64_t rows = 0;
-  if (only) {
-    TRY_ASSIGN(lines, store::verify_chain(sql, *only));
-    response.set_rows(lines);
-    return {};
-  }
+base::Result<std::uint64_t> verify_chains(store::Sql& sql) {
   constexpr std::size_t kPage = 1000;
+  std::uint64_t rows = 0;
   std::optional<protocol::Uuid> after;
   for (;;) {
     TRY_ASSIGN(page, store::subjects(sql, after, kPage));
@@ -153,16 +147,38 @@ base::Result<void> verify_all(Desk& desk, api::VerifyAuditResponse& response,
       rows += lines;
     }
     if (page.size() < kPage) {
-      break;
+      return rows;
     }
     after = page.back();
   }
+}
+
+base::Result<void> verify_all(Desk& desk, const api::VerifyAuditRequest& request,
+                              api::VerifyAuditResponse& response) {
+  auto& sql = desk.records.sql();
+  const auto verifier = checkpoint_verifier(desk.office);
+  TRY_ASSIGN(rows, verify_chains(sql));
   response.set_rows(rows);
-  TRY_ASSIGN(newest, newest_checkpoint(sql));
+  TRY_ASSIGN(count, store::verify_checkpoints(sql, verifier));
+  response.set_checkpoints(count);
+  TRY_ASSIGN(newest, store::newest_checkpoint(sql));
   if (newest) {
     *response.mutable_checkpoint() = timestamp_of(newest->time);
-    TRY(store::verify_checkpoint(sql, *newest, checkpoint_verifier(desk.office)));
+    TRY(store::verify_checkpoint(sql, *newest, verifier));
   }
+  if (request.has_checkpoint()) {
+    TRY_ASSIGN(kept, checkpoint_of(request.checkpoint()));
+    if (auto held = store::verify_checkpoint(sql, kept, verifier); !held) {
+      return base::fail(std::move(held).error().context("your copy"));
+    }
+  }
+  return {};
+}
+
+base::Result<void> verify_one(Desk& desk, const protocol::Uuid& subject,
+                              api::VerifyAuditResponse& response) {
+  TRY_ASSIGN(lines, store::verify_chain(desk.records.sql(), subject));
+  response.set_rows(lines);
   return {};
 }
 
@@ -185,7 +201,23 @@ base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAudit
       TRY(broker::own_vm(desk.records, tenant, *only));
     }
   }
-  const auto verified = verify_all(desk, response, only);
+  // It reads all there is, for as long as that takes: not on every worker at once.
+  static std::atomic_flag running;
+  if (running.test_and_set()) {
+    return base::fail(ErrorCode::kUnavailable, "another verification is running; wait for it");
+  }
+
+  struct Done {
+    ~Done() { running.clear(); }
+  };
+
+  const Done done;
+  if (only && request.has_checkpoint()) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "a checkpoint speaks for the whole log: name no subject with it");
+  }
+  const auto verified =
+      only ? verify_one(desk, *only, response) : verify_all(desk, request, response);
   if (!verified && verified.error().code != ErrorCode::kCorrupt &&
       verified.error().code != ErrorCode::kAuthentication) {
     return base::fail(base::Error(verified.error()));
@@ -195,6 +227,15 @@ base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAudit
     response.set_finding(verified.error().message);
   }
   return response;
+}
+
+base::Result<api::SignedCheckpoint> newest(Desk& desk, const api::GetCheckpointRequest&,
+                                           const Caller&) {
+  TRY_ASSIGN(found, store::newest_checkpoint(desk.records.sql()));
+  if (!found) {
+    return base::fail(ErrorCode::kNotFound, "this broker has made no checkpoint yet");
+  }
+  return checkpoint_message(*found);
 }
 
 }  // namespace
@@ -207,6 +248,8 @@ void add_release_log_service(Services& services) {
                                                                         readers, explain);
   services.add<api::VerifyAuditRequest, api::VerifyAuditResponse>(kService, "VerifyAudit", readers,
                                                                   verify);
+  services.add<api::GetCheckpointRequest, api::SignedCheckpoint>(kService, "GetCheckpoint",
+                                                                 {Role::kAuditor}, newest);
 }
 
 }  // namespace tools::keybrokerd

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keybroker/protocol/uuid.h"
+#include "keybroker/store/once.h"
 #include "tools/keybrokerd/admin.h"
-#include "vmgs/crypto/random.h"
 
 namespace tools::keybrokerd {
 
@@ -38,18 +38,19 @@ base::Result<api::Tenant> tenant_message(Desk& desk, const store::Tenant& tenant
 }
 
 base::Result<void> add_kek(Desk& desk, const protocol::Uuid& tenant, std::uint64_t version,
-                           const Caller& caller) {
+                           const store::Act& act) {
   TRY_ASSIGN(record, desk.office.keys.make(tenant, "strongroom-" + std::to_string(version)));
-  TRY_ASSIGN(act, act_of(caller));
   return desk.records.add_kek(broker::kek_of(record, version), act);
 }
 
 base::Result<api::CreateTenantResponse> create(Desk& desk, const api::CreateTenantRequest& request,
                                                const Caller& caller) {
   store::Tenant tenant;
+  TRY_ASSIGN(act, act_of(caller, request.request_id()));
   if (request.tenant_id().empty()) {
-    TRY(vmgs::crypto::random_bytes(tenant.tenant_id));
-    // A UUID of version 4 (RFC 4122, 4.4).
+    // The request's own id, so that a repeat makes no other tenant; as a UUID of version 4
+    // (RFC 4122, 4.4).
+    tenant.tenant_id = act.request_id;
     tenant.tenant_id[6] = (tenant.tenant_id[6] & std::byte{0x0F}) | std::byte{0x40};
     tenant.tenant_id[8] = (tenant.tenant_id[8] & std::byte{0x3F}) | std::byte{0x80};
   } else {
@@ -57,13 +58,13 @@ base::Result<api::CreateTenantResponse> create(Desk& desk, const api::CreateTena
     tenant.tenant_id = id;
   }
   tenant.name = request.name();
-  TRY_ASSIGN(act, act_of(caller));
   tenant.created = act.now;
   TRY_ASSIGN(is_new, desk.records.create_tenant(tenant, act));
   // Where an earlier attempt ended between the two, its key is made now.
   if (const auto kek = desk.records.newest_kek(tenant.tenant_id);
       !kek && kek.error().code == ErrorCode::kNotFound) {
-    TRY(add_kek(desk, tenant.tenant_id, 1, caller));
+    TRY_ASSIGN(second, act_of(caller));
+    TRY(add_kek(desk, tenant.tenant_id, 1, second));
   }
   TRY_ASSIGN(kept, desk.records.tenant(tenant.tenant_id));
   TRY_ASSIGN(message, tenant_message(desk, kept));
@@ -125,7 +126,14 @@ base::Result<api::RotateTenantKeyResponse> rotate(Desk& desk,
                                                   const Caller& caller) {
   TRY_ASSIGN(id, uuid_of("tenant_id", request.tenant_id()));
   TRY_ASSIGN(kek, desk.records.newest_kek(id));
-  TRY(add_kek(desk, id, kek.version + 1, caller));
+  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(known, store::find_request(desk.records.sql(), id, act.request_id));
+  if (known && known->kind != "kek-added") {
+    return base::fail(ErrorCode::kDenied, "this request id was used for another request");
+  }
+  if (!known) {
+    TRY(add_kek(desk, id, kek.version + 1, act));
+  }
   TRY_ASSIGN(newest, desk.records.newest_kek(id));
   TRY_ASSIGN(rewrapped, rewrap_all(desk, id, newest, caller));
   api::RotateTenantKeyResponse response;

@@ -181,8 +181,13 @@ base::Result<transport::tls::CredentialFiles> TlsAuthority::server(
   TRY_ASSIGN(wanted, alternative_names(names));
   const auto file = folder_ / "server.pem";
   const auto key_file = folder_ / "server-key.pem";
+  TRY(renew_list(now));
+  std::error_code none;
   const transport::tls::CredentialFiles files{
-      .certificate = file, .key = key_file, .authorities = folder_ / "ca.pem"};
+      .certificate = file,
+      .key = key_file,
+      .authorities = folder_ / "ca.pem",
+      .revoked = fs::exists(list_file(), none) ? list_file() : fs::path()};
   if (const auto found = read_certificate(file)) {
     TRY_ASSIGN(has, found->extension(kSubjectAltName));
     const auto key = read_key(key_file);
@@ -223,6 +228,8 @@ base::Result<void> TlsAuthority::issue(const Caller& caller, const fs::path& fol
   TRY_ASSIGN(certificate, crypto::issue(spec, key.public_key(), key_));
   TRY_ASSIGN(pem, key.to_pem());
   TRY(make_folder(folder));
+  // Before anybody has it: one that stands in no line could not be revoked.
+  TRY(note_issued(certificate, caller));
   TRY(vmgs::storage::create_private_file(folder / "key.pem", pem.expose()));
   TRY(write_certificate(folder / "certificate.pem", certificate));
   return write_certificate(folder / "ca.pem", certificate_);

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/command.h"
 #include "tests/support/error_code.h"
 #include "tests/support/temp_folder.h"
 
@@ -102,6 +103,78 @@ TEST_F(TlsAuthorityTest, ACallersFolderIsNeverOverwritten) {
   const auto key = content_of(temp_.path() / "carol" / "key.pem");
   EXPECT_FALSE(authority->issue(caller, temp_.path() / "carol", kNow));
   EXPECT_EQ(content_of(temp_.path() / "carol" / "key.pem"), key);
+}
+
+class RevocationTest : public TlsAuthorityTest {
+ protected:
+  // issue() gives the serial number of a caller's new certificate.
+  base::Bytes issue(const TlsAuthority& authority, const std::string& name) {
+    EXPECT_TRUE(
+        authority.issue({.role = Role::kOperator, .name = name}, temp_.path() / name, kNow));
+    const auto pem = content_of(temp_.path() / name / "certificate.pem");
+    return keybroker::crypto::decode_pem_certificates(pem, 1)->front().serial();
+  }
+
+  // How openssl judges a caller by the files that a server goes by.
+  testing::AssertionResult is_revoked(const transport::tls::CredentialFiles& files,
+                                      const std::string& name, keybroker::crypto::Time now = kNow) {
+    const auto ran = tests::support::run_command(
+        {"/usr/bin/openssl", "verify", "-attime", std::to_string(now.time_since_epoch().count()),
+         "-CAfile", files.authorities, "-CRLfile", files.revoked, "-crl_check",
+         temp_.path() / name / "certificate.pem"});
+    if (ran.status == 0) {
+      return testing::AssertionFailure() << ran.out;
+    }
+    return ran.err.find("certificate revoked") == std::string::npos
+               ? testing::AssertionFailure() << ran.err
+               : testing::AssertionSuccess();
+  }
+};
+
+TEST_F(RevocationTest, AServerHeedsTheListOnceThereIsOne) {
+  auto authority = open();
+  ASSERT_TRUE(authority);
+  const auto mallory = issue(*authority, "mallory");
+  issue(*authority, "alice");
+  EXPECT_TRUE(authority->server({"localhost"}, kNow)->revoked.empty());
+
+  ASSERT_TRUE(authority->revoke(mallory, kNow));
+  ASSERT_TRUE(authority->revoke(mallory, kNow));
+  const auto files = *authority->server({"localhost"}, kNow);
+  EXPECT_TRUE(is_revoked(files, "mallory"));
+  EXPECT_FALSE(is_revoked(files, "alice"));
+}
+
+// A list that has ended keeps everybody out; it is signed anew long before, with all that is on it.
+TEST_F(RevocationTest, TheListIsSignedAnewBeforeItEnds) {
+  auto authority = open();
+  ASSERT_TRUE(authority);
+  ASSERT_TRUE(authority->revoke(issue(*authority, "mallory"), kNow));
+  const auto later = kNow + std::chrono::days(29);
+  const auto files = *authority->server({"localhost"}, later);
+  EXPECT_TRUE(is_revoked(files, "mallory", later));
+  const auto list = content_of(files.revoked);
+  ASSERT_TRUE(authority->server({"localhost"}, later + std::chrono::days(14)));
+  EXPECT_EQ(content_of(files.revoked), list);
+  ASSERT_TRUE(authority->server({"localhost"}, later + std::chrono::days(16)));
+  EXPECT_NE(content_of(files.revoked), list);
+}
+
+TEST_F(RevocationTest, OnlyWhatWasIssuedHereIsRevoked) {
+  auto authority = open();
+  ASSERT_TRUE(authority);
+  issue(*authority, "alice");
+  EXPECT_EQ(error_code(authority->revoke(base::Bytes(16, std::byte{1}), kNow)),
+            ErrorCode::kNotFound);
+  EXPECT_THAT(content_of(folder() / "issued"), HasSubstr(" operator - alice\n"));
+}
+
+TEST_F(RevocationTest, ADamagedListIsNotTakenForAnEmptyOne) {
+  auto authority = open();
+  ASSERT_TRUE(authority);
+  ASSERT_TRUE(authority->revoke(issue(*authority, "mallory"), kNow));
+  std::ofstream(folder() / "revoked.pem") << "";
+  EXPECT_EQ(error_code(authority->server({"localhost"}, kNow)), ErrorCode::kCorrupt);
 }
 
 }  // namespace

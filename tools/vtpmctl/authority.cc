@@ -3,10 +3,10 @@
 #include <boost/json/array.hpp>
 #include <memory>
 
+#include "tools/cli/pem.h"
 #include "tools/vtpmctl/commands.h"
 #include "tools/vtpmctl/service.h"
 #include "vmgs/base/bytes.h"
-#include "vmgs/crypto/base64.h"
 
 namespace tools::vtpmctl {
 
@@ -82,16 +82,6 @@ base::Result<cli::ExitStatus> roots(const Arguments& arguments, cli::Output& out
   return cli::ExitStatus::kDone;
 }
 
-std::string pem_of(const std::string& der) {
-  constexpr std::size_t kLine = 64;
-  const auto body = vmgs::crypto::encode_base64(base::bytes_of(der), vmgs::crypto::Base64::kPadded);
-  std::string pem = "-----BEGIN X509 CRL-----\n";
-  for (std::size_t i = 0; i < body.size(); i += kLine) {
-    pem += body.substr(i, kLine) + "\n";
-  }
-  return pem + "-----END X509 CRL-----\n";
-}
-
 base::Result<cli::ExitStatus> crl(const Arguments& arguments, cli::Output& output) {
   api::GetCrlRequest request;
   request.set_class_(arguments.ca_class);
@@ -99,12 +89,12 @@ base::Result<cli::ExitStatus> crl(const Arguments& arguments, cli::Output& outpu
   if (output.json()) {
     TRY(output.document("strongroom.authority_crl/1",
                         {{"class", arguments.ca_class},
-                         {"pem", pem_of(got.crl())},
+                         {"pem", cli::encode_pem("X509 CRL", base::bytes_of(got.crl()))},
                          {"next_update", time_text(got.next_update())}}));
   } else if (arguments.der) {
     TRY(output.bytes(base::bytes_of(got.crl())));
   } else {
-    TRY(output.text(pem_of(got.crl())));
+    TRY(output.text(cli::encode_pem("X509 CRL", base::bytes_of(got.crl()))));
   }
   return cli::ExitStatus::kDone;
 }
