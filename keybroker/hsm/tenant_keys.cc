@@ -4,10 +4,17 @@
 namespace keybroker::hsm {
 
 base::Result<KekRecord> TenantKeys::make(const Uuid& tenant, std::string_view label) {
-  if (tokens_ != nullptr && tokens_->has(tenant)) {
+  if (tokens_->has(tenant)) {
     return tokens_->make(tenant, label);
   }
   return software_.make(tenant, label);
+}
+
+base::Result<KekRecord> TenantKeys::make_after(const KekRecord& present, std::string_view label) {
+  if (present.provider == Provider::kToken) {
+    return tokens_->make(present.tenant, label);
+  }
+  return make(present.tenant, label);
 }
 
 base::Result<base::Bytes> TenantKeys::wrap(const KekRecord& record, base::ByteView context,
@@ -23,7 +30,7 @@ base::Result<base::Secret<32>> TenantKeys::unwrap(const KekRecord& record, base:
 KekStatus TenantKeys::status(const KekRecord& record) { return keeper_of(record).status(record); }
 
 KeyEncryptionKeys& TenantKeys::keeper_of(const KekRecord& record) {
-  if (record.provider == Provider::kToken && tokens_ != nullptr) {
+  if (record.provider == Provider::kToken) {
     return *tokens_;
   }
   // Which also refuses what nobody here has made.

@@ -22,6 +22,13 @@ tl::unexpected<base::Error> as_error(const KekStatus& status) {
                     std::string(name(status.state)) + ": " + status.finding + "; " + status.remedy);
 }
 
+KekStatus not_configured(const Uuid& tenant) {
+  return {KekState::kTokenAbsent,
+          "the keys of tenant " + protocol::uuid_text(tenant) +
+              " are in a token, and the configuration names none for it",
+          "put its line back into [hsm] tokens of this broker"};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TokenKeys>> TokenKeys::create(const std::map<Uuid, std::string>& tokens,
@@ -62,8 +69,7 @@ Result<KekRecord> TokenKeys::make(const Uuid& tenant, std::string_view label) {
   TRY(check_label(label));
   const auto token = tokens_.find(tenant);
   if (token == tokens_.end()) {
-    return base::fail(ErrorCode::kInvalidArgument, "tenant " + protocol::uuid_text(tenant) +
-                                                       " has no token in the configuration");
+    return as_error(not_configured(tenant));
   }
   auto key = token->second->generate(label);
   if (!key) {
@@ -123,7 +129,10 @@ Result<base::Secret<32>> TokenKeys::unwrap(const KekRecord& record, base::ByteVi
 }
 
 KekStatus TokenKeys::status(const KekRecord& record) {
-  const auto lost_record = "restore the record, or the tenant's token to the configuration";
+  const auto lost_record = "restore the record";
+  if (!has(record.tenant)) {
+    return not_configured(record.tenant);
+  }
   const auto token = token_of(record);
   if (!token) {
     return {KekState::kKeyAbsent, token.error().message, lost_record};
@@ -157,9 +166,7 @@ Result<Token*> TokenKeys::token_of(const KekRecord& record) const {
   }
   const auto token = tokens_.find(record.tenant);
   if (token == tokens_.end()) {
-    return base::fail(ErrorCode::kNotFound, "the key is in the token of tenant " +
-                                                protocol::uuid_text(record.tenant) +
-                                                ", which the configuration does not name");
+    return as_error(not_configured(record.tenant));
   }
   return token->second.get();
 }

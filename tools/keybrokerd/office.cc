@@ -63,9 +63,6 @@ base::Result<std::unique_ptr<hsm::TokenKeys>> open_tokens(
                         "[hsm] tokens names tenant " + line.substr(0, space) + " twice");
     }
   }
-  if (tokens.empty()) {
-    return std::unique_ptr<hsm::TokenKeys>();
-  }
   hsm::TokenOptions options;
   options.module = settings.pkcs11_module;
   // One tenant's token that hangs leaves a worker for all others.
