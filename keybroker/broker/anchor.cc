@@ -2,6 +2,7 @@
 #include "keybroker/broker/anchor.h"
 
 #include <algorithm>
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -124,11 +125,9 @@ class AnchorAttempt {
 
   // The record, if this boot is the owner of the newest epoch.
   Outcome<store::VmRecord> record_of_owner() {
-    auto record = worker_.records.vm(message_.vm_id);
+    auto record = load_registered(worker_.records, message_.vm_id);
     if (!record) {
-      return record.error().code == ErrorCode::kNotFound
-                 ? refuse(RefusalReason::kVmUnregistered, "")
-                 : failed(std::move(record));
+      return failed(std::move(record));
     }
     const bool served = record->status == store::VmStatus::kActive ||
                         record->status == store::VmStatus::kConverting;
@@ -225,6 +224,9 @@ class AnchorAttempt {
     anchored.set_receipt(field_of(receipt));
     if (message_.certification) {
       certify(record, anchored);
+      if (auto noted = note_certification(anchored); !noted) {
+        return failed(std::move(noted));
+      }
     } else if (message_.step == AnchorStep::kBoot) {
       auto wants = wants_certification(record);
       if (!wants) {
@@ -283,6 +285,31 @@ class AnchorAttempt {
     } else {
       refusal = std::move(*answer.mutable_refusal());
     }
+  }
+
+  // Which TPM this broker vouches for is for the log before the VM has the certificate, and so is
+  // why it vouches for none.
+  base::Result<void> note_certification(const pb::Anchored& anchored) {
+    if (anchored.certification_refusal().not_offered()) {
+      return {};
+    }
+    auto log = log_;
+    log["epoch"] = message_.epoch;
+    const bool is_certified = anchored.has_certificates();
+    if (is_certified) {
+      const auto& made = anchored.certificates();
+      boost::json::array digests;
+      for (const auto* der : {&made.ak(), &made.rsa_ek(), &made.ecc_ek()}) {
+        if (!der->empty()) {
+          digests.emplace_back(base::to_hex(vmgs::crypto::sha256(base::bytes_of(*der))));
+        }
+      }
+      log["certificates_sha256"] = std::move(digests);
+    } else {
+      log["why"] = anchored.certification_refusal().reason();
+    }
+    return worker_.records.note(message_.vm_id, is_certified ? "certified" : "not-certified",
+                                {message_.request_id, now_, boost::json::serialize(log)});
   }
 
   Worker& worker_;

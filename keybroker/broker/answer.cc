@@ -82,6 +82,12 @@ base::Result<base::Bytes> sign_receipt(const crypto::MessageSigner& signer,
   return encode(message);
 }
 
+bool names_root(base::ByteView bytes, std::span<const crypto::Fingerprint> roots) {
+  const auto message = decode_signed_message(bytes);
+  return message && !message->chain.empty() &&
+         std::ranges::find(roots, vmgs::crypto::sha256(message->chain.back())) != roots.end();
+}
+
 base::Result<pb::Receipt> open_receipt(base::ByteView bytes,
                                        std::span<const crypto::Fingerprint> roots) {
   TRY_ASSIGN(message, decode_signed_message(bytes));

@@ -37,6 +37,10 @@ base::Result<base::Bytes> sign_receipt(const crypto::MessageSigner& signer,
 base::Result<strongroom::broker::v1::Receipt> open_receipt(
     base::ByteView bytes, std::span<const crypto::Fingerprint> roots);
 
+// names_root() tells whether a signed message says that it is under one of `roots`. Nothing of it
+// is verified.
+bool names_root(base::ByteView bytes, std::span<const crypto::Fingerprint> roots);
+
 // Bytes as a field of a message, and back.
 std::string field_of(base::ByteView bytes);
 

@@ -56,13 +56,11 @@ class AttestationAttempt {
       return failed(std::move(challenge));
     }
     is_verified_ = false;
-    auto record = worker_.records.vm(request_.claimed.vm_id);
+    auto record = load_registered(worker_.records, request_.claimed.vm_id);
+    is_of_known_vm_ = record || !refuses(record.error(), RefusalReason::kVmUnregistered);
     if (!record) {
-      return record.error().code == ErrorCode::kNotFound
-                 ? refuse(RefusalReason::kVmUnregistered, "")
-                 : failed(std::move(record));
+      return failed(std::move(record));
     }
-    is_of_known_vm_ = true;
     auto launch = judge_registration(*record, named_launch(), now_);
     if (!launch) {
       return failed(std::move(launch));

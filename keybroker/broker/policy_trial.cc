@@ -14,7 +14,7 @@ base::Result<policy::Decision> try_policy(store::BrokerRecords& records,
                                           const policy::ReleasePolicy& policy,
                                           const std::set<std::string>& authorities) {
   TRY(own_vm(records, tenant, vm_id));
-  TRY_ASSIGN(line, records.log_line(vm_id, sequence));
+  TRY_ASSIGN(line, records.log_line(store::vm_subject(vm_id), sequence));
   boost::json::error_code error;
   const auto content = boost::json::parse(line.content, error);
   const auto* object = error ? nullptr : content.if_object();

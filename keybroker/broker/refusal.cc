@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "keybroker/store/record_seal.h"
+
 namespace keybroker::broker {
 
 namespace {
@@ -40,6 +42,12 @@ constexpr std::array kRefusals{
                 "Ask the tenant, who can enable it: kbctl vm enable.", false},
     RefusalCard{kVmDeleted, "vm-deleted", "The tenant has deleted this VM, and its key with it.",
                 "Its state cannot be opened again; register a new VM under a new id.", false},
+    RefusalCard{kRecordsAltered, store::kRecordsAltered,
+                "The record is not as this broker wrote it: somebody else has changed the database "
+                "that it is in.",
+                "Look for who can write the database; then put the record back from a backup, or "
+                "let the VM's successor be registered under a new id.",
+                false},
     RefusalCard{
         kLaunchDocumentOther, "launch-document-other",
         "The VM was launched with another launch document than the registered one: another "
@@ -196,6 +204,11 @@ Refusal refusal(RefusalReason reason, const std::string& seen) {
   }
   detail += " " + std::string(known.remedy);
   return {std::string(known.word), detail, known.begin_again};
+}
+
+bool refuses(const Failure& failure, RefusalReason reason) {
+  const auto* refused = std::get_if<Refusal>(&failure);
+  return refused != nullptr && refused->word == card(reason).word;
 }
 
 Refusal refusal(const evidence::Verdict& verdict) {

@@ -29,6 +29,7 @@ enum class RefusalReason : std::uint8_t {
   kVmUnregistered,
   kVmDisabled,
   kVmDeleted,
+  kRecordsAltered,
   kLaunchDocumentOther,
   kLaunchDocumentReplaced,
   kTeeOther,
@@ -105,6 +106,9 @@ Refusal refusal(const evidence::Verdict& verdict);
 // Failure is why a request has no good answer: it is refused, and so are the same bytes again; or
 // the broker cannot say now, which is no word about the VM.
 using Failure = std::variant<Refusal, base::Error>;
+
+// refuses() tells whether a failure is a refusal for this reason.
+bool refuses(const Failure& failure, RefusalReason reason);
 
 // Outcome<T> holds a T or a Failure.
 template <typename T>

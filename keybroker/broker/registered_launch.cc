@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "keybroker/protocol/uuid.h"
+#include "vmgs/base/log.h"
 #include "vmgs/crypto/digest.h"
 
 namespace keybroker::broker {
@@ -59,24 +59,41 @@ tl::unexpected<Failure> refuse_launch(const store::VmRecord& record,
 
 // The record store is not trusted further than a digest goes: everything that decides is read from
 // the document, which the evidence has the digest of.
-base::Result<protocol::LaunchDocument> document_of(const store::Launch& launch,
-                                                   const protocol::Uuid& vm_id) {
-  const auto damaged = [&vm_id](const std::string& why) {
-    return base::fail(base::ErrorCode::kCorrupt,
-                      "the record of VM " + protocol::uuid_text(vm_id) + " is damaged: " + why);
-  };
+Outcome<protocol::LaunchDocument> document_of(const store::Launch& launch,
+                                              const store::VmRegistration& registration) {
   const auto document = protocol::decode_launch_document(launch.document);
   if (!document) {
-    return damaged(document.error().message);
+    return refuse(RefusalReason::kRecordsAltered,
+                  "Its launch document: " + document.error().message);
   }
-  if (document->vm_id != vm_id || document->tee_family != launch.family ||
+  if (document->vm_id != registration.vm_id || document->tee_family != launch.family ||
       protocol::launch_digest(launch.document, launch.family) != launch.digest) {
-    return damaged("its launch document is not that of its digest");
+    return refuse(RefusalReason::kRecordsAltered, "Its launch document is not that of its digest");
+  }
+  if (document->tenant != registration.tenant) {
+    return refuse(RefusalReason::kRecordsAltered, "Its launch document names another tenant");
   }
   return *document;
 }
 
 }  // namespace
+
+Outcome<store::VmRecord> load_registered(store::BrokerRecords& records,
+                                         const protocol::Uuid& vm_id) {
+  auto record = records.vm(vm_id);
+  if (record) {
+    return *std::move(record);
+  }
+  switch (record.error().code) {
+    case base::ErrorCode::kNotFound:
+      return refuse(RefusalReason::kVmUnregistered, "");
+    case base::ErrorCode::kAuthentication:
+      base::log(base::LogLevel::kError, record.error().message);
+      return refuse(RefusalReason::kRecordsAltered, "");
+    default:
+      return failed(std::move(record));
+  }
+}
 
 base::Bytes launch_digest_bytes(const protocol::LaunchDigest& digest, TeeFamily family) {
   auto bytes = base::copy_of(digest.bytes);
@@ -100,7 +117,7 @@ Outcome<RegisteredLaunch> judge_registration(const store::VmRecord& record,
     return refuse_launch(record, claims);
   }
   const auto& launch = is_current ? current : record.previous->launch;
-  auto document = document_of(launch, claims.vm_id);
+  auto document = document_of(launch, record.registration);
   if (!document) {
     return failed(std::move(document));
   }

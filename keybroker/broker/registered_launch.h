@@ -4,7 +4,7 @@
 #include "keybroker/broker/refusal.h"
 #include "keybroker/protocol/launch_document.h"
 #include "keybroker/protocol/release_claims.h"
-#include "keybroker/store/vm_record.h"
+#include "keybroker/store/broker_records.h"
 
 namespace keybroker::broker {
 
@@ -17,13 +17,18 @@ struct RegisteredLaunch {
   bool is_previous = false;  // the one before a conversion that is not over
 };
 
+// load_registered() is a VM's record. It refuses with vm-unregistered, and with records-altered if
+// it is not as a broker wrote it.
+Outcome<store::VmRecord> load_registered(store::BrokerRecords& records,
+                                         const protocol::Uuid& vm_id);
+
 // launch_digest_bytes() is a digest as evidence of a family has it.
 base::Bytes launch_digest_bytes(const protocol::LaunchDigest& digest, protocol::TeeFamily family);
 
 // judge_registration() finds the launch that the claims name. It refuses with vm-disabled,
 // vm-deleted, clone-not-offered, tee-other, launch-document-other, launch-document-replaced,
-// protection-other, execution-policy-missing or execution-policy-altered. kCorrupt for a record
-// whose document is not that of its digest.
+// protection-other, execution-policy-missing or execution-policy-altered, and with records-altered
+// for a record whose document is not that of its digest, VM or tenant.
 Outcome<RegisteredLaunch> judge_registration(const store::VmRecord& record,
                                              const protocol::ReleaseClaims& claims,
                                              crypto::Time now);

@@ -13,6 +13,7 @@
 #include "keybroker/evidence/verdict_json.h"
 #include "keybroker/policy/claim_set.h"
 #include "keybroker/protocol/uuid.h"
+#include "vmgs/base/log.h"
 #include "vmgs/crypto/digest.h"
 
 namespace keybroker::broker {
@@ -75,13 +76,11 @@ class ReleaseAttempt {
  private:
   // All that is judged, then the claim; nothing if another claim came in between.
   Outcome<std::optional<store::Claimed>> judge_and_claim(const AdmittedRequest& admitted) {
-    auto record = worker_.records.vm(request_.claims.vm_id);
+    auto record = load_registered(worker_.records, request_.claims.vm_id);
+    is_of_known_vm_ = record || !refuses(record.error(), RefusalReason::kVmUnregistered);
     if (!record) {
-      return record.error().code == ErrorCode::kNotFound
-                 ? refuse(RefusalReason::kVmUnregistered, "")
-                 : failed(std::move(record));
+      return failed(std::move(record));
     }
-    is_of_known_vm_ = true;
     auto launch = judge_registration(*record, request_.claims, now_);
     if (!launch) {
       return failed(std::move(launch));
@@ -159,6 +158,14 @@ class ReleaseAttempt {
       return {};
     }
     const auto receipt = open_receipt(request_.receipt, worker_.rules.receipt_roots);
+    if (!receipt && !names_root(request_.receipt, worker_.rules.receipt_roots)) {
+      // One of a root that was left behind is no forgery, and tells this broker nothing.
+      base::log(base::LogLevel::kWarning,
+                "a receipt of VM " + protocol::uuid_text(request_.claims.vm_id) +
+                    " moves nothing: it is under none of this broker's roots. An earlier one " +
+                    "belongs into [broker] earlier_roots");
+      return {};
+    }
     if (!receipt) {
       return refuse(RefusalReason::kReceiptForged, receipt.error().message);
     }

@@ -74,14 +74,14 @@ base::Result<base::SecretBytes> generate_workload_key(WorkloadKeyKind kind) {
 base::Result<std::uint64_t> put_workload_key(Worker& worker, const protocol::Uuid& tenant,
                                              NewWorkloadKey key, const store::Act& act) {
   TRY(check_material(key.kind, key.material));
-  auto& sql = worker.records.sql();
+  auto& records = worker.records;
   store::WorkloadKey record;
   record.tenant = tenant;
   record.name = std::move(key.name);
   record.kind = key.kind;
   record.policy = key.policy;
   record.immutable = key.immutable;
-  const auto before = store::workload_key(sql, tenant, record.name, std::nullopt);
+  const auto before = store::workload_key(records, tenant, record.name, std::nullopt);
   if (!before && before.error().code != ErrorCode::kNotFound) {
     return base::fail(before.error());
   }
@@ -98,38 +98,56 @@ base::Result<std::uint64_t> put_workload_key(Worker& worker, const protocol::Uui
   record.sealed = std::move(sealed);
   TRY_ASSIGN(wrapped, worker.key_encryption.wrap(kek_as_kept, context, content_key));
   record.content_key = std::move(wrapped);
-  TRY(store::add_workload_key(sql, record, act));
+  TRY(store::add_workload_key(records, record, act));
   // If this request was made before, nothing was added now.
-  return store::version_added_by(sql, tenant, record.name, act.request_id);
+  return store::version_added_by(records, tenant, record.name, act.request_id);
 }
 
-base::Result<base::SecretBytes> open_workload_key(Worker& worker, const store::WorkloadKey& key) {
-  const auto damaged = [&key](const std::string& why) {
-    return base::fail(ErrorCode::kCorrupt, "workload key '" + key.name + "' on record: " + why);
-  };
+namespace {
+
+auto damaged(const store::WorkloadKey& key, const std::string& why) {
+  return base::fail(ErrorCode::kCorrupt, "workload key '" + key.name + "' on record: " + why);
+}
+
+base::Result<base::Secret<32>> unwrap_content_key(Worker& worker, const store::WorkloadKey& key) {
   TRY_ASSIGN(kek, worker.records.kek(key.tenant, key.kek_version));
   TRY_ASSIGN(kek_as_kept, kek_record(kek));
-  const auto context = context_of(key);
-  const auto content_key = worker.key_encryption.unwrap(kek_as_kept, context, key.content_key);
+  auto content_key = worker.key_encryption.unwrap(kek_as_kept, context_of(key), key.content_key);
   if (!content_key) {
     const auto& error = content_key.error();
     if (error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kNotFound) {
       return base::fail(ErrorCode::kUnavailable, error.message);
     }
-    return damaged(error.message);
+    return damaged(key, error.message);
   }
+  return content_key;
+}
+
+}  // namespace
+
+base::Result<void> rewrap_workload_key(Worker& worker, const store::WorkloadKey& key,
+                                       const store::Kek& newest, const store::Act& act) {
+  TRY_ASSIGN(content_key, unwrap_content_key(worker, key));
+  TRY_ASSIGN(kek_as_kept, kek_record(newest));
+  TRY_ASSIGN(wrapped, worker.key_encryption.wrap(kek_as_kept, context_of(key), content_key));
+  return store::rewrap_workload_key(worker.records, key, wrapped, newest.version, act);
+}
+
+base::Result<base::SecretBytes> open_workload_key(Worker& worker, const store::WorkloadKey& key) {
+  TRY_ASSIGN(content_key, unwrap_content_key(worker, key));
+  const auto context = context_of(key);
   vmgs::crypto::AeadTag tag{};
   if (key.sealed.size() <= tag.size()) {
-    return damaged("it is too short");
+    return damaged(key, "it is too short");
   }
   const base::ByteView sealed(key.sealed);
   const auto ciphertext = sealed.first(sealed.size() - tag.size());
   std::ranges::copy(sealed.last(tag.size()), tag.begin());
   base::SecretBytes plain(ciphertext.size());
   if (const auto opened =
-          vmgs::crypto::open(*content_key, kNonce, context, tag, ciphertext, plain.fill());
+          vmgs::crypto::open(content_key, kNonce, context, tag, ciphertext, plain.fill());
       !opened) {
-    return damaged(opened.error().message);
+    return damaged(key, opened.error().message);
   }
   return plain;
 }

@@ -35,6 +35,11 @@ struct NewWorkloadKey {
 base::Result<std::uint64_t> put_workload_key(Worker& worker, const protocol::Uuid& tenant,
                                              NewWorkloadKey key, const store::Act& act);
 
+// rewrap_workload_key() puts a key's content key under another key-encryption key of the tenant.
+// Errors as open_workload_key().
+base::Result<void> rewrap_workload_key(Worker& worker, const store::WorkloadKey& key,
+                                       const store::Kek& newest, const store::Act& act);
+
 // open_workload_key() takes a key out of its wrapping. kUnavailable if the key-encryption key
 // cannot be used now; kCorrupt if the record does not open: one of another tenant, name, version or
 // kind, or the wrapped key of a VM's state.

@@ -9,6 +9,7 @@
 #include "keybroker/broker/attestation_request.h"
 #include "keybroker/broker/guest_evidence.h"
 #include "keybroker/broker/owner_policies.h"
+#include "keybroker/broker/registered_launch.h"
 #include "keybroker/broker/workload_keys.h"
 #include "keybroker/crypto/jwk.h"
 #include "keybroker/crypto/jws.h"
@@ -19,6 +20,7 @@
 #include "keybroker/protocol/strict_json.h"
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/single_use.h"
+#include "vmgs/base/log.h"
 #include "vmgs/crypto/base64.h"
 #include "vmgs/crypto/digest.h"
 #include "vmgs/crypto/random.h"
@@ -72,11 +74,10 @@ class WorkloadRelease {
     if (!record) {
       return failed(std::move(record));
     }
-    auto key = store::workload_key(worker_.records.sql(), record->registration.tenant, path_.name,
+    auto key = store::workload_key(worker_.records, record->registration.tenant, path_.name,
                                    path_.version);
     if (!key) {
-      return key.error().code == ErrorCode::kNotFound ? refuse(RefusalReason::kKeyUnknown, "")
-                                                      : failed(std::move(key));
+      return not_loaded(std::move(key).error());
     }
     log_["version"] = key->version;
     auto policy = load_policy(worker_.records, key->policy);
@@ -109,13 +110,26 @@ class WorkloadRelease {
   }
 
  private:
+  static tl::unexpected<Failure> not_loaded(base::Error error) {
+    switch (error.code) {
+      case ErrorCode::kNotFound:
+        return refuse(RefusalReason::kKeyUnknown, "");
+      case ErrorCode::kAuthentication:
+        base::log(base::LogLevel::kError, error.message);
+        return refuse(RefusalReason::kRecordsAltered, "");
+      default:
+        return tl::unexpected<Failure>(std::move(error));
+    }
+  }
+
   // The VM's record, if the boot that attested owns it still.
   Outcome<store::VmRecord> load_owner(const protocol::Uuid& vm_id) {
-    auto record = worker_.records.vm(vm_id);
+    auto record = load_registered(worker_.records, vm_id);
     if (!record) {
-      return record.error().code == ErrorCode::kNotFound
-                 ? refuse(RefusalReason::kVmUnregistered, "")
-                 : failed(std::move(record));
+      return failed(std::move(record));
+    }
+    if (text_of(token_, "strongroom-tenant") != protocol::uuid_text(record->registration.tenant)) {
+      return refuse(RefusalReason::kRecordsAltered, "The token names another tenant of the VM");
     }
     if (record->status == store::VmStatus::kDeleted) {
       return refuse(RefusalReason::kVmDeleted, "");

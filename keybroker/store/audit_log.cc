@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "keybroker/protocol/uuid.h"
 #include "keybroker/store/columns.h"
 #include "vmgs/base/cursor.h"
 #include "vmgs/crypto/digest.h"
@@ -25,8 +24,9 @@ std::uint64_t seconds(crypto::Time time) {
   return static_cast<std::uint64_t>(time.time_since_epoch().count());
 }
 
-tl::unexpected<base::Error> broken(const Uuid& subject, std::uint64_t sequence, const char* how) {
-  return base::fail(ErrorCode::kCorrupt, "the log of " + protocol::uuid_text(subject) + ", line " +
+tl::unexpected<base::Error> broken(const Subject& subject, std::uint64_t sequence,
+                                   const char* how) {
+  return base::fail(ErrorCode::kCorrupt, "the log of " + subject_text(subject) + ", line " +
                                              std::to_string(sequence) + ": " + how);
 }
 
@@ -43,7 +43,7 @@ base::Result<Head> read_head(const Row& row, std::size_t position) {
 
 // take_subject() counts a subject's next line, and holds the subject against everybody else: its
 // head as it was, and the number of the new line.
-base::Result<Head> take_subject(Sql& sql, const Uuid& subject) {
+base::Result<Head> take_subject(Sql& sql, const Subject& subject) {
   constexpr auto kNext = "UPDATE chain SET seq = seq + 1 WHERE subject = $1 RETURNING seq, head";
   TRY_ASSIGN(rows, sql.execute(kNext, {value_of(subject)}));
   if (rows.empty()) {
@@ -75,7 +75,7 @@ Sha256Digest audit_hash(const Sha256Digest& previous, const AuditRow& row) {
   return vmgs::crypto::sha256(bytes.written());
 }
 
-base::Result<void> append_audit(Sql& sql, const Uuid& subject, std::string_view kind,
+base::Result<void> append_audit(Sql& sql, const Subject& subject, std::string_view kind,
                                 const Act& act, std::string_view reason) {
   TRY_ASSIGN(previous, take_subject(sql, subject));
   AuditRow row{subject,        previous.sequence, act.now, std::string(kind), std::string(reason),
@@ -92,7 +92,7 @@ base::Result<void> append_audit(Sql& sql, const Uuid& subject, std::string_view 
 }
 
 base::Result<AuditRow> read_audit_row(const Row& row) {
-  TRY_ASSIGN(subject, fixed<16>(row, 0));
+  TRY_ASSIGN(subject, fixed<17>(row, 0));
   TRY_ASSIGN(sequence, number(row, 1));
   TRY_ASSIGN(time, time_column(row, 2));
   TRY_ASSIGN(kind, column<std::string>(row, 3));
@@ -103,22 +103,22 @@ base::Result<AuditRow> read_audit_row(const Row& row) {
   return AuditRow{subject, sequence, time, kind, reason, request_id, content, hash};
 }
 
-base::Result<std::vector<Uuid>> subjects(Sql& sql, const std::optional<Uuid>& after,
-                                         std::size_t most) {
+base::Result<std::vector<Subject>> subjects(Sql& sql, const std::optional<Subject>& after,
+                                            std::size_t most) {
   // No id is empty, so the empty one stands before them all.
   TRY_ASSIGN(rows,
              sql.execute("SELECT subject FROM chain WHERE subject > $1 ORDER BY subject LIMIT $2",
                          {after ? value_of(*after) : Value(base::Bytes()),
                           static_cast<std::int64_t>(most)}));
-  std::vector<Uuid> found;
+  std::vector<Subject> found;
   for (const auto& row : rows) {
-    TRY_ASSIGN(subject, fixed<16>(row, 0));
+    TRY_ASSIGN(subject, fixed<17>(row, 0));
     found.push_back(subject);
   }
   return found;
 }
 
-base::Result<std::uint64_t> verify_chain(Sql& sql, const Uuid& subject) {
+base::Result<std::uint64_t> verify_chain(Sql& sql, const Subject& subject) {
   // The head is read first: lines that are added meanwhile are none of this check's.
   TRY_ASSIGN(heads,
              sql.execute("SELECT seq, head FROM chain WHERE subject = $1", {value_of(subject)}));

@@ -13,6 +13,8 @@ namespace {
 using base::ErrorCode;
 using namespace tests::support;
 
+const Subject kVmLog = vm_subject(kVm);
+
 class AuditLogTest : public RecordFixture {
  protected:
   AuditLogTest() : records_(open()) {
@@ -29,7 +31,7 @@ class AuditLogTest : public RecordFixture {
   }
 
   [[nodiscard]] std::string finding() {
-    const auto verified = verify_chain(records_.sql(), kVm);
+    const auto verified = verify_chain(records_.sql(), kVmLog);
     EXPECT_TRUE(verified || verified.error().code == ErrorCode::kCorrupt);
     return verified ? "intact" : verified.error().message;
   }
@@ -40,30 +42,31 @@ class AuditLogTest : public RecordFixture {
 INSTANTIATE_TEST_SUITE_P(Engines, AuditLogTest, engines(), engine_name);
 
 TEST_P(AuditLogTest, AChainThatNobodyTouchedIsIntact) {
-  EXPECT_EQ(*verify_chain(records_.sql(), kVm), 6U);
-  EXPECT_EQ(*verify_chain(records_.sql(), kTenant), 1U);
-  EXPECT_EQ(*verify_chain(records_.sql(), id(0x66)), 0U);
-  EXPECT_EQ(*subjects(records_.sql(), std::nullopt, 10), (std::vector{kVm, kTenant, kOwner}));
-  EXPECT_EQ(*subjects(records_.sql(), kVm, 1), std::vector{kTenant});
+  EXPECT_EQ(*verify_chain(records_.sql(), kVmLog), 6U);
+  EXPECT_EQ(*verify_chain(records_.sql(), tenant_subject(kTenant)), 1U);
+  EXPECT_EQ(*verify_chain(records_.sql(), vm_subject(id(0x66))), 0U);
+  EXPECT_EQ(*subjects(records_.sql(), std::nullopt, 10),
+            (std::vector{kVmLog, tenant_subject(kTenant), tenant_subject(kOwner)}));
+  EXPECT_EQ(*subjects(records_.sql(), kVmLog, 1), std::vector{tenant_subject(kTenant)});
 }
 
 TEST_P(AuditLogTest, ALongChainIsIntact) {
   ASSERT_TRUE(records_.sql().transaction([&]() -> base::Result<Then> {
     for (int i = 0; i < 2100; ++i) {
-      TRY(append_audit(records_.sql(), id(0x77), "noted", act()));
+      TRY(append_audit(records_.sql(), vm_subject(id(0x77)), "noted", act()));
     }
     return Then::kCommit;
   }));
-  EXPECT_EQ(*verify_chain(records_.sql(), id(0x77)), 2100U);
+  EXPECT_EQ(*verify_chain(records_.sql(), vm_subject(id(0x77))), 2100U);
 }
 
 TEST_P(AuditLogTest, ALineThatIsMissingIsFound) {
-  tamper("DELETE FROM audit WHERE subject = $1 AND seq = 3", {value_of(kVm)});
+  tamper("DELETE FROM audit WHERE subject = $1 AND seq = 3", {value_of(kVmLog)});
   EXPECT_NE(finding().find("line 3: is missing"), std::string::npos) << finding();
 }
 
 TEST_P(AuditLogTest, TheLastLineMissingIsFound) {
-  tamper("DELETE FROM audit WHERE subject = $1 AND seq = 6", {value_of(kVm)});
+  tamper("DELETE FROM audit WHERE subject = $1 AND seq = 6", {value_of(kVmLog)});
   EXPECT_NE(finding().find("line 6: is missing"), std::string::npos) << finding();
 }
 
@@ -73,38 +76,38 @@ TEST_P(AuditLogTest, AnyChangeOfALineIsFound) {
         "UPDATE audit SET kind = 'refused' WHERE subject = $1 AND seq = 4",
         "UPDATE audit SET reason = 'x' WHERE subject = $1 AND seq = 4",
         "UPDATE audit SET time = time + 1 WHERE subject = $1 AND seq = 4",
-        "UPDATE audit SET request_id = subject WHERE subject = $1 AND seq = 4"}) {
-    auto saved = *records_.log_line(kVm, 4);
-    tamper(change, {value_of(kVm)});
+        "UPDATE audit SET request_id = substr(subject, 2) WHERE subject = $1 AND seq = 4"}) {
+    auto saved = *records_.log_line(kVmLog, 4);
+    tamper(change, {value_of(kVmLog)});
     EXPECT_NE(finding().find("line 4: is not what was written"), std::string::npos) << change;
     tamper(
         "UPDATE audit SET content = $2, kind = $3, reason = $4, time = $5, request_id = $6 "
         "WHERE subject = $1 AND seq = 4",
-        {value_of(kVm), saved.content, saved.kind, saved.reason, value_of(saved.time),
+        {value_of(kVmLog), saved.content, saved.kind, saved.reason, value_of(saved.time),
          value_of(saved.request_id)});
     EXPECT_EQ(finding(), "intact");
   }
 }
 
 TEST_P(AuditLogTest, ALineWithAHashOfItsOwnIsFound) {
-  auto line = *records_.log_line(kVm, 4);
+  auto line = *records_.log_line(kVmLog, 4);
   line.content = "{}";
-  line.hash = audit_hash(records_.log_line(kVm, 3)->hash, line);
+  line.hash = audit_hash(records_.log_line(kVmLog, 3)->hash, line);
   tamper("UPDATE audit SET content = $2, hash = $3 WHERE subject = $1 AND seq = 4",
-         {value_of(kVm), line.content, value_of(line.hash)});
+         {value_of(kVmLog), line.content, value_of(line.hash)});
   EXPECT_NE(finding().find("line 5: is not what was written"), std::string::npos) << finding();
 }
 
 TEST_P(AuditLogTest, LinesInAnotherOrderAreFound) {
-  tamper("UPDATE audit SET seq = 100 WHERE subject = $1 AND seq = 3", {value_of(kVm)});
-  tamper("UPDATE audit SET seq = 3 WHERE subject = $1 AND seq = 4", {value_of(kVm)});
-  tamper("UPDATE audit SET seq = 4 WHERE subject = $1 AND seq = 100", {value_of(kVm)});
+  tamper("UPDATE audit SET seq = 100 WHERE subject = $1 AND seq = 3", {value_of(kVmLog)});
+  tamper("UPDATE audit SET seq = 3 WHERE subject = $1 AND seq = 4", {value_of(kVmLog)});
+  tamper("UPDATE audit SET seq = 4 WHERE subject = $1 AND seq = 100", {value_of(kVmLog)});
   EXPECT_NE(finding().find("line 3: is not what was written"), std::string::npos) << finding();
 }
 
 TEST_P(AuditLogTest, AHeadThatWasSetBackIsFound) {
   tamper("UPDATE chain SET seq = 5, head = $2 WHERE subject = $1",
-         {value_of(kVm), value_of(records_.log_line(kVm, 5)->hash)});
+         {value_of(kVmLog), value_of(records_.log_line(kVmLog, 5)->hash)});
   EXPECT_NE(finding().find("line 6: is past the end"), std::string::npos) << finding();
 }
 
@@ -123,8 +126,8 @@ TEST_P(AuditLogTest, ARefusalIsALineOnce) {
   EXPECT_EQ(lines[0].reason, "stale-report");
   EXPECT_EQ(lines[1].reason, "debug");
   EXPECT_EQ(last_line(records_), lines[0]);
-  EXPECT_EQ(*verify_chain(records_.sql(), Uuid{}), 1U);
-  EXPECT_EQ(*verify_chain(records_.sql(), kVm), 8U);
+  EXPECT_EQ(*verify_chain(records_.sql(), vm_subject(Uuid{})), 1U);
+  EXPECT_EQ(*verify_chain(records_.sql(), kVmLog), 8U);
 }
 
 TEST_P(AuditLogTest, TheLogComesInPagesNewestFirst) {

@@ -59,14 +59,20 @@ base::Result<bool> is_next(std::uint64_t newest, bool same, std::uint64_t versio
 
 }  // namespace
 
-base::Result<BrokerRecords> BrokerRecords::over(std::unique_ptr<Sql> sql) {
+base::Result<BrokerRecords> BrokerRecords::over(std::unique_ptr<Sql> sql,
+                                                std::shared_ptr<const RecordSeal> seal) {
   TRY(migrate(*sql));
-  return BrokerRecords(std::move(sql));
+  return BrokerRecords(std::move(sql), std::move(seal));
 }
 
 base::Result<bool> BrokerRecords::create_tenant(const Tenant& tenant, const Act& act) {
   bool created = false;
   const auto insert = [&]() -> base::Result<bool> {
+    TRY_ASSIGN(vms, sql_->execute("SELECT created FROM vm WHERE vm_id = $1",
+                                  {value_of(tenant.tenant_id)}));
+    if (!vms.empty()) {
+      return base::fail(ErrorCode::kDenied, "this id is a VM's; draw another");
+    }
     TRY_ASSIGN(rows, sql_->execute("INSERT INTO tenant (tenant_id, name, created) "
                                    "VALUES ($1, $2, $3) ON CONFLICT (tenant_id) DO NOTHING "
                                    "RETURNING created",
@@ -80,7 +86,7 @@ base::Result<bool> BrokerRecords::create_tenant(const Tenant& tenant, const Act&
     }
     return created;
   };
-  TRY(change(*sql_, tenant.tenant_id, "tenant-created", act, insert));
+  TRY(change(*sql_, tenant_subject(tenant.tenant_id), "tenant-created", act, insert));
   return created;
 }
 
@@ -106,7 +112,7 @@ base::Result<std::vector<Tenant>> BrokerRecords::tenants() {
 }
 
 base::Result<void> BrokerRecords::add_kek(const Kek& kek, const Act& act) {
-  return change(*sql_, kek.tenant, "kek-added", act, [&]() -> base::Result<bool> {
+  return change(*sql_, tenant_subject(kek.tenant), "kek-added", act, [&]() -> base::Result<bool> {
     TRY(tenant(kek.tenant));
     auto newest = newest_kek(kek.tenant);
     if (!newest && newest.error().code != ErrorCode::kNotFound) {
@@ -179,7 +185,7 @@ base::Result<VmKey> BrokerRecords::newest_vm_key(const Uuid& vm_id) {
 }
 
 base::Result<void> BrokerRecords::add_vm_key(const Uuid& vm_id, const VmKey& key, const Act& act) {
-  return change(*sql_, vm_id, "key-added", act, [&]() -> base::Result<bool> {
+  return change(*sql_, vm_subject(vm_id), "key-added", act, [&]() -> base::Result<bool> {
     TRY_ASSIGN(newest, newest_vm_key(vm_id));
     TRY_ASSIGN(is_new, is_next(newest.version, newest == key, key.version));
     if (is_new) {
@@ -197,7 +203,7 @@ base::Result<void> BrokerRecords::add_vm_key(const Uuid& vm_id, const VmKey& key
 
 base::Result<void> BrokerRecords::rewrap_vm_key(const Uuid& vm_id, const VmKey& key,
                                                 const Act& act) {
-  return change(*sql_, vm_id, "key-rewrapped", act, [&]() -> base::Result<bool> {
+  return change(*sql_, vm_subject(vm_id), "key-rewrapped", act, [&]() -> base::Result<bool> {
     // Forward only: two that rewrap at once leave the newer.
     TRY_ASSIGN(rows, sql_->execute("UPDATE vm_key SET wrapped = $3, kek_version = $4 "
                                    "WHERE vm_id = $1 AND version = $2 AND kek_version < $4 "
@@ -216,7 +222,7 @@ base::Result<std::vector<AuditRow>> BrokerRecords::log(const LogQuery& query) {
     return base::fail(ErrorCode::kInvalidArgument, "a page of the log has at most 10000 lines");
   }
   const auto before_time = query.before ? query.before->time : crypto::Time::max();
-  const Uuid before_subject = query.before ? query.before->subject : Uuid{};
+  const Subject before_subject = query.before ? query.before->subject : Subject{};
   const std::uint64_t before_sequence = query.before ? query.before->sequence : 0;
   std::vector<Value> parameters = {value_of(before_time), value_of(before_subject),
                                    value_of(before_sequence), static_cast<std::int64_t>(query.most),
@@ -236,7 +242,7 @@ base::Result<std::vector<AuditRow>> BrokerRecords::log(const LogQuery& query) {
     parameters.push_back(value_of(*query.vms_of));
     statement =
         "SELECT a.subject, a.seq, a.time, a.kind, a.reason, a.request_id, a.content, a.hash "
-        "FROM vm v JOIN audit a ON a.subject = v.vm_id "
+        "FROM vm v JOIN audit a ON a.subject = v.subject "
         "WHERE v.tenant_id = $6 AND (a.time, a.subject, a.seq) < ($1, $2, $3) "
         "AND ($5 = '' OR a.kind = $5) "
         "ORDER BY a.time DESC, a.subject DESC, a.seq DESC LIMIT $4";
@@ -250,7 +256,7 @@ base::Result<std::vector<AuditRow>> BrokerRecords::log(const LogQuery& query) {
   return lines;
 }
 
-base::Result<AuditRow> BrokerRecords::log_line(const Uuid& subject, std::uint64_t sequence) {
+base::Result<AuditRow> BrokerRecords::log_line(const Subject& subject, std::uint64_t sequence) {
   if (!fits(sequence)) {
     return base::fail(ErrorCode::kInvalidArgument, "no log has so many lines");
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "keybroker/store/audit_log.h"
+#include "keybroker/store/record_seal.h"
 #include "keybroker/store/sql.h"
 #include "keybroker/store/vm_record.h"
 
@@ -89,7 +90,7 @@ std::string_view name(AnchorRefusal refusal);
 
 // Which lines of the log; those of every subject if neither is named.
 struct LogQuery {
-  std::optional<Uuid> subject{};      // one VM, or one tenant's lines that are about no VM
+  std::optional<Subject> subject{};
   std::optional<Uuid> vms_of{};       // all VMs of one tenant
   std::optional<std::string> kind{};  // only these, as in "refused"
   std::optional<AuditRow> before{};   // the last line of the page before
@@ -98,7 +99,8 @@ struct LogQuery {
 
 // BrokerRecords is what a key broker must not forget, in SQLite or PostgreSQL. What a function
 // acknowledged is durable, an acknowledged epoch never goes back, and whatever changes is written
-// to the log of its VM or tenant in the same transaction. One thread; several at once, of one
+// to the log of its VM or tenant in the same transaction. What decides who gets a key is read only
+// under its seal: kAuthentication otherwise (record_seal.h). One thread; several at once, of one
 // program or of many, may be over the same database.
 //
 // Every function may be repeated after kUnavailable, by the same request id: a change that did
@@ -108,11 +110,12 @@ struct LogQuery {
 class BrokerRecords {
  public:
   // over() brings the tables up to this program's version. kDenied if a newer one has written them,
-  // kCorrupt if they are some other program's.
-  static base::Result<BrokerRecords> over(std::unique_ptr<Sql> sql);
+  // kCorrupt if they are some other program's. `seal` is the same for all over one database.
+  static base::Result<BrokerRecords> over(std::unique_ptr<Sql> sql,
+                                          std::shared_ptr<const RecordSeal> seal);
 
-  // create_tenant() gives whether it is new; kDenied if the id has another name. It is created at
-  // `act.now`.
+  // create_tenant() gives whether it is new; kDenied if the id has another name or is a VM's. It is
+  // created at `act.now`.
   base::Result<bool> create_tenant(const Tenant& tenant, const Act& act);
   base::Result<Tenant> tenant(const Uuid& tenant_id);
   base::Result<std::vector<Tenant>> tenants();
@@ -129,7 +132,8 @@ class BrokerRecords {
 
   // register_vm() records a VM with the first version of its key, and gives whether it is new. The
   // same registration again leaves the key that is there; kDenied, naming the field that differs,
-  // for another one. kNotFound for a tenant, owner or policy that is not on record.
+  // for another one, and for an id that is a tenant's. kNotFound for a tenant, owner or policy that
+  // is not on record.
   base::Result<bool> register_vm(const VmRegistration& registration, const VmKey& key,
                                  const Act& act);
 
@@ -165,6 +169,10 @@ class BrokerRecords {
   // same request refused again at once, for the same reason, is one line.
   base::Result<void> refuse(const Uuid& vm_id, std::string_view reason, const Act& act);
 
+  // note() writes down what changes no record, such as that a VM's TPM was certified. The same
+  // request's again at once is one line.
+  base::Result<void> note(const Uuid& vm_id, std::string_view kind, const Act& act);
+
   // allow_restore() lets the VM be served once with `state` instead of the newest, until `until`.
   // The caller has verified where `state` comes from: a receipt of this broker, or anchor_at().
   base::Result<void> allow_restore(const Uuid& vm_id, const StatePoint& state, crypto::Time until,
@@ -198,19 +206,23 @@ class BrokerRecords {
 
   // log() gives what was released, refused and changed, the newest first. log_line() is one line.
   base::Result<std::vector<AuditRow>> log(const LogQuery& query);
-  base::Result<AuditRow> log_line(const Uuid& subject, std::uint64_t sequence);
+  base::Result<AuditRow> log_line(const Subject& subject, std::uint64_t sequence);
 
-  // forget_ended() drops nonces that expired an hour ago and requests of a week ago, a bounded
-  // number of each: how many it dropped.
+  // forget_ended() drops all nonces that expired an hour ago and all requests of a week ago, some
+  // at a time: how many it dropped.
   base::Result<std::size_t> forget_ended(crypto::Time now);
 
   // The connection below, for the functions of audit_log.h and back_up_sqlite().
   [[nodiscard]] Sql& sql() { return *sql_; }
 
+  [[nodiscard]] const RecordSeal& seal() const { return *seal_; }
+
  private:
-  explicit BrokerRecords(std::unique_ptr<Sql> sql) : sql_(std::move(sql)) {}
+  BrokerRecords(std::unique_ptr<Sql> sql, std::shared_ptr<const RecordSeal> seal)
+      : sql_(std::move(sql)), seal_(std::move(seal)) {}
 
   std::unique_ptr<Sql> sql_;
+  std::shared_ptr<const RecordSeal> seal_;
 };
 
 }  // namespace keybroker::store

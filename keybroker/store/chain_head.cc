@@ -4,7 +4,6 @@
 #include <span>
 #include <string>
 
-#include "keybroker/protocol/uuid.h"
 #include "keybroker/store/columns.h"
 #include "vmgs/base/cursor.h"
 #include "vmgs/crypto/digest.h"
@@ -45,7 +44,7 @@ Sha256Digest tree_hash(std::span<const Sha256Digest> leaves) {
 }
 
 base::Result<ChainHead> read_head(const Row& row) {
-  TRY_ASSIGN(subject, fixed<16>(row, 0));
+  TRY_ASSIGN(subject, fixed<17>(row, 0));
   TRY_ASSIGN(sequence, number(row, 1));
   TRY_ASSIGN(hash, fixed<32>(row, 2));
   return ChainHead{subject, sequence, hash};
@@ -121,7 +120,7 @@ base::Result<std::vector<ChainHead>> moved(const std::vector<ChainHead>& before,
       break;
     }
     if (head.sequence < was->sequence || (head.sequence == was->sequence && head != *was)) {
-      return base::fail(ErrorCode::kCorrupt, "the log of " + protocol::uuid_text(head.subject) +
+      return base::fail(ErrorCode::kCorrupt, "the log of " + subject_text(head.subject) +
                                                  " was set back or changed since the last "
                                                  "checkpoint");
     }
@@ -131,7 +130,7 @@ base::Result<std::vector<ChainHead>> moved(const std::vector<ChainHead>& before,
     ++was;
   }
   if (was != before.end()) {
-    return base::fail(ErrorCode::kCorrupt, "the log of " + protocol::uuid_text(was->subject) +
+    return base::fail(ErrorCode::kCorrupt, "the log of " + subject_text(was->subject) +
                                                " was taken out since the last checkpoint");
   }
   return found;

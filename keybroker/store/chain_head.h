@@ -12,7 +12,7 @@ namespace keybroker::store {
 
 // Where a chain of the audit log ends, or ended.
 struct ChainHead {
-  Uuid subject{};
+  Subject subject{};
   std::uint64_t sequence = 0;
   Sha256Digest hash{};
 

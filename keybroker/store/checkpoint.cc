@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "keybroker/protocol/uuid.h"
 #include "keybroker/store/chain_head.h"
 #include "keybroker/store/columns.h"
 #include "vmgs/base/cursor.h"
@@ -47,7 +46,7 @@ base::Result<std::vector<ChainHead>> verified_heads(Sql& sql, const Checkpoint& 
   }
   if (seen.lost) {
     return base::fail(ErrorCode::kCorrupt, name + ": the log of " +
-                                               protocol::uuid_text(seen.lost->subject) +
+                                               subject_text(seen.lost->subject) +
                                                " was cut or changed before its line " +
                                                std::to_string(seen.lost->sequence));
   }

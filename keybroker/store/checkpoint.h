@@ -13,7 +13,7 @@ namespace keybroker::store {
 
 // A checkpoint speaks for every chain of the audit log, each as it was when it was read: whatever
 // the log becomes, a chain only grows. The root is the Merkle tree hash of RFC 9162, 2.1.1 over
-// SHA-256, of the entries subject 16 || BE64 sequence || head 32 in the order of the subjects. What
+// SHA-256, of the entries subject 17 || BE64 sequence || head 32 in the order of the subjects. What
 // is signed is "strongroom.checkpoint/1" 0x00 BE64 id, BE64 time, BE64 count, root 32, SHA-256 of
 // what the checkpoint before signed (32 zeros for the first).
 struct Checkpoint {

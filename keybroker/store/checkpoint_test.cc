@@ -27,6 +27,8 @@ base::Result<void> verify(base::ByteView message, base::ByteView signature) {
   return {};
 }
 
+const Subject kVmLog = vm_subject(kVm);
+
 class CheckpointTest : public RecordFixture {
  protected:
   CheckpointTest() : records_(open()) {
@@ -53,21 +55,21 @@ class CheckpointTest : public RecordFixture {
 
   // rewrite() computes kVm's chain anew with other words in line `from`: it needs no key.
   void rewrite(std::uint64_t from) {
-    Sha256Digest previous = from == 1 ? Sha256Digest{} : records_.log_line(kVm, from - 1)->hash;
-    const auto end = *verify_chain(records_.sql(), kVm);
+    Sha256Digest previous = from == 1 ? Sha256Digest{} : records_.log_line(kVmLog, from - 1)->hash;
+    const auto end = *verify_chain(records_.sql(), kVmLog);
     for (auto at = from; at <= end; ++at) {
-      auto line = *records_.log_line(kVm, at);
+      auto line = *records_.log_line(kVmLog, at);
       line.content = at == from ? "{\"by\":\"alice\"}" : line.content;
       line.hash = audit_hash(previous, line);
       tamper("UPDATE audit SET content = $3, hash = $4 WHERE subject = $1 AND seq = $2",
-             {value_of(kVm), value_of(at), line.content, value_of(line.hash)});
+             {value_of(kVmLog), value_of(at), line.content, value_of(line.hash)});
       previous = line.hash;
     }
-    tamper("UPDATE chain SET head = $2 WHERE subject = $1", {value_of(kVm), value_of(previous)});
+    tamper("UPDATE chain SET head = $2 WHERE subject = $1", {value_of(kVmLog), value_of(previous)});
   }
 
   [[nodiscard]] std::string finding() {
-    const auto verified = verify_chain(records_.sql(), kVm);
+    const auto verified = verify_chain(records_.sql(), kVmLog);
     EXPECT_TRUE(verified || verified.error().code == ErrorCode::kCorrupt);
     return verified ? "intact" : verified.error().message;
   }
@@ -101,9 +103,9 @@ TEST_P(CheckpointTest, ACheckpointSpeaksForAllChains) {
 // tells.
 TEST_P(CheckpointTest, AChainThatWasCutIsFoundByTheCheckpoint) {
   const auto checkpoint = *make();
-  tamper("DELETE FROM audit WHERE subject = $1 AND seq > 4", {value_of(kVm)});
+  tamper("DELETE FROM audit WHERE subject = $1 AND seq > 4", {value_of(kVmLog)});
   tamper("UPDATE chain SET seq = 4, head = $2 WHERE subject = $1",
-         {value_of(kVm), value_of(records_.log_line(kVm, 4)->hash)});
+         {value_of(kVmLog), value_of(records_.log_line(kVmLog, 4)->hash)});
   EXPECT_EQ(finding(), "intact");
 
   const auto cut = verify_checkpoint(records_.sql(), checkpoint, verify);
@@ -114,19 +116,19 @@ TEST_P(CheckpointTest, AChainThatWasCutIsFoundByTheCheckpoint) {
 
   // Making the checkpoint's own rows fit does not help against its root.
   tamper("UPDATE checkpoint_head SET seq = 4, head = $2 WHERE subject = $1",
-         {value_of(kVm), value_of(records_.log_line(kVm, 4)->hash)});
+         {value_of(kVmLog), value_of(records_.log_line(kVmLog, 4)->hash)});
   EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
 }
 
 // So is one whose end was written anew.
 TEST_P(CheckpointTest, AChainThatWasRewrittenIsFoundByTheCheckpoint) {
   const auto checkpoint = *make();
-  auto line = *records_.log_line(kVm, 6);
+  auto line = *records_.log_line(kVmLog, 6);
   line.content = "{}";
-  line.hash = audit_hash(records_.log_line(kVm, 5)->hash, line);
+  line.hash = audit_hash(records_.log_line(kVmLog, 5)->hash, line);
   tamper("UPDATE audit SET content = $2, hash = $3 WHERE subject = $1 AND seq = 6",
-         {value_of(kVm), line.content, value_of(line.hash)});
-  tamper("UPDATE chain SET head = $2 WHERE subject = $1", {value_of(kVm), value_of(line.hash)});
+         {value_of(kVmLog), line.content, value_of(line.hash)});
+  tamper("UPDATE chain SET head = $2 WHERE subject = $1", {value_of(kVmLog), value_of(line.hash)});
   EXPECT_EQ(finding(), "intact");
 
   EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)), ErrorCode::kCorrupt);
@@ -137,7 +139,7 @@ TEST_P(CheckpointTest, AChainThatWasTakenOutIsFoundByTheCheckpoint) {
   for (const std::string_view table :
        {"DELETE FROM audit WHERE subject = $1", "DELETE FROM chain WHERE subject = $1",
         "DELETE FROM checkpoint_head WHERE subject = $1"}) {
-    tamper(table, {value_of(kOwner)});
+    tamper(table, {value_of(tenant_subject(kOwner))});
     EXPECT_EQ(error_code(verify_checkpoint(records_.sql(), checkpoint, verify)),
               ErrorCode::kCorrupt);
   }
@@ -163,7 +165,7 @@ TEST_P(CheckpointTest, AChainThatWasSetBackIsNotSigned) {
   ASSERT_TRUE(make());
   // The lines stay where they are, so that only the head tells.
   tamper("UPDATE chain SET seq = 5, head = $2 WHERE subject = $1",
-         {value_of(kVm), value_of(records_.log_line(kVm, 5)->hash)});
+         {value_of(kVmLog), value_of(records_.log_line(kVmLog, 5)->hash)});
   const auto refused = make();
   EXPECT_EQ(error_code(refused), ErrorCode::kCorrupt);
   EXPECT_NE(refused.error().message.find("was set back"), std::string::npos);
@@ -172,7 +174,7 @@ TEST_P(CheckpointTest, AChainThatWasSetBackIsNotSigned) {
 
 TEST_P(CheckpointTest, AChainThatWasTakenOutIsNotMissedInSilence) {
   ASSERT_TRUE(make());
-  tamper("DELETE FROM chain WHERE subject = $1", {value_of(kOwner)});
+  tamper("DELETE FROM chain WHERE subject = $1", {value_of(tenant_subject(kOwner))});
   const auto refused = make();
   EXPECT_EQ(error_code(refused), ErrorCode::kCorrupt);
   EXPECT_NE(refused.error().message.find("was taken out"), std::string::npos);
@@ -221,7 +223,7 @@ TEST_P(CheckpointTest, ManyChainsAreAllSpokenFor) {
       Uuid subject = id(0x77);
       subject[0] = static_cast<std::byte>(i >> 8);
       subject[1] = static_cast<std::byte>(i);
-      TRY(append_audit(records_.sql(), subject, "noted", act()));
+      TRY(append_audit(records_.sql(), vm_subject(subject), "noted", act()));
     }
     return Then::kCommit;
   }));

@@ -28,12 +28,13 @@ std::string quoted(std::string_view key, std::string_view value) {
 }
 
 // repeat_claim() answers a request that was granted before, as long as nobody has claimed since.
-base::Result<ClaimOutcome> repeat_claim(Sql& sql, const ClaimRequest& request, const Act& act,
+base::Result<ClaimOutcome> repeat_claim(Sql& sql, const RecordSeal& seal,
+                                        const ClaimRequest& request, const Act& act,
                                         const KnownRequest& known) {
   if (known.kind != kClaimed || known.digest != request.request_digest) {
     return ClaimRefusal::kOtherRequest;
   }
-  TRY_ASSIGN(record, load_vm(sql, request.vm_id));
+  TRY_ASSIGN(record, load_vm(sql, seal, request.vm_id));
   if (!is_served(record.status)) {
     return ClaimRefusal::kDisabled;
   }
@@ -45,8 +46,9 @@ base::Result<ClaimOutcome> repeat_claim(Sql& sql, const ClaimRequest& request, c
 }
 
 // refused_claim() says why the compare-and-set found no row.
-base::Result<ClaimOutcome> refused_claim(Sql& sql, const ClaimRequest& request, const Act& act) {
-  auto record = load_vm(sql, request.vm_id);
+base::Result<ClaimOutcome> refused_claim(Sql& sql, const RecordSeal& seal,
+                                         const ClaimRequest& request, const Act& act) {
+  auto record = load_vm(sql, seal, request.vm_id);
   if (!record) {
     if (record.error().code == ErrorCode::kNotFound) {
       return ClaimRefusal::kUnknownVm;
@@ -91,17 +93,18 @@ base::Result<bool> use_nonce(Sql& sql, const ClaimRequest& request) {
 }
 
 // try_claim() runs inside the transaction; whether it is kept is for the caller to say.
-base::Result<ClaimOutcome> try_claim(Sql& sql, const ClaimRequest& request, const Act& act) {
-  TRY_ASSIGN(known, find_request(sql, request.vm_id, act.request_id));
+base::Result<ClaimOutcome> try_claim(Sql& sql, const RecordSeal& seal, const ClaimRequest& request,
+                                     const Act& act) {
+  TRY_ASSIGN(known, find_request(sql, vm_subject(request.vm_id), act.request_id));
   if (known) {
-    return repeat_claim(sql, request, act, *known);
+    return repeat_claim(sql, seal, request, act, *known);
   }
   TRY_ASSIGN(epoch, take_epoch(sql, request, act));
   if (!epoch) {
     // The same request may have been granted over another connection while this one waited.
-    TRY_ASSIGN(meanwhile, find_request(sql, request.vm_id, act.request_id));
-    return meanwhile ? repeat_claim(sql, request, act, *meanwhile)
-                     : refused_claim(sql, request, act);
+    TRY_ASSIGN(meanwhile, find_request(sql, vm_subject(request.vm_id), act.request_id));
+    return meanwhile ? repeat_claim(sql, seal, request, act, *meanwhile)
+                     : refused_claim(sql, seal, request, act);
   }
   TRY_ASSIGN(fresh, use_nonce(sql, request));
   if (!fresh) {
@@ -109,9 +112,9 @@ base::Result<ClaimOutcome> try_claim(Sql& sql, const ClaimRequest& request, cons
   }
   const auto facts = "\"epoch\":" + std::to_string(*epoch) + "," +
                      quoted("boot-id", base::to_hex(request.boot_id));
-  TRY(append_audit(sql, request.vm_id, kClaimed, with_facts(act, facts)));
-  TRY(note_request(sql, request.vm_id, kClaimed, request.request_digest, act));
-  TRY_ASSIGN(record, load_vm(sql, request.vm_id));
+  TRY(append_audit(sql, vm_subject(request.vm_id), kClaimed, with_facts(act, facts)));
+  TRY(note_request(sql, vm_subject(request.vm_id), kClaimed, request.request_digest, act));
+  TRY_ASSIGN(record, load_vm(sql, seal, request.vm_id));
   return Claimed{*epoch, record.anchor, record.restores, restore_at(record, act.now), false};
 }
 
@@ -135,8 +138,9 @@ base::Result<AnchorOutcome> repeat_anchor(Sql& sql, const AnchorRequest& request
   return Anchored{restores, true, known.answer};
 }
 
-base::Result<AnchorOutcome> refused_anchor(Sql& sql, const AnchorRequest& request) {
-  auto record = load_vm(sql, request.vm_id);
+base::Result<AnchorOutcome> refused_anchor(Sql& sql, const RecordSeal& seal,
+                                           const AnchorRequest& request) {
+  auto record = load_vm(sql, seal, request.vm_id);
   if (!record) {
     if (record.error().code == ErrorCode::kNotFound) {
       return AnchorRefusal::kUnknownVm;
@@ -179,15 +183,16 @@ base::Result<std::optional<std::uint64_t>> set_anchor(Sql& sql, const AnchorRequ
   return std::optional(restores);
 }
 
-base::Result<AnchorOutcome> try_anchor(Sql& sql, const AnchorRequest& request, const Act& act) {
-  TRY_ASSIGN(known, find_request(sql, request.vm_id, act.request_id));
+base::Result<AnchorOutcome> try_anchor(Sql& sql, const RecordSeal& seal,
+                                       const AnchorRequest& request, const Act& act) {
+  TRY_ASSIGN(known, find_request(sql, vm_subject(request.vm_id), act.request_id));
   if (known) {
     return repeat_anchor(sql, request, *known);
   }
   TRY_ASSIGN(restores, set_anchor(sql, request, act));
   if (!restores) {
-    TRY_ASSIGN(meanwhile, find_request(sql, request.vm_id, act.request_id));
-    return meanwhile ? repeat_anchor(sql, request, *meanwhile) : refused_anchor(sql, request);
+    TRY_ASSIGN(meanwhile, find_request(sql, vm_subject(request.vm_id), act.request_id));
+    return meanwhile ? repeat_anchor(sql, request, *meanwhile) : refused_anchor(sql, seal, request);
   }
   TRY(sql.execute(
       "INSERT INTO anchor (vm_id, epoch, seq, digest, kind, restores, request_id, time) "
@@ -199,8 +204,9 @@ base::Result<AnchorOutcome> try_anchor(Sql& sql, const AnchorRequest& request, c
                      ",\"sequence\":" + std::to_string(request.state.sequence) + "," +
                      quoted("digest", base::to_hex(request.state.digest)) +
                      ",\"restores\":" + std::to_string(*restores);
-  TRY(append_audit(sql, request.vm_id, kind_of(request.kind), with_facts(act, facts)));
-  TRY(note_request(sql, request.vm_id, kind_of(request.kind), request.request_digest, act));
+  TRY(append_audit(sql, vm_subject(request.vm_id), kind_of(request.kind), with_facts(act, facts)));
+  TRY(note_request(sql, vm_subject(request.vm_id), kind_of(request.kind), request.request_digest,
+                   act));
   return Anchored{*restores, false, {}};
 }
 
@@ -224,7 +230,7 @@ base::Result<ClaimOutcome> BrokerRecords::claim(const ClaimRequest& request, con
   TRY(sql_->is_durable());
   ClaimOutcome outcome = ClaimRefusal::kRaced;
   TRY(settle(*sql_, [&]() -> base::Result<Then> {
-    TRY_ASSIGN(tried, try_claim(*sql_, request, act));
+    TRY_ASSIGN(tried, try_claim(*sql_, *seal_, request, act));
     outcome = std::move(tried);
     return std::holds_alternative<Claimed>(outcome) ? Then::kCommit : Then::kRollBack;
   }));
@@ -238,7 +244,7 @@ base::Result<AnchorOutcome> BrokerRecords::anchor(const AnchorRequest& request, 
   TRY(sql_->is_durable());
   AnchorOutcome outcome = AnchorRefusal::kFenced;
   TRY(settle(*sql_, [&]() -> base::Result<Then> {
-    TRY_ASSIGN(tried, try_anchor(*sql_, request, act));
+    TRY_ASSIGN(tried, try_anchor(*sql_, *seal_, request, act));
     outcome = std::move(tried);
     return std::holds_alternative<Anchored>(outcome) ? Then::kCommit : Then::kRollBack;
   }));
@@ -248,9 +254,10 @@ base::Result<AnchorOutcome> BrokerRecords::anchor(const AnchorRequest& request, 
 base::Result<void> BrokerRecords::keep_answer(const Uuid& vm_id, const RequestId& request_id,
                                               base::ByteView answer) {
   return settle(*sql_, [&]() -> base::Result<Then> {
-    TRY_ASSIGN(rows, sql_->execute("UPDATE request SET answer = $3 "
-                                   "WHERE subject = $1 AND request_id = $2 RETURNING repeats",
-                                   {value_of(vm_id), value_of(request_id), value_of(answer)}));
+    TRY_ASSIGN(
+        rows, sql_->execute("UPDATE request SET answer = $3 "
+                            "WHERE subject = $1 AND request_id = $2 RETURNING repeats",
+                            {value_of(vm_subject(vm_id)), value_of(request_id), value_of(answer)}));
     if (rows.empty()) {
       return base::fail(ErrorCode::kNotFound, "no such request was granted");
     }
@@ -258,35 +265,63 @@ base::Result<void> BrokerRecords::keep_answer(const Uuid& vm_id, const RequestId
   });
 }
 
+namespace {
+
+// append_once() is a step: the next line of a subject's log, unless the last is the same.
+base::Result<Then> append_once(Sql& sql, const Subject& subject, std::string_view kind,
+                               std::string_view reason, const Act& act) {
+  TRY_ASSIGN(last, sql.execute("SELECT kind, reason, request_id FROM audit WHERE subject = $1 "
+                               "ORDER BY seq DESC LIMIT 1",
+                               {value_of(subject)}));
+  const Row same = {std::string(kind), std::string(reason), value_of(act.request_id)};
+  if (!last.empty() && last[0] == same) {
+    TRY(sql.execute("UPDATE chain SET seq = seq WHERE subject = $1", {value_of(subject)}));
+  } else {
+    TRY(append_audit(sql, subject, kind, act, reason));
+  }
+  return Then::kCommit;
+}
+
+}  // namespace
+
 base::Result<void> BrokerRecords::refuse(const Uuid& vm_id, std::string_view reason,
                                          const Act& act) {
   return settle(*sql_, [&]() -> base::Result<Then> {
     TRY_ASSIGN(known, sql_->execute("SELECT created FROM vm WHERE vm_id = $1", {value_of(vm_id)}));
-    const Uuid subject = known.empty() ? Uuid{} : vm_id;
-    TRY_ASSIGN(last, sql_->execute("SELECT kind, reason, request_id FROM audit WHERE subject = $1 "
-                                   "ORDER BY seq DESC LIMIT 1",
-                                   {value_of(subject)}));
-    const Row same = {std::string("refused"), std::string(reason), value_of(act.request_id)};
-    if (!last.empty() && last[0] == same) {
-      TRY(sql_->execute("UPDATE chain SET seq = seq WHERE subject = $1", {value_of(subject)}));
-    } else {
-      TRY(append_audit(*sql_, subject, "refused", act, reason));
-    }
-    return Then::kCommit;
+    return append_once(*sql_, vm_subject(known.empty() ? Uuid{} : vm_id), "refused", reason, act);
+  });
+}
+
+base::Result<void> BrokerRecords::note(const Uuid& vm_id, std::string_view kind, const Act& act) {
+  return settle(*sql_, [&]() -> base::Result<Then> {
+    return append_once(*sql_, vm_subject(vm_id), kind, "", act);
   });
 }
 
 base::Result<std::size_t> BrokerRecords::forget_ended(crypto::Time now) {
-  constexpr std::int64_t kMost = 10'000;
-  TRY_ASSIGN(nonces, sql_->execute("DELETE FROM nonce_used WHERE (vm_id, nonce) IN "
-                                   "(SELECT vm_id, nonce FROM nonce_used WHERE expires < $1 "
-                                   "ORDER BY expires LIMIT $2) RETURNING expires",
-                                   {value_of(now - std::chrono::hours(1)), kMost}));
-  TRY_ASSIGN(requests, sql_->execute("DELETE FROM request WHERE (subject, request_id) IN "
-                                     "(SELECT subject, request_id FROM request WHERE time < $1 "
-                                     "ORDER BY time LIMIT $2) RETURNING time",
-                                     {value_of(now - std::chrono::hours(7 * 24)), kMost}));
-  return nonces.size() + requests.size();
+  // Each statement is a transaction of its own, which nobody waits long for.
+  constexpr std::int64_t kAtOnce = 10'000;
+  std::size_t dropped = 0;
+  const auto drop = [&](std::string_view statement, crypto::Time before) -> base::Result<void> {
+    for (;;) {
+      TRY_ASSIGN(rows, sql_->execute(statement, {value_of(before), kAtOnce}));
+      dropped += rows.size();
+      if (rows.size() < static_cast<std::size_t>(kAtOnce)) {
+        return {};
+      }
+    }
+  };
+  TRY(
+      drop("DELETE FROM nonce_used WHERE (vm_id, nonce) IN "
+           "(SELECT vm_id, nonce FROM nonce_used WHERE expires < $1 "
+           "ORDER BY expires LIMIT $2) RETURNING expires",
+           now - std::chrono::hours(1)));
+  TRY(
+      drop("DELETE FROM request WHERE (subject, request_id) IN "
+           "(SELECT subject, request_id FROM request WHERE time < $1 "
+           "ORDER BY time LIMIT $2) RETURNING time",
+           now - std::chrono::hours(7 * 24)));
+  return dropped;
 }
 
 }  // namespace keybroker::store

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "keybroker/store/columns.h"
 #include "tests/support/error_code.h"
 #include "tests/support/record_fixture.h"
 
@@ -297,7 +298,31 @@ TEST_P(ClaimTest, OfTwoClaimsThatRaceExactlyOneWins) {
     raced += first_won ? 0 : 1;
   }
   RecordProperty("second_connection_won", raced);
-  EXPECT_EQ(*verify_chain(records.sql(), kVm), 1U + kRounds);
+  EXPECT_EQ(*verify_chain(records.sql(), vm_subject(kVm)), 1U + kRounds);
+}
+
+// One pass once dropped ten thousand at most, in ten minutes: less than nine boots a second leave.
+TEST_P(ClaimTest, AllThatHasEndedIsForgottenAtOnce) {
+  auto records = open();
+  auto& sql = records.sql();
+  const auto random = sql.is_sqlite() ? std::string("randomblob(16)")
+                                      : std::string("decode(md5(random()::text), 'hex')");
+  const auto many =
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10050) ";
+  ASSERT_TRUE(sql.execute(
+      many + ("INSERT INTO request SELECT " + random) + ", $1, 'claimed', $1, $1, 0, $2 FROM n",
+      {value_of(kVm), value_of(kNow)}));
+  ASSERT_TRUE(sql.execute(many + ("INSERT INTO nonce_used SELECT " + random) + ", $1, $2 FROM n",
+                          {value_of(Nonce{}), value_of(kNow)}));
+  const auto count = [&sql](std::string_view statement) {
+    return std::get<std::int64_t>(sql.execute(statement, {})->at(0).at(0));
+  };
+
+  EXPECT_EQ(*records.forget_ended(kNow + std::chrono::hours(1)), 0U);
+  EXPECT_EQ(*records.forget_ended(kNow + std::chrono::hours(24)), 10'050U);
+  EXPECT_EQ(count("SELECT count(*) FROM nonce_used"), 0);
+  EXPECT_EQ(*records.forget_ended(kNow + std::chrono::hours(8 * 24)), 10'050U);
+  EXPECT_EQ(count("SELECT count(*) FROM request"), 0);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ base::Result<void> settle(Sql& sql, const std::function<base::Result<Then>()>& s
                     "known; the same request again finds out");
 }
 
-base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Uuid& subject,
+base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Subject& subject,
                                                        const RequestId& request_id) {
   TRY_ASSIGN(rows,
              sql.execute("UPDATE request SET repeats = repeats + 1 "
@@ -43,7 +43,7 @@ base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Uuid& sub
   return KnownRequest{std::move(kind), digest, std::move(answer)};
 }
 
-base::Result<void> note_request(Sql& sql, const Uuid& subject, std::string_view kind,
+base::Result<void> note_request(Sql& sql, const Subject& subject, std::string_view kind,
                                 const Sha256Digest& digest, const Act& act) {
   TRY(
       sql.execute("INSERT INTO request (subject, request_id, kind, digest, answer, repeats, time) "
@@ -53,9 +53,9 @@ base::Result<void> note_request(Sql& sql, const Uuid& subject, std::string_view 
   return {};
 }
 
-base::Result<void> change(Sql& sql, const Uuid& subject, std::string_view kind, const Act& act,
+base::Result<void> change(Sql& sql, const Subject& subject, std::string_view kind, const Act& act,
                           const std::function<base::Result<bool>()>& steps) {
-  return settle(sql, [&]() -> base::Result<Then> {
+  auto done = settle(sql, [&]() -> base::Result<Then> {
     TRY_ASSIGN(known, find_request(sql, subject, act.request_id));
     if (known) {
       if (known->kind != kind) {
@@ -71,6 +71,18 @@ base::Result<void> change(Sql& sql, const Uuid& subject, std::string_view kind, 
     TRY(note_request(sql, subject, kind, Sha256Digest{}, act));
     return Then::kCommit;
   });
+  if (done || done.error().code == ErrorCode::kUnavailable) {
+    return done;
+  }
+  // A commit whose outcome was not known, or the same request over another connection, may have
+  // become visible only while these steps waited for its locks: they failed over their own work.
+  bool is_granted = false;
+  TRY(settle(sql, [&]() -> base::Result<Then> {
+    TRY_ASSIGN(meanwhile, find_request(sql, subject, act.request_id));
+    is_granted = meanwhile && meanwhile->kind == kind;
+    return Then::kCommit;
+  }));
+  return is_granted ? base::Result<void>() : std::move(done);
 }
 
 Act with_facts(const Act& act, std::string_view members) {

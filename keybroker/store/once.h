@@ -27,15 +27,15 @@ struct KnownRequest {
 
 // find_request() also writes, so that whoever is told of the request waits until that is durable,
 // and the request with it: after a crash a database can show what it had not yet promised.
-base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Uuid& subject,
+base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Subject& subject,
                                                        const RequestId& request_id);
 
-base::Result<void> note_request(Sql& sql, const Uuid& subject, std::string_view kind,
+base::Result<void> note_request(Sql& sql, const Subject& subject, std::string_view kind,
                                 const Sha256Digest& digest, const Act& act);
 
 // change() makes a change of a VM or tenant and its line in the log, or finds that it was made by
 // this request. `steps` give whether there was anything to change.
-base::Result<void> change(Sql& sql, const Uuid& subject, std::string_view kind, const Act& act,
+base::Result<void> change(Sql& sql, const Subject& subject, std::string_view kind, const Act& act,
                           const std::function<base::Result<bool>()>& steps);
 
 // with_facts() puts what the record itself knows, members of a JSON object, before what the caller

@@ -409,6 +409,24 @@ class Postgres final : public Sql {
 
 }  // namespace
 
+base::Result<bool> has_password(const std::string& where) {
+  char* why = nullptr;
+  PQconninfoOption* const options = PQconninfoParse(where.c_str(), &why);
+  if (options == nullptr) {
+    // What libpq says repeats what it was given.
+    PQfreemem(why);
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "libpq cannot read the connection string of the records");
+  }
+  bool has = false;
+  for (const auto* option = options; option->keyword != nullptr; ++option) {
+    const std::string_view keyword(option->keyword);
+    has = has || (option->val != nullptr && (keyword == "password" || keyword == "sslpassword"));
+  }
+  PQconninfoFree(options);
+  return has;
+}
+
 base::Result<std::unique_ptr<Sql>> open_postgres(std::string where,
                                                  std::chrono::milliseconds patience) {
   auto database = std::make_unique<Postgres>(std::move(where), patience);

@@ -13,6 +13,10 @@ namespace keybroker::store {
 // standby, loses its connection: a commit among them is Commit::kUnknown.
 inline constexpr std::chrono::seconds kPostgresPatience{10};
 
+// has_password() tells whether a connection string or URI has a password in it.
+// kInvalidArgument if libpq cannot read it; the message does not contain it.
+base::Result<bool> has_password(const std::string& where);
+
 // open_postgres() connects to the server of `where` (a libpq connection string or URI, which may
 // name several hosts) that takes writes. A connection that is lost is made again at the next
 // transaction or statement outside of one, to whichever server takes writes then. A setting of the

@@ -40,21 +40,27 @@ base::Result<void> check_version(const VmRecord& record, std::uint64_t conf_vers
 }
 
 // insert_vm() gives false if the VM is there.
-base::Result<bool> insert_vm(Sql& sql, const VmRegistration& vm, const VmKey& key, const Act& act) {
+base::Result<bool> insert_vm(Sql& sql, const RecordSeal& seal, const VmRegistration& vm,
+                             const VmKey& key, const Act& act) {
+  VmRecord record;
+  record.registration = vm;
+  record.created = act.now;
   TRY_ASSIGN(
-      rows,
-      sql.execute("INSERT INTO vm (vm_id, tenant_id, status, conf_version, launch_document, "
-                  "launch_digest, family, protection, execution_policy, root_class, lifetime, "
-                  "origin, fde_mode, cloned_from, clone_pending, region, created, epoch, "
-                  "lease_until, a_epoch, ek_name, ak_name, restores) "
-                  "VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-                  "$16, 0, 0, 0, $17, $17, 0) ON CONFLICT (vm_id) DO NOTHING RETURNING vm_id",
-                  {value_of(vm.vm_id), value_of(vm.tenant), std::string(name(VmStatus::kActive)),
-                   vm.launch.document, value_of(vm.launch.digest.bytes), value_of(vm.launch.family),
-                   value_of(vm.launch.protection), value_of(vm.launch.execution_policy),
-                   value_of(vm.root_class), value_of(vm.lifetime), value_of(vm.origin), vm.fde_mode,
-                   value_of(vm.cloned_from), std::int64_t{vm.cloned_from ? 1 : 0}, vm.region,
-                   value_of(act.now), base::Bytes()}));
+      rows, sql.execute(
+                "INSERT INTO vm (vm_id, tenant_id, subject, status, conf_version, launch_document, "
+                "launch_digest, family, protection, execution_policy, root_class, lifetime, "
+                "origin, fde_mode, cloned_from, clone_pending, region, created, epoch, "
+                "lease_until, a_epoch, ek_name, ak_name, restores, seal) "
+                "VALUES ($1, $2, $18, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
+                "$15, $16, 0, 0, 0, $17, $17, 0, $19) ON CONFLICT (vm_id) DO NOTHING "
+                "RETURNING vm_id",
+                {value_of(vm.vm_id), value_of(vm.tenant), std::string(name(record.status)),
+                 vm.launch.document, value_of(vm.launch.digest.bytes), value_of(vm.launch.family),
+                 value_of(vm.launch.protection), value_of(vm.launch.execution_policy),
+                 value_of(vm.root_class), value_of(vm.lifetime), value_of(vm.origin), vm.fde_mode,
+                 value_of(vm.cloned_from), std::int64_t{vm.cloned_from ? 1 : 0}, vm.region,
+                 value_of(act.now), base::Bytes(), value_of(vm_subject(vm.vm_id)),
+                 value_of(seal.of(record))}));
   if (rows.empty()) {
     return false;
   }
@@ -65,6 +71,17 @@ base::Result<bool> insert_vm(Sql& sql, const VmRegistration& vm, const VmKey& ke
                    value_of(key.kek_version), value_of(act.now)}));
   TRY(store_policies(sql, vm));
   return true;
+}
+
+// An id is a VM's or a tenant's, so that whoever reads one knows which.
+base::Result<void> expect_no_tenant(Sql& sql, const Uuid& vm_id) {
+  TRY_ASSIGN(rows,
+             sql.execute("SELECT created FROM tenant WHERE tenant_id = $1", {value_of(vm_id)}));
+  if (!rows.empty()) {
+    return base::fail(ErrorCode::kDenied,
+                      "vm_id: " + protocol::uuid_text(vm_id) + " is a tenant's; draw another");
+  }
+  return {};
 }
 
 std::string digest_fact(const Launch& launch) {
@@ -81,13 +98,14 @@ base::Result<bool> BrokerRecords::register_vm(const VmRegistration& registration
   }
   bool created = false;
   auto recorded = change(
-      *sql_, registration.vm_id, "registered", with_facts(act, digest_fact(registration.launch)),
-      [&]() -> base::Result<bool> {
+      *sql_, vm_subject(registration.vm_id), "registered",
+      with_facts(act, digest_fact(registration.launch)), [&]() -> base::Result<bool> {
         TRY(tenant(registration.tenant));
-        TRY_ASSIGN(inserted, insert_vm(*sql_, registration, key, act));
+        TRY(expect_no_tenant(*sql_, registration.vm_id));
+        TRY_ASSIGN(inserted, insert_vm(*sql_, *seal_, registration, key, act));
         created = inserted;
         if (!inserted) {
-          TRY_ASSIGN(record, load_vm(*sql_, registration.vm_id));
+          TRY_ASSIGN(record, load_vm(*sql_, *seal_, registration.vm_id));
           const auto field = difference(record.registration, registration, Fields::kAll);
           if (record.status == VmStatus::kDeleted) {
             return base::fail(ErrorCode::kDenied, "this VM was deleted; a new one has another id");
@@ -105,8 +123,9 @@ base::Result<bool> BrokerRecords::register_vm(const VmRegistration& registration
 base::Result<void> BrokerRecords::update_vm(const VmRegistration& registration,
                                             std::uint64_t conf_version, const Act& act) {
   TRY(check(registration));
-  return change(*sql_, registration.vm_id, "updated", act, [&]() -> base::Result<bool> {
-    TRY_ASSIGN(record, load_vm(*sql_, registration.vm_id));
+  const auto subject = vm_subject(registration.vm_id);
+  return change(*sql_, subject, "updated", act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(record, held_vm(*sql_, *seal_, registration.vm_id));
     const auto field = difference(record.registration, registration, Fields::kImmutable);
     if (!field.empty()) {
       return differs(field);
@@ -115,20 +134,17 @@ base::Result<void> BrokerRecords::update_vm(const VmRegistration& registration,
     if (record.registration == registration) {
       return false;
     }
-    TRY_ASSIGN(rows, sql_->execute("UPDATE vm SET conf_version = conf_version + 1, region = $3 "
-                                   "WHERE vm_id = $1 AND conf_version = $2 RETURNING conf_version",
-                                   {value_of(registration.vm_id), value_of(conf_version),
-                                    registration.region}));
-    if (rows.empty()) {
-      return base::fail(ErrorCode::kDenied,
-                        "the registration was changed meanwhile; read it again");
-    }
+    record.registration = registration;
+    ++record.conf_version;
+    TRY(store_vm(*sql_, *seal_, record));
     TRY(store_policies(*sql_, registration));
     return true;
   });
 }
 
-base::Result<VmRecord> BrokerRecords::vm(const Uuid& vm_id) { return load_vm(*sql_, vm_id); }
+base::Result<VmRecord> BrokerRecords::vm(const Uuid& vm_id) {
+  return load_vm(*sql_, *seal_, vm_id);
+}
 
 base::Result<std::vector<Uuid>> BrokerRecords::vms(const Uuid& tenant,
                                                    const std::optional<Uuid>& after,
@@ -149,8 +165,8 @@ base::Result<void> BrokerRecords::convert(const Uuid& vm_id, std::uint64_t conf_
                                           const Launch& launch, crypto::Time until,
                                           const Act& act) {
   const auto told = with_facts(act, digest_fact(launch));
-  return change(*sql_, vm_id, "conversion-begun", told, [&]() -> base::Result<bool> {
-    TRY_ASSIGN(record, load_vm(*sql_, vm_id));
+  return change(*sql_, vm_subject(vm_id), "conversion-begun", told, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(record, held_vm(*sql_, *seal_, vm_id));
     TRY(check_version(record, conf_version));
     if (record.status != VmStatus::kActive) {
       return base::fail(ErrorCode::kDenied, "this VM is " + std::string(name(record.status)) +
@@ -163,43 +179,34 @@ base::Result<void> BrokerRecords::convert(const Uuid& vm_id, std::uint64_t conf_
                         "an ordinary VM does not become confidential, nor the other way round; "
                         "create a new VM");
     }
-    TRY_ASSIGN(rows, sql_->execute(
-                         "UPDATE vm SET status = $3, conf_version = conf_version + 1, "
-                         "previous_document = launch_document, previous_digest = launch_digest, "
-                         "previous_family = family, previous_protection = protection, "
-                         "previous_execution_policy = execution_policy, previous_until = $4, "
-                         "launch_document = $5, launch_digest = $6, family = $7, protection = $8, "
-                         "execution_policy = $9 "
-                         "WHERE vm_id = $1 AND conf_version = $2 AND status = $10 "
-                         "RETURNING conf_version",
-                         {value_of(vm_id), value_of(conf_version),
-                          std::string(name(VmStatus::kConverting)), value_of(until),
-                          launch.document, value_of(launch.digest.bytes), value_of(launch.family),
-                          value_of(launch.protection), value_of(launch.execution_policy),
-                          std::string(name(VmStatus::kActive))}));
-    if (rows.empty()) {
-      return base::fail(ErrorCode::kDenied,
-                        "the registration was changed meanwhile; read it again");
-    }
+    record.previous = PreviousLaunch{record.registration.launch, until};
+    record.registration.launch = launch;
+    record.status = VmStatus::kConverting;
+    ++record.conf_version;
+    TRY(store_vm(*sql_, *seal_, record));
     return true;
   });
 }
 
 namespace {
 
-// end_conversion() runs `statement` on a VM that is converting.
-base::Result<void> end_conversion(Sql& sql, const Uuid& vm_id, std::uint64_t conf_version,
-                                  const Act& act, std::string_view kind,
-                                  std::string_view statement) {
-  return change(sql, vm_id, kind, act, [&]() -> base::Result<bool> {
-    TRY_ASSIGN(rows, sql.execute(statement, {value_of(vm_id), value_of(conf_version),
-                                             std::string(name(VmStatus::kConverting)),
-                                             std::string(name(VmStatus::kActive))}));
-    if (rows.empty()) {
-      TRY_ASSIGN(record, load_vm(sql, vm_id));
-      TRY(check_version(record, conf_version));
+// end_conversion() takes a VM that is converting out of it.
+base::Result<void> end_conversion(Sql& sql, const RecordSeal& seal, const Uuid& vm_id,
+                                  std::uint64_t conf_version, const Act& act, std::string_view kind,
+                                  bool is_back) {
+  return change(sql, vm_subject(vm_id), kind, act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(record, held_vm(sql, seal, vm_id));
+    TRY(check_version(record, conf_version));
+    if (record.status != VmStatus::kConverting || !record.previous) {
       return base::fail(ErrorCode::kDenied, "this VM is not being converted");
     }
+    if (is_back) {
+      record.registration.launch = record.previous->launch;
+    }
+    record.previous.reset();
+    record.status = VmStatus::kActive;
+    ++record.conf_version;
+    TRY(store_vm(sql, seal, record));
     return true;
   });
 }
@@ -208,25 +215,12 @@ base::Result<void> end_conversion(Sql& sql, const Uuid& vm_id, std::uint64_t con
 
 base::Result<void> BrokerRecords::confirm_conversion(const Uuid& vm_id, std::uint64_t conf_version,
                                                      const Act& act) {
-  return end_conversion(
-      *sql_, vm_id, conf_version, act, "conversion-confirmed",
-      "UPDATE vm SET status = $4, conf_version = conf_version + 1, previous_document = NULL, "
-      "previous_digest = NULL, previous_family = NULL, previous_protection = NULL, "
-      "previous_execution_policy = NULL, previous_until = NULL "
-      "WHERE vm_id = $1 AND conf_version = $2 AND status = $3 RETURNING conf_version");
+  return end_conversion(*sql_, *seal_, vm_id, conf_version, act, "conversion-confirmed", false);
 }
 
 base::Result<void> BrokerRecords::cancel_conversion(const Uuid& vm_id, std::uint64_t conf_version,
                                                     const Act& act) {
-  return end_conversion(
-      *sql_, vm_id, conf_version, act, "conversion-cancelled",
-      "UPDATE vm SET status = $4, conf_version = conf_version + 1, "
-      "launch_document = previous_document, launch_digest = previous_digest, "
-      "family = previous_family, protection = previous_protection, "
-      "execution_policy = previous_execution_policy, previous_document = NULL, "
-      "previous_digest = NULL, previous_family = NULL, previous_protection = NULL, "
-      "previous_execution_policy = NULL, previous_until = NULL "
-      "WHERE vm_id = $1 AND conf_version = $2 AND status = $3 RETURNING conf_version");
+  return end_conversion(*sql_, *seal_, vm_id, conf_version, act, "conversion-cancelled", true);
 }
 
 }  // namespace keybroker::store

@@ -24,21 +24,13 @@ base::Result<void> check_fits(const StatePoint& state) {
   return {};
 }
 
-// set_status() moves a VM from one status to another. It is a success if it has that one already.
-base::Result<void> set_status(Sql& sql, const Uuid& vm_id, std::string_view kind, const Act& act,
-                              VmStatus to, std::string_view statement) {
-  return change(sql, vm_id, kind, act, [&]() -> base::Result<bool> {
-    TRY_ASSIGN(rows, sql.execute(statement, {value_of(vm_id)}));
-    if (!rows.empty()) {
-      return true;
-    }
-    TRY_ASSIGN(record, load_vm(sql, vm_id));
-    const bool served = record.status == VmStatus::kConverting && to == VmStatus::kActive;
-    if (record.status != to && !served) {
-      return base::fail(ErrorCode::kDenied, "this VM is " + std::string(name(record.status)));
-    }
-    return false;
-  });
+constexpr const char* kDeleted = "this VM is deleted";
+
+base::Result<void> deny_deleted(const VmRecord& record) {
+  if (record.status == VmStatus::kDeleted) {
+    return base::fail(ErrorCode::kDenied, kDeleted);
+  }
+  return {};
 }
 
 }  // namespace
@@ -47,15 +39,15 @@ base::Result<void> BrokerRecords::allow_restore(const Uuid& vm_id, const StatePo
                                                 crypto::Time until, const Act& act) {
   TRY(check_fits(state));
   const auto told = with_facts(act, facts_of(state));
-  return change(*sql_, vm_id, "restore-allowed", told, [&]() -> base::Result<bool> {
+  return change(*sql_, vm_subject(vm_id), "restore-allowed", told, [&]() -> base::Result<bool> {
     TRY_ASSIGN(rows, sql_->execute("UPDATE vm SET restore_seq = $2, restore_digest = $3, "
                                    "restore_until = $4 WHERE vm_id = $1 AND status <> 'deleted' "
                                    "RETURNING restores",
                                    {value_of(vm_id), value_of(state.sequence),
                                     value_of(state.digest), value_of(until)}));
     if (rows.empty()) {
-      TRY(load_vm(*sql_, vm_id));
-      return base::fail(ErrorCode::kDenied, "this VM is deleted");
+      TRY(load_vm(*sql_, *seal_, vm_id));
+      return base::fail(ErrorCode::kDenied, kDeleted);
     }
     return true;
   });
@@ -84,11 +76,13 @@ base::Result<bool> BrokerRecords::accept_receipt(const Uuid& vm_id, const Anchor
   const auto told =
       with_facts(act, "\"epoch\":" + std::to_string(anchor.epoch) + "," + facts_of(anchor.state) +
                           ",\"restores\":" + std::to_string(restores));
-  auto recorded = change(*sql_, vm_id, "receipt-accepted", told, [&]() -> base::Result<bool> {
-    // Whoever owned an older epoch is fenced. A restore that the receipt has counted is used up.
-    TRY_ASSIGN(
-        rows,
-        sql_->execute("UPDATE vm SET a_epoch = $2, a_seq = $3, a_digest = $4, a_req = NULL, "
+  auto recorded =
+      change(*sql_, vm_subject(vm_id), "receipt-accepted", told, [&]() -> base::Result<bool> {
+        // Whoever owned an older epoch is fenced. A restore that the receipt has counted is used
+        // up.
+        TRY_ASSIGN(
+            rows, sql_->execute(
+                      "UPDATE vm SET a_epoch = $2, a_seq = $3, a_digest = $4, a_req = NULL, "
                       "owner_boot = CASE WHEN epoch < $2 THEN NULL ELSE owner_boot END, "
                       "claim_req = CASE WHEN epoch < $2 THEN NULL ELSE claim_req END, "
                       "epoch = CASE WHEN epoch < $2 THEN $2 ELSE epoch END, "
@@ -102,48 +96,62 @@ base::Result<bool> BrokerRecords::accept_receipt(const Uuid& vm_id, const Anchor
                       "RETURNING epoch",
                       {value_of(vm_id), value_of(anchor.epoch), value_of(anchor.state.sequence),
                        value_of(anchor.state.digest), value_of(restores)}));
-    moved = !rows.empty();
-    if (!moved) {
-      TRY(load_vm(*sql_, vm_id));
-      return false;
-    }
-    TRY(
-        sql_->execute("INSERT INTO anchor "
-                      "(vm_id, epoch, seq, digest, kind, restores, request_id, time) "
-                      "VALUES ($1, $2, $3, $4, 'receipt', $5, $6, $7)",
-                      {value_of(vm_id), value_of(anchor.epoch), value_of(anchor.state.sequence),
-                       value_of(anchor.state.digest), value_of(restores), value_of(act.request_id),
-                       value_of(act.now)}));
-    return true;
-  });
+        moved = !rows.empty();
+        if (!moved) {
+          TRY(load_vm(*sql_, *seal_, vm_id));
+          return false;
+        }
+        TRY(
+            sql_->execute("INSERT INTO anchor "
+                          "(vm_id, epoch, seq, digest, kind, restores, request_id, time) "
+                          "VALUES ($1, $2, $3, $4, 'receipt', $5, $6, $7)",
+                          {value_of(vm_id), value_of(anchor.epoch), value_of(anchor.state.sequence),
+                           value_of(anchor.state.digest), value_of(restores),
+                           value_of(act.request_id), value_of(act.now)}));
+        return true;
+      });
   TRY(std::move(recorded));
   return moved;
 }
 
 base::Result<void> BrokerRecords::disable_vm(const Uuid& vm_id, const Act& act) {
-  return set_status(*sql_, vm_id, "disabled", act, VmStatus::kDisabled,
-                    "UPDATE vm SET status = 'disabled' "
-                    "WHERE vm_id = $1 AND status IN ('active', 'converting') RETURNING status");
+  return change(*sql_, vm_subject(vm_id), "disabled", act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(record, held_vm(*sql_, *seal_, vm_id));
+    TRY(deny_deleted(record));
+    if (record.status == VmStatus::kDisabled) {
+      return false;
+    }
+    record.status = VmStatus::kDisabled;
+    TRY(store_vm(*sql_, *seal_, record));
+    return true;
+  });
 }
 
 base::Result<void> BrokerRecords::enable_vm(const Uuid& vm_id, const Act& act) {
-  return set_status(*sql_, vm_id, "enabled", act, VmStatus::kActive,
-                    "UPDATE vm SET status = CASE WHEN previous_digest IS NULL THEN 'active' "
-                    "ELSE 'converting' END "
-                    "WHERE vm_id = $1 AND status = 'disabled' RETURNING status");
+  return change(*sql_, vm_subject(vm_id), "enabled", act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(record, held_vm(*sql_, *seal_, vm_id));
+    TRY(deny_deleted(record));
+    if (record.status != VmStatus::kDisabled) {
+      return false;
+    }
+    record.status = record.previous ? VmStatus::kConverting : VmStatus::kActive;
+    TRY(store_vm(*sql_, *seal_, record));
+    return true;
+  });
 }
 
 base::Result<void> BrokerRecords::delete_vm(const Uuid& vm_id, const Act& act) {
-  return change(*sql_, vm_id, "deleted", act, [&]() -> base::Result<bool> {
-    TRY_ASSIGN(rows, sql_->execute("UPDATE vm SET status = 'deleted', owner_boot = NULL, "
-                                   "claim_req = NULL, restore_seq = NULL, restore_digest = NULL, "
-                                   "restore_until = NULL WHERE vm_id = $1 "
-                                   "AND status <> 'deleted' RETURNING status",
-                                   {value_of(vm_id)}));
-    if (rows.empty()) {
-      TRY(load_vm(*sql_, vm_id));
+  return change(*sql_, vm_subject(vm_id), "deleted", act, [&]() -> base::Result<bool> {
+    TRY_ASSIGN(record, held_vm(*sql_, *seal_, vm_id));
+    if (record.status == VmStatus::kDeleted) {
       return false;
     }
+    record.status = VmStatus::kDeleted;
+    TRY(store_vm(*sql_, *seal_, record));
+    TRY(
+        sql_->execute("UPDATE vm SET owner_boot = NULL, claim_req = NULL, restore_seq = NULL, "
+                      "restore_digest = NULL, restore_until = NULL WHERE vm_id = $1",
+                      {value_of(vm_id)}));
     TRY(sql_->execute("DELETE FROM vm_key WHERE vm_id = $1", {value_of(vm_id)}));
     return true;
   });

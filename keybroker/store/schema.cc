@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keybroker/store/schema.h"
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,7 +13,8 @@ namespace {
 using base::ErrorCode;
 
 // What SQLite and PostgreSQL both take. SQLite reads bytea and bigint as names of its own types.
-// Sequences count from 1; times are seconds since 1970; digests are SHA-256.
+// Sequences count from 1; times are seconds since 1970; digests are SHA-256. A seal is that of
+// record_seal.h over the row and what goes with it; a subject is that of subject.h.
 constexpr std::string_view kVersion1[] = {
     R"(CREATE TABLE tenant (
          tenant_id bytea NOT NULL PRIMARY KEY CHECK (length(tenant_id) = 16),
@@ -34,6 +36,7 @@ constexpr std::string_view kVersion1[] = {
     R"(CREATE TABLE vm (
          vm_id bytea NOT NULL PRIMARY KEY CHECK (length(vm_id) = 16),
          tenant_id bytea NOT NULL REFERENCES tenant,
+         subject bytea NOT NULL CHECK (length(subject) = 17),
          status text NOT NULL,
          conf_version bigint NOT NULL,
          launch_document bytea NOT NULL,
@@ -68,7 +71,8 @@ constexpr std::string_view kVersion1[] = {
          restores bigint NOT NULL,
          restore_seq bigint,
          restore_digest bytea,
-         restore_until bigint))",
+         restore_until bigint,
+         seal bytea NOT NULL))",
     "CREATE INDEX vm_by_tenant ON vm (tenant_id, vm_id)",
     R"(CREATE TABLE vm_key (
          vm_id bytea NOT NULL REFERENCES vm,
@@ -112,7 +116,7 @@ constexpr std::string_view kVersion1[] = {
          time bigint NOT NULL,
          PRIMARY KEY (vm_id, epoch, seq)))",
     R"(CREATE TABLE audit (
-         subject bytea NOT NULL CHECK (length(subject) = 16),
+         subject bytea NOT NULL CHECK (length(subject) = 17),
          seq bigint NOT NULL,
          time bigint NOT NULL,
          kind text NOT NULL,
@@ -175,6 +179,7 @@ constexpr std::string_view kVersion3[] = {
          policy bytea NOT NULL REFERENCES policy,
          immutable bigint NOT NULL,
          created bigint NOT NULL,
+         seal bytea NOT NULL,
          PRIMARY KEY (tenant_id, name, version)))",
 };
 
@@ -190,6 +195,11 @@ constexpr std::string_view kVersion1Postgres[] = {
 };
 
 const Version kVersions[] = {{kVersion1, kVersion1Postgres}, {kVersion2, {}}, {kVersion3, {}}};
+
+// Forms 1 to 3 were never released: they had neither seals nor subjects. Nothing brings them here.
+// The first of kVersions makes form 4.
+constexpr std::uint64_t kUnreleased = 3;
+constexpr std::uint64_t kNewest = kUnreleased + std::size(kVersions);
 
 constexpr const char* kProduct = "strongroom.broker";
 
@@ -225,11 +235,16 @@ base::Result<std::uint64_t> read_version(Sql& sql, std::string_view statement) {
     return base::fail(ErrorCode::kCorrupt, "this is some other program's database");
   }
   const auto version = static_cast<std::uint64_t>(std::get<std::int64_t>(rows[0][0]));
-  if (version > std::size(kVersions)) {
+  if (version > kNewest) {
     return base::fail(ErrorCode::kDenied, "the records have form " + std::to_string(version) +
                                               ", and this program knows form " +
-                                              std::to_string(std::size(kVersions)) +
+                                              std::to_string(kNewest) +
                                               ". A newer one has written them; use that one");
+  }
+  if (version != 0 && version <= kUnreleased) {
+    return base::fail(ErrorCode::kDenied, "the records have form " + std::to_string(version) +
+                                              ", of before the first release, which is not " +
+                                              "carried over. Begin with an empty database");
   }
   return version;
 }
@@ -237,30 +252,36 @@ base::Result<std::uint64_t> read_version(Sql& sql, std::string_view statement) {
 // advance() makes the next version, if one is missing: true once none is. Nothing is written then.
 base::Result<bool> advance(Sql& sql) {
   TRY_ASSIGN(seen, read_version(sql, "SELECT version FROM schema_version WHERE product = $1"));
-  if (seen == std::size(kVersions)) {
+  if (seen == kNewest) {
     return true;
   }
   // The update holds the row, so that of two programs the second waits and finds it done.
   TRY_ASSIGN(version, read_version(sql,
                                    "UPDATE schema_version SET version = version "
                                    "WHERE product = $1 RETURNING version"));
-  if (version == std::size(kVersions)) {
+  if (version == kNewest) {
     return true;
   }
-  for (const auto statement : kVersions[version].common) {
+  const auto made = std::max(version, kUnreleased);
+  for (const auto statement : kVersions[made - kUnreleased].common) {
     TRY(sql.execute(statement, {}));
   }
   if (!sql.is_sqlite()) {
-    for (const auto statement : kVersions[version].postgres) {
+    for (const auto statement : kVersions[made - kUnreleased].postgres) {
       TRY(sql.execute(statement, {}));
     }
   }
-  TRY(sql.execute("UPDATE schema_version SET version = version + 1 WHERE product = $1",
-                  {std::string(kProduct)}));
+  TRY(sql.execute("UPDATE schema_version SET version = $2 WHERE product = $1",
+                  {std::string(kProduct), static_cast<std::int64_t>(made + 1)}));
   return false;
 }
 
 }  // namespace
+
+base::Result<bool> have_tenants(Sql& sql) {
+  TRY_ASSIGN(rows, sql.execute("SELECT count(*) FROM tenant", {}));
+  return rows.at(0).at(0) != Value(std::int64_t{0});
+}
 
 base::Result<void> migrate(Sql& sql) {
   TRY(check_ours(sql));

@@ -10,4 +10,8 @@ namespace keybroker::store {
 // is some other program's.
 base::Result<void> migrate(Sql& sql);
 
+// have_tenants() tells whether anybody's records are in the database, which migrate() has been
+// over.
+base::Result<bool> have_tenants(Sql& sql);
+
 }  // namespace keybroker::store

@@ -14,7 +14,7 @@ base::Result<bool> use_once(Sql& sql, const Uuid& vm_id, const Nonce& nonce, cry
   bool unused = false;
   const auto steps = [&]() -> base::Result<Then> {
     // A commit whose outcome was not known is asked for again, and must know itself.
-    TRY_ASSIGN(known, find_request(sql, vm_id, act.request_id));
+    TRY_ASSIGN(known, find_request(sql, vm_subject(vm_id), act.request_id));
     if (known) {
       unused = known->kind == kind;
       return Then::kCommit;
@@ -25,10 +25,13 @@ base::Result<bool> use_once(Sql& sql, const Uuid& vm_id, const Nonce& nonce, cry
                            {value_of(vm_id), value_of(nonce), value_of(expires)}));
     unused = !rows.empty();
     if (!unused) {
-      return Then::kRollBack;
+      // The use may be this one: a commit that became visible while the insert waited for it.
+      TRY_ASSIGN(meanwhile, find_request(sql, vm_subject(vm_id), act.request_id));
+      unused = meanwhile && meanwhile->kind == kind;
+      return unused ? Then::kCommit : Then::kRollBack;
     }
-    TRY(append_audit(sql, vm_id, kind, act));
-    TRY(note_request(sql, vm_id, kind, vmgs::crypto::sha256(nonce), act));
+    TRY(append_audit(sql, vm_subject(vm_id), kind, act));
+    TRY(note_request(sql, vm_subject(vm_id), kind, vmgs::crypto::sha256(nonce), act));
     return Then::kCommit;
   };
   TRY(settle(sql, steps));

@@ -31,7 +31,7 @@ TEST_P(SingleUseTest, ANonceIsUsedOnceAndTheUseIsInTheLog) {
 
   EXPECT_EQ(last_line(records), line);
   EXPECT_TRUE(*use_once(records.sql(), kVm, nonce(2), kNow, "attested", act()));
-  EXPECT_TRUE(verify_chain(records.sql(), kVm));
+  EXPECT_TRUE(verify_chain(records.sql(), vm_subject(kVm)));
 }
 
 TEST_P(SingleUseTest, ARepeatedActIsTheSameUse) {

@@ -65,20 +65,29 @@ TEST_P(SqlTest, ATableThatIsNotThereIsCorrupt) {
 TEST_P(SqlTest, TwoProgramsMayMakeTheTablesAtOnce) {
   const auto sql = connect();
   std::optional<base::Result<BrokerRecords>> other;
-  std::thread thread([&] { other = BrokerRecords::over(connect()); });
-  const auto records = BrokerRecords::over(connect());
+  std::thread thread([&] { other = BrokerRecords::over(connect(), seal()); });
+  const auto records = BrokerRecords::over(connect(), seal());
   thread.join();
   EXPECT_TRUE(records) << records.error().message;
   EXPECT_TRUE(*other) << other->error().message;
 }
 
 TEST_P(SqlTest, RecordsOfANewerProgramAreRefused) {
-  ASSERT_TRUE(BrokerRecords::over(connect()));
+  ASSERT_TRUE(BrokerRecords::over(connect(), seal()));
   ASSERT_TRUE(connect()->execute("UPDATE schema_version SET version = version + 1", {}));
-  const auto newer = BrokerRecords::over(connect());
+  const auto newer = BrokerRecords::over(connect(), seal());
   ASSERT_FALSE(newer);
   EXPECT_EQ(newer.error().code, ErrorCode::kDenied);
   EXPECT_NE(newer.error().message.find("newer"), std::string::npos) << newer.error().message;
+}
+
+TEST_P(SqlTest, RecordsOfBeforeTheFirstReleaseAreRefused) {
+  ASSERT_TRUE(BrokerRecords::over(connect(), seal()));
+  ASSERT_TRUE(connect()->execute("UPDATE schema_version SET version = 3", {}));
+  const auto older = BrokerRecords::over(connect(), seal());
+  ASSERT_FALSE(older);
+  EXPECT_EQ(older.error().code, ErrorCode::kDenied);
+  EXPECT_NE(older.error().message.find("first release"), std::string::npos);
 }
 
 // Two transactions take two rows in different orders, each its first before either its second: a
@@ -120,12 +129,12 @@ TEST(SqliteTest, WhatIsNoDatabaseOfOursIsCorrupt) {
 
   auto other = *open_sqlite(folder / "other");
   ASSERT_TRUE(other->execute("CREATE TABLE someones (a bigint)", {}));
-  EXPECT_EQ(error_code(BrokerRecords::over(std::move(other))), ErrorCode::kCorrupt);
+  EXPECT_EQ(error_code(BrokerRecords::over(std::move(other), seal())), ErrorCode::kCorrupt);
 }
 
 TEST(SqliteTest, TheFileIsItsOwnersAlone) {
   const TempFolder folder;
-  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"), seal());
   for (const auto& file : std::filesystem::directory_iterator(folder.path())) {
     EXPECT_EQ(file.status().permissions() & std::filesystem::perms::mask,
               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
@@ -135,7 +144,7 @@ TEST(SqliteTest, TheFileIsItsOwnersAlone) {
 
 TEST(SqliteTest, ABackupHasWhatWasAcknowledgedAndTakesNobodysPlace) {
   const TempFolder folder;
-  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"), seal());
   register_one(records);
   const auto copy = folder / "copy";
 
@@ -146,14 +155,14 @@ TEST(SqliteTest, ABackupHasWhatWasAcknowledgedAndTakesNobodysPlace) {
   EXPECT_TRUE(check_backup(copy));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 4)
       << "the records with their log and its index, and one file of the backup";
-  auto restored = *BrokerRecords::over(*open_sqlite(copy));
+  auto restored = *BrokerRecords::over(*open_sqlite(copy), seal());
   EXPECT_EQ(restored.vm(kVm)->registration, registration());
   EXPECT_EQ(restored.vm(kVm)->epoch, 0U);
 }
 
 TEST(SqliteTest, ADamagedBackupIsFound) {
   const TempFolder folder;
-  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+  auto records = *BrokerRecords::over(*open_sqlite(folder / "records"), seal());
   register_one(records);
   ASSERT_TRUE(back_up_sqlite(records.sql(), folder / "copy"));
   std::fstream file(folder / "copy", std::ios::in | std::ios::out | std::ios::binary);
@@ -166,7 +175,7 @@ TEST(SqliteTest, ADamagedBackupIsFound) {
 TEST(PostgresTest, AServerThatIsAwayIsUnavailableAndFoundAgain) {
   auto server = *PostgresServer::start();
   ASSERT_TRUE(server.create_database("records"));
-  auto records = *BrokerRecords::over(*open_postgres(server.where("records")));
+  auto records = *BrokerRecords::over(*open_postgres(server.where("records")), seal());
   register_one(records);
 
   ASSERT_TRUE(server.restart());
@@ -195,10 +204,22 @@ TEST(PostgresTest, WhatOnlyReadsIsAskedAgainOnANewConnection) {
   EXPECT_TRUE(sql->execute("INSERT INTO kept VALUES (1)", {}));
 }
 
+// A substring was once looked for: a URI's password was taken, and a database of that name was not.
+TEST(PostgresTest, APasswordInAConnectionStringIsSeenWhereverItStands) {
+  EXPECT_TRUE(*has_password("postgresql://broker:hunter2@host/db"));
+  EXPECT_TRUE(*has_password("host=a password=hunter2"));
+  EXPECT_TRUE(*has_password("postgresql://host/db?sslpassword=hunter2"));
+  EXPECT_FALSE(*has_password("dbname=password_db passfile=/etc/keybrokerd/pass"));
+  EXPECT_FALSE(*has_password("postgresql://broker@host/db"));
+  const auto unreadable = has_password("dbname='hunter2");
+  ASSERT_EQ(error_code(unreadable), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(unreadable.error().message.find("hunter2"), std::string::npos);
+}
+
 TEST(PostgresTest, AServerThatMayLoseAnEpochGetsNone) {
   const auto server = *PostgresServer::start({"synchronous_commit = off"});
   ASSERT_TRUE(server.create_database("records"));
-  auto records = *BrokerRecords::over(*open_postgres(server.where("records")));
+  auto records = *BrokerRecords::over(*open_postgres(server.where("records")), seal());
   register_one(records);
 
   const auto denied = records.claim(claim_of(1, 0), act());
@@ -213,8 +234,8 @@ TEST(PostgresTest, AServerThatMayLoseAnEpochGetsNone) {
 TEST(PostgresTest, ACommitThatNoStandbyHasIsNotAcknowledged) {
   const auto server = *PostgresServer::start();
   ASSERT_TRUE(server.create_database("records"));
-  auto records =
-      *BrokerRecords::over(*open_postgres(server.where("records"), std::chrono::seconds(2)));
+  auto records = *BrokerRecords::over(
+      *open_postgres(server.where("records"), std::chrono::seconds(2)), seal());
   register_one(records);
   ASSERT_TRUE(server.run_sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'absent'"));
   ASSERT_TRUE(server.run_sql("postgres", "SELECT pg_reload_conf()"));
@@ -225,8 +246,8 @@ TEST(PostgresTest, ACommitThatNoStandbyHasIsNotAcknowledged) {
   // Cancelling the wait makes PostgreSQL answer COMMIT, with a warning. This connection waits for
   // as long as it takes, so each answer it gets is one of those. It is made without a standby as
   // well: tables that are there are not written.
-  auto patient =
-      *BrokerRecords::over(*open_postgres(server.where("records"), std::chrono::minutes(5)));
+  auto patient = *BrokerRecords::over(
+      *open_postgres(server.where("records"), std::chrono::minutes(5)), seal());
   std::atomic<bool> is_answered = false;
   std::thread cancel([&] {
     while (!is_answered) {

@@ -11,6 +11,7 @@
 #include "keybroker/crypto/time.h"
 #include "keybroker/evidence/trust_store.h"
 #include "keybroker/protocol/launch_document.h"
+#include "keybroker/store/subject.h"
 
 namespace keybroker::store {
 

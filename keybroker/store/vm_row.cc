@@ -6,6 +6,7 @@
 
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/columns.h"
+#include "vmgs/crypto/digest.h"
 
 namespace keybroker::store {
 
@@ -21,7 +22,7 @@ constexpr auto kSelect =
     "root_class, lifetime, origin, fde_mode, cloned_from, clone_pending, region, created, "  // 14
     "epoch, owner_boot, claim_req, lease_until, "                                            // 22
     "a_epoch, a_seq, a_digest, a_req, ek_name, ak_name, "                                    // 26
-    "restores, restore_seq, restore_digest, restore_until "                                  // 32
+    "restores, restore_seq, restore_digest, restore_until, seal "                            // 32
     "FROM vm WHERE vm_id = $1";
 
 // optional_fixed() reads a column that may be NULL.
@@ -129,7 +130,17 @@ std::string_view name(VmStatus status) {
   return kNames[static_cast<std::size_t>(status)];
 }
 
-base::Result<VmRecord> load_vm(Sql& sql, const Uuid& vm_id) {
+namespace {
+
+constexpr int kLooks = 8;
+
+// A record and the seal that its row has.
+struct SealedRecord {
+  VmRecord record;
+  Sha256Digest seal{};
+};
+
+base::Result<SealedRecord> read_vm(Sql& sql, const Uuid& vm_id) {
   TRY_ASSIGN(rows, sql.execute(kSelect, {value_of(vm_id)}));
   if (rows.empty()) {
     return base::fail(ErrorCode::kNotFound,
@@ -157,7 +168,59 @@ base::Result<VmRecord> load_vm(Sql& sql, const Uuid& vm_id) {
   // not find.
   TRY_ASSIGN(policies, load_policies(sql, vm_id));
   record.registration.policies = std::move(policies);
-  return record;
+  TRY_ASSIGN(seal, fixed<32>(row, 36));
+  return SealedRecord{std::move(record), seal};
+}
+
+}  // namespace
+
+base::Result<VmRecord> load_vm(Sql& sql, const RecordSeal& seal, const Uuid& vm_id) {
+  // The policies are read after the row. Where another registration came in between, its row is
+  // there at the next look; the same row twice is one that nobody of ours has written.
+  std::optional<Sha256Digest> last;
+  for (int look = 0; look < kLooks; ++look) {
+    TRY_ASSIGN(read, read_vm(sql, vm_id));
+    if (vmgs::crypto::equal_in_constant_time(read.seal, seal.of(read.record))) {
+      return std::move(read.record);
+    }
+    if (last == read.seal) {
+      break;
+    }
+    last = read.seal;
+  }
+  return base::fail(ErrorCode::kAuthentication,
+                    std::string(kRecordsAltered) + ": the record of VM " +
+                        protocol::uuid_text(vm_id) +
+                        " is not as a broker with this records.key wrote it");
+}
+
+base::Result<VmRecord> held_vm(Sql& sql, const RecordSeal& seal, const Uuid& vm_id) {
+  TRY(sql.execute("UPDATE vm SET conf_version = conf_version WHERE vm_id = $1", {value_of(vm_id)}));
+  return load_vm(sql, seal, vm_id);
+}
+
+base::Result<void> store_vm(Sql& sql, const RecordSeal& seal, const VmRecord& record) {
+  const auto& vm = record.registration;
+  const auto previous = [&record](auto field) {
+    return record.previous ? field(record.previous->launch) : Value();
+  };
+  TRY(sql.execute(
+      "UPDATE vm SET status = $2, conf_version = $3, launch_document = $4, launch_digest = $5, "
+      "family = $6, protection = $7, execution_policy = $8, previous_document = $9, "
+      "previous_digest = $10, previous_family = $11, previous_protection = $12, "
+      "previous_execution_policy = $13, previous_until = $14, region = $15, seal = $16 "
+      "WHERE vm_id = $1",
+      {value_of(vm.vm_id), std::string(name(record.status)), value_of(record.conf_version),
+       vm.launch.document, value_of(vm.launch.digest.bytes), value_of(vm.launch.family),
+       value_of(vm.launch.protection), value_of(vm.launch.execution_policy),
+       previous([](const Launch& launch) { return value_of(launch.document); }),
+       previous([](const Launch& launch) { return value_of(launch.digest.bytes); }),
+       previous([](const Launch& launch) { return value_of(launch.family); }),
+       previous([](const Launch& launch) { return value_of(launch.protection); }),
+       previous([](const Launch& launch) { return value_of(launch.execution_policy); }),
+       record.previous ? value_of(record.previous->until) : Value(), vm.region,
+       value_of(seal.of(record))}));
+  return {};
 }
 
 base::Result<std::vector<OwnerPolicy>> load_policies(Sql& sql, const Uuid& vm_id) {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "keybroker/store/sql.h"
+#include "keybroker/store/broker_records.h"
 #include "keybroker/store/vm_record.h"
 
 namespace keybroker::store {
@@ -40,29 +40,41 @@ bool is_workload_key_name(std::string_view name);
 
 // add_workload_key() adds the version after the newest of that name, kDenied otherwise. kNotFound
 // for a tenant or policy that is not on record, kInvalidArgument for a name that is none.
-base::Result<void> add_workload_key(Sql& sql, const WorkloadKey& key, const Act& act);
+base::Result<void> add_workload_key(BrokerRecords& records, const WorkloadKey& key, const Act& act);
 
 // version_added_by() is the version of a key that a request has added: the same again adds nothing
 // and finds it. kDenied if the request was for another key.
-base::Result<std::uint64_t> version_added_by(Sql& sql, const Uuid& tenant, std::string_view name,
-                                             const RequestId& request_id);
+base::Result<std::uint64_t> version_added_by(BrokerRecords& records, const Uuid& tenant,
+                                             std::string_view name, const RequestId& request_id);
 
-// workload_key() is one version, or the newest. kNotFound.
-base::Result<WorkloadKey> workload_key(Sql& sql, const Uuid& tenant, std::string_view name,
-                                       std::optional<std::uint64_t> version);
+// workload_key() is one version, or the newest. kNotFound; kAuthentication, beginning with
+// kRecordsAltered, if the seal is not that of the row.
+base::Result<WorkloadKey> workload_key(BrokerRecords& records, const Uuid& tenant,
+                                       std::string_view name, std::optional<std::uint64_t> version);
 
 // workload_keys() is every version of a tenant's keys, ascending by name, then by version, at most
 // `most` of them above the name `after`.
-base::Result<std::vector<WorkloadKey>> workload_keys(Sql& sql, const Uuid& tenant,
+base::Result<std::vector<WorkloadKey>> workload_keys(BrokerRecords& records, const Uuid& tenant,
                                                      std::string_view after, std::size_t most);
 
+// workload_keys_before() are at most `most` of those whose content keys are wrapped under an older
+// key-encryption key than `kek_version`; rewrap_workload_key() puts the same content key under
+// another one.
+base::Result<std::vector<WorkloadKey>> workload_keys_before(BrokerRecords& records,
+                                                            const Uuid& tenant,
+                                                            std::uint64_t kek_version,
+                                                            std::size_t most);
+base::Result<void> rewrap_workload_key(BrokerRecords& records, const WorkloadKey& key,
+                                       const base::Bytes& content_key, std::uint64_t kek_version,
+                                       const Act& act);
+
 // set_workload_key_policy() puts another policy before one version. kDenied if it is immutable.
-base::Result<void> set_workload_key_policy(Sql& sql, const Uuid& tenant, std::string_view name,
-                                           std::uint64_t version, const Sha256Digest& policy,
-                                           const Act& act);
+base::Result<void> set_workload_key_policy(BrokerRecords& records, const Uuid& tenant,
+                                           std::string_view name, std::uint64_t version,
+                                           const Sha256Digest& policy, const Act& act);
 
 // delete_workload_key() forgets all versions of a name, for good. kNotFound if there is none.
-base::Result<void> delete_workload_key(Sql& sql, const Uuid& tenant, std::string_view name,
-                                       const Act& act);
+base::Result<void> delete_workload_key(BrokerRecords& records, const Uuid& tenant,
+                                       std::string_view name, const Act& act);
 
 }  // namespace keybroker::store

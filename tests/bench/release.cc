@@ -317,7 +317,7 @@ class ReleaseBenchmark {
   // What the log says of a VM's newest claim beside its facts.
   base::Result<std::string> claim_line(const protocol::Uuid& vm_id) {
     store::LogQuery query;
-    query.subject = vm_id;
+    query.subject = store::vm_subject(vm_id);
     query.kind = "claimed";
     TRY_ASSIGN(lines, at_.records.log(query));
     if (lines.empty()) {

@@ -86,7 +86,7 @@ void expect_kept(BrokerRecords& records, const Step& last) {
   EXPECT_GE(record.anchor ? record.anchor->epoch : 0, anchored);
   EXPECT_LE(record.anchor ? record.anchor->epoch : 0, anchored + 1);
   // Each claim and each anchor is a line, and registering was one.
-  const auto lines = verify_chain(records.sql(), kVm);
+  const auto lines = verify_chain(records.sql(), vm_subject(kVm));
   ASSERT_TRUE(lines) << lines.error().message;
   EXPECT_EQ(*lines, 1 + record.epoch + (record.anchor ? record.anchor->epoch : 0));
 }
@@ -111,7 +111,7 @@ TEST(RecordsCrashTest, AWriterThatIsKilledLosesNothingAcknowledgedInSqlite) {
     base::Descriptor writing(ends[1]);
     const pid_t child = ::fork();
     if (child == 0) {
-      auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+      auto records = *BrokerRecords::over(*open_sqlite(folder / "records"), seal());
       register_one(records);
       write(records, [&writing](const Step& step) {
         if (::write(writing.number(), &step, sizeof step) != sizeof step) {
@@ -131,7 +131,7 @@ TEST(RecordsCrashTest, AWriterThatIsKilledLosesNothingAcknowledgedInSqlite) {
     for (Step step; ::read(reading.number(), &step, sizeof step) == sizeof step;) {
       last = step;
     }
-    auto records = *BrokerRecords::over(*open_sqlite(folder / "records"));
+    auto records = *BrokerRecords::over(*open_sqlite(folder / "records"), seal());
     expect_kept(records, last);
     resolve(records, last.is_anchor ? Step{last.epoch + 1, false} : Step{last.epoch, true});
   }
@@ -153,7 +153,7 @@ TEST(RecordsCrashTest, APromotedStandbyHasAllThatThePrimaryAcknowledged) {
     const auto where = "host=" + primary.socket_folder().string() + "," +
                        standby.socket_folder().string() +
                        " port=5432,5432 user=postgres dbname=records";
-    auto records = *BrokerRecords::over(*open_postgres(where));
+    auto records = *BrokerRecords::over(*open_postgres(where), seal());
     register_one(records);
 
     std::atomic<int> steps = 0;

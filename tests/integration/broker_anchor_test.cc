@@ -12,6 +12,7 @@
 #include "keybroker/store/certificate_database.h"
 #include "tests/integration/broker_fixture.h"
 #include "tests/support/simulated_guest.h"
+#include "vmgs/crypto/digest.h"
 
 // What a boot tells the broker of its state, and what comes of it.
 namespace tests::integration {
@@ -181,6 +182,31 @@ TEST_F(BrokerAnchorTest, InRecoveryANewerReceiptMovesTheRecordForward) {
   EXPECT_GT(recovering.released->epoch, 1U);
 }
 
+// Under a new root every VM that carried a receipt of the old one was refused as a forger, when a
+// recovery was needed most.
+TEST_F(BrokerAnchorTest, InRecoveryAReceiptOfAnEarlierRootCountsOnceThatIsKnown) {
+  auto first = booted(1);
+  ASSERT_EQ(first.anchor(9), "anchored");
+  for (const auto* statement : {"UPDATE vm SET a_seq = 5 WHERE vm_id = $1",
+                                "DELETE FROM anchor WHERE vm_id = $1 AND seq = 9"}) {
+    ASSERT_TRUE(at_.records.sql().execute(statement, {base::copy_of(document_.vm_id)}));
+  }
+  const auto earlier = at_.rules.receipt_roots;
+  const auto root = *broker::make_broker_root(at_.now);
+  at_.rules.receipt_roots = {root.certificate.fingerprint()};
+  at_.rules.recovery_until = at_.now + std::chrono::hours(1);
+  TestInstance second(at_, document_, 2);
+  second.receipt = first.receipt;
+  ASSERT_EQ(second.release(), "released") << second.detail;
+  EXPECT_EQ(second.released->anchor->sequence, 5U);
+
+  at_.rules.receipt_roots.push_back(earlier.front());
+  TestInstance third(at_, document_, 3);
+  third.receipt = first.receipt;
+  ASSERT_EQ(third.release(), "released") << third.detail;
+  EXPECT_EQ(third.released->anchor->sequence, 9U);
+}
+
 TEST_F(BrokerAnchorTest, InRecoveryAReceiptOfSomebodyElseIsRefused) {
   auto first = booted(1);
   ASSERT_EQ(first.anchor(5), "anchored");
@@ -190,7 +216,7 @@ TEST_F(BrokerAnchorTest, InRecoveryAReceiptOfSomebodyElseIsRefused) {
   TestInstance asking(at_, other);
   asking.receipt = first.receipt;
   EXPECT_EQ(asking.release(), "receipt-other-vm");
-  asking.receipt.back() ^= std::byte{1};
+  asking.receipt[10] ^= std::byte{1};
   EXPECT_EQ(asking.release(), "receipt-forged");
   at_.now += std::chrono::hours(1);
   EXPECT_EQ(asking.release(), "released") << "the window has closed";
@@ -317,6 +343,30 @@ TEST_F(BrokerCertificationTest, TheFirstAnchorBringsACertificateThatNamesTheEpoc
   EXPECT_EQ(record().anchor->state.sequence, 1U);
 }
 
+// A certificate and why there is none once left no line in the log.
+TEST_F(BrokerCertificationTest, EachCertificationIsInTheLogWithItsCertificatesOrWhyNot) {
+  const auto lines = [this](const std::string& kind) {
+    store::LogQuery query;
+    query.subject = store::vm_subject(document_.vm_id);
+    query.kind = kind;
+    return *at_.records.log(query);
+  };
+  auto asking = booted(1);
+  ASSERT_EQ(notify(asking, first_notice(asking)), "certified");
+  ASSERT_EQ(lines("certified").size(), 1U);
+  EXPECT_THAT(lines("certified")[0].content,
+              HasSubstr(base::to_hex(
+                  vmgs::crypto::sha256(base::bytes_of(asking.anchored->certificates->ak())))));
+  client::Notice renewal{AnchorKind::kRenewal, 0, {}, false, certification(asking)};
+  ASSERT_EQ(notify(asking, renewal), "certified");
+  EXPECT_EQ(lines("certified").size(), 2U);
+
+  renewal.certification->set_extended_claims("{}");
+  EXPECT_THAT(notify(asking, renewal), HasSubstr("no AK certificate"));
+  ASSERT_EQ(lines("not-certified").size(), 1U);
+  EXPECT_THAT(lines("not-certified")[0].content, HasSubstr("no AK certificate"));
+}
+
 TEST_F(BrokerCertificationTest, WhatIsNotCertifiedIsAnchoredAllTheSame) {
   auto asking = booted(1);
   auto notice = first_notice(asking);
@@ -362,7 +412,7 @@ TEST_F(BrokerCertificationTest, WhatACondemnedBootMayHaveShownIsRevoked) {
   };
   const auto newest = [&] {
     store::LogQuery query;
-    query.subject = document_.vm_id;
+    query.subject = store::vm_subject(document_.vm_id);
     query.most = 1;
     return at_.records.log(query)->at(0);
   };

@@ -73,7 +73,8 @@ TestBroker::TestBroker(Connect its_connect)
 
 store::BrokerRecords TestBroker::open() const {
   auto sql = connect ? connect() : store::open_sqlite(folder / "broker.sqlite");
-  return *store::BrokerRecords::over(*std::move(sql));
+  return *store::BrokerRecords::over(*std::move(sql),
+                                     store::RecordSeal::under(base::Secret<32>::zero()));
 }
 
 broker::Registrar TestBroker::registrar() {

@@ -95,7 +95,7 @@ TEST(BrokerPostgresTest, TheWalkOfTheBrokersPageWorksAsItStandsThere) {
       << "one before the broker was killed, one after";
   EXPECT_THAT(ran.out, HasSubstr("claimed"));
   for (const auto& file : fs::recursive_directory_iterator(folder / "broker")) {
-    EXPECT_THAT(file.path().filename().string(), Not(HasSubstr("records")))
+    EXPECT_THAT(file.path().filename().string(), Not(HasSubstr("records.db")))
         << "a broker on PostgreSQL keeps no records of its own";
   }
 }

@@ -36,7 +36,7 @@ class BrokerTokenTest : public testing::Test {
   // The line of the VM's log that was written last.
   store::AuditRow line() {
     store::LogQuery query;
-    query.subject = guest.guest.extended.vm_id;
+    query.subject = store::vm_subject(guest.guest.extended.vm_id);
     query.most = 1;
     return at.records.log(query)->at(0);
   }
@@ -177,13 +177,13 @@ TEST_F(BrokerTokenTest, ARefusalIsForTheLogAloneUntilTheEvidenceVerifies) {
 // Anybody can ask about any VM: what they get written into its log has an end.
 TEST_F(BrokerTokenTest, RefusalsBeforeTheEvidenceAreWrittenSixteenTimes) {
   const auto vm_id = guest.guest.extended.vm_id;
-  const auto before = *store::verify_chain(at.records.sql(), vm_id);
+  const auto before = *store::verify_chain(at.records.sql(), store::vm_subject(vm_id));
   guest.guest.extended.launch.assign(32, std::byte{0x66});
   for (int i = 0; i < 40; ++i) {
     guest.caller = "10.0.0." + std::to_string(i);
     EXPECT_EQ(guest.token(rsa().public_key()), "launch-document-other");
   }
-  EXPECT_EQ(*store::verify_chain(at.records.sql(), vm_id), before + 16);
+  EXPECT_EQ(*store::verify_chain(at.records.sql(), store::vm_subject(vm_id)), before + 16);
 }
 
 // What a host that cannot forge a report can still do: another VM's hardware under this VM's

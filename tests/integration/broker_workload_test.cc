@@ -86,7 +86,7 @@ class BrokerWorkloadTest : public testing::Test {
 
   store::AuditRow line() {
     store::LogQuery query;
-    query.subject = guest.guest.extended.vm_id;
+    query.subject = store::vm_subject(guest.guest.extended.vm_id);
     query.most = 1;
     return at.records.log(query)->at(0);
   }
@@ -295,9 +295,21 @@ TEST_F(BrokerWorkloadTest, ARecordThatWasMovedDoesNotOpen) {
       "WHERE name = 'disk'");
   EXPECT_FALSE(release(guest.token(rsa().public_key())));
   EXPECT_THAT(word, HasSubstr("on record"));
-  change("UPDATE workload_key SET kind = 2 WHERE name = 'other'");
-  const auto moved = *store::workload_key(sql(), kTenant, "other", {});
+  auto moved = *store::workload_key(at.records, kTenant, "other", {});
+  moved.kind = WorkloadKeyKind::kRsa;
   EXPECT_FALSE(broker::open_workload_key(guest.thread.worker, moved));
+}
+
+// Whoever could write the database put another policy before a key, and was given it.
+TEST_F(BrokerWorkloadTest, ARowThatTheBrokerDidNotWriteGivesNothing) {
+  EXPECT_EQ(put("shut", kDenying), "1");
+  ASSERT_TRUE(sql().execute(
+      "UPDATE workload_key SET policy = (SELECT policy FROM workload_key WHERE name = 'disk') "
+      "WHERE name = 'shut'",
+      {}));
+  EXPECT_FALSE(release(guest.token(rsa().public_key()), "shut"));
+  EXPECT_EQ(word, "records-altered");
+  EXPECT_EQ(line().reason, "records-altered");
 }
 
 TEST_F(BrokerWorkloadTest, VersionsAscendAndTheNewestIsMeant) {
@@ -312,24 +324,25 @@ TEST_F(BrokerWorkloadTest, VersionsAscendAndTheNewestIsMeant) {
   EXPECT_FALSE(release(guest.token(rsa().public_key()), "disk", 3));
   EXPECT_EQ(word, "key-unknown");
 
-  ASSERT_TRUE(store::delete_workload_key(sql(), kTenant, "disk", at.act()));
+  ASSERT_TRUE(store::delete_workload_key(at.records, kTenant, "disk", at.act()));
   EXPECT_FALSE(release(guest.token(rsa().public_key())));
   EXPECT_EQ(word, "key-unknown");
-  EXPECT_EQ(store::delete_workload_key(sql(), kTenant, "disk", at.act()).error().code,
+  EXPECT_EQ(store::delete_workload_key(at.records, kTenant, "disk", at.act()).error().code,
             base::ErrorCode::kNotFound);
 }
 
 TEST_F(BrokerWorkloadTest, AnImmutablePolicyStays) {
   const auto denying = at.put(kDenying);
-  ASSERT_TRUE(store::set_workload_key_policy(sql(), kTenant, "disk", 1, denying, at.act()));
+  ASSERT_TRUE(store::set_workload_key_policy(at.records, kTenant, "disk", 1, denying, at.act()));
   EXPECT_FALSE(release(guest.token(rsa().public_key())));
   EXPECT_EQ(word, "policy-denied");
 
   EXPECT_EQ(put("fixed", kDenying, WorkloadKeyKind::kOct, {}, true), "1");
-  EXPECT_EQ(store::set_workload_key_policy(sql(), kTenant, "fixed", 1, at.put(kAllowing), at.act())
-                .error()
-                .code,
-            base::ErrorCode::kDenied);
+  EXPECT_EQ(
+      store::set_workload_key_policy(at.records, kTenant, "fixed", 1, at.put(kAllowing), at.act())
+          .error()
+          .code,
+      base::ErrorCode::kDenied);
 }
 
 TEST_F(BrokerWorkloadTest, OnlyKeysOfTheirKindAreKept) {

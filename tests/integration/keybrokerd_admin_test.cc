@@ -63,7 +63,8 @@ class KeybrokerdAdminTest : public testing::Test {
     ASSERT_EQ(broker_->stop(), 0);
     {
       auto records =
-          store::BrokerRecords::over(*store::open_sqlite(broker_->state() / "records.db"));
+          store::BrokerRecords::over(*store::open_sqlite(broker_->state() / "records.db"),
+                                     store::RecordSeal::under(base::Secret<32>::zero()));
       ASSERT_TRUE(records) << records.error().message;
       work(*records);
     }
@@ -74,7 +75,7 @@ class KeybrokerdAdminTest : public testing::Test {
   // fit. It takes no key.
   void rewrite_log() {
     with_records([](store::BrokerRecords& records) {
-      const auto subject = *keybroker::protocol::parse_uuid(kTenant);
+      const auto subject = store::tenant_subject(*keybroker::protocol::parse_uuid(kTenant));
       const auto end = *store::verify_chain(records.sql(), subject);
       store::Sha256Digest previous{};
       for (std::uint64_t at = 1; at <= end; ++at) {

@@ -57,6 +57,10 @@ std::optional<Refusal> refused_as(const base::Result<Outcome>& outcome) {
 
 }  // namespace
 
+std::shared_ptr<const store::RecordSeal> seal() {
+  return store::RecordSeal::under(base::Secret<32>::zero());
+}
+
 store::Act act_at(keybroker::crypto::Time now) {
   static std::uint64_t count = 0;
   ++count;
@@ -131,7 +135,7 @@ void register_one(store::BrokerRecords& records) {
 
 store::AuditRow last_line(store::BrokerRecords& records) {
   store::LogQuery query;
-  query.subject = kVm;
+  query.subject = store::vm_subject(kVm);
   query.most = 1;
   const auto lines = value_or_end(records.log(query));
   return lines.empty() ? store::AuditRow{} : lines[0];
@@ -164,7 +168,7 @@ std::unique_ptr<store::Sql> RecordFixture::connect() const {
 }
 
 store::BrokerRecords RecordFixture::open() const {
-  return value_or_end(store::BrokerRecords::over(connect()));
+  return value_or_end(store::BrokerRecords::over(connect(), seal()));
 }
 
 }  // namespace tests::support

@@ -25,6 +25,9 @@ inline const store::Uuid kOwner = id(0xA1);
 inline const store::Uuid kVm = id(0x10);
 inline const keybroker::crypto::Time kNow = *keybroker::crypto::parse_time("2026-01-01T00:00:00Z");
 
+// seal() is that of every broker of the tests.
+std::shared_ptr<const store::RecordSeal> seal();
+
 // act() is something done with a request id that no other has.
 store::Act act_at(keybroker::crypto::Time now);
 

@@ -39,6 +39,9 @@ Schema keybrokerd_schema(KeybrokerdSettings& settings) {
               "broker that others rely on");
   schema.texts("policy", "authorities", settings.policy_authorities,
                "Names that release policies may know this broker by");
+  schema.path("broker", "earlier_roots", settings.earlier_roots,
+              "This broker's roots before the present one, in PEM: their receipts and checkpoints "
+              "are still believed");
   schema.texts("hsm", "tokens", settings.tokens,
                "\"TENANT-UUID pkcs11:...\": tenants whose key lies in a token, with a pin-source");
   schema.path("hsm", "module", settings.pkcs11_module,

@@ -46,6 +46,10 @@ struct KeybrokerdSettings {
   // The names that release policies know this broker by, as `authority`.
   std::vector<std::string> policy_authorities;
 
+  // Roots that signed this broker's answer keys before the present one, in PEM: receipts and
+  // checkpoints of then are still believed.
+  std::filesystem::path earlier_roots;
+
   // "TENANT-UUID pkcs11:..." for tenants whose key lies in a token.
   std::vector<std::string> tokens;
   std::filesystem::path pkcs11_module;

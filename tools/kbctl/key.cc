@@ -5,6 +5,7 @@
 #include "tools/cli/stream.h"
 #include "tools/kbctl/commands.h"
 #include "tools/kbctl/service.h"
+#include "vmgs/storage/private_file.h"
 
 namespace tools::kbctl {
 
@@ -73,7 +74,11 @@ cli::Command import_command() {
                 ->type_name("FILE")
                 ->required();
             return [put](cli::Output& output) -> base::Result<cli::ExitStatus> {
-              TRY_ASSIGN(material, cli::read_input(put->file, kMostMaterialBytes));
+              TRY_ASSIGN(material, put->file == "-"
+                                       ? cli::read_input(put->file, kMostMaterialBytes)
+                                       : vmgs::storage::read_private_file(
+                                             put->file, vmgs::storage::OtherReaders::kNone,
+                                             kMostMaterialBytes));
               const auto bytes = material.expose();
               put->request.set_material(bytes.data(), bytes.size());
               return send(*put, output);

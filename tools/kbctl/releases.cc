@@ -24,7 +24,8 @@ cli::Command list_command() {
           .set_up = [](CLI::App& app) -> cli::Action {
             auto arguments = std::make_shared<Arguments<api::ListReleasesRequest>>();
             auto& request = arguments->request;
-            app.add_option("vm", *request.mutable_vm_id(), "Of this VM only");
+            app.add_option("vm", *request.mutable_vm_id(),
+                           "Of this VM only; a tenant's id: what was done to it and its keys");
             app.add_flag_callback(
                 "--refused", [arguments] { arguments->request.set_refused_only(true); },
                 "Refusals only");

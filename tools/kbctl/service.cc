@@ -101,6 +101,7 @@ std::string describe(const api::Vm& vm) {
   add_line(text, "offline", vm.offline_rule());
   add_line(text, "anchored", vm.anchor_class());
   add_line(text, "disks", vm.fde_mode());
+  add_line(text, "region", vm.region());
   add_line(text, "digest", vm.launch_digest());
   if (!vm.previous_launch_digest().empty()) {
     add_line(text, "converts",

@@ -67,7 +67,7 @@ cli::Command list_command() {
 cli::Command rotate_key_command() {
   return {
       .name = "rotate-key",
-      .summary = "Give a tenant a new key, and wrap the keys of its VMs anew under it",
+      .summary = "Give a tenant a new key, and wrap all keys that it keeps here anew under it",
       .set_up = [](CLI::App& app) -> cli::Action {
         auto arguments = std::make_shared<Arguments<api::RotateTenantKeyRequest>>();
         app.add_option("tenant", *arguments->request.mutable_tenant_id(), "Its UUID")->required();
@@ -77,7 +77,9 @@ cli::Command rotate_key_command() {
                                   kService, "RotateTenantKey", arguments->request));
           return answer(output, "strongroom.tenant_key/1", rotated,
                         "key version " + std::to_string(rotated.key_version()) + "; " +
-                            std::to_string(rotated.rewrapped()) + " VM keys wrapped anew\n");
+                            std::to_string(rotated.rewrapped()) + " VM keys and " +
+                            std::to_string(rotated.rewrapped_workload_keys()) +
+                            " workload keys wrapped anew\n");
         };
       }};
 }

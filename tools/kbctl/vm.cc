@@ -24,6 +24,7 @@ struct Arguments {
   std::string execution_policy;
   std::vector<std::string> policies;
   std::vector<std::string> owners;
+  bool withdraw = false;
   std::string receipt;
   std::string point;
 };
@@ -49,6 +50,14 @@ cli::Command register_command() {
                        "A release policy by its digest; may be repeated, and all must agree")
             ->type_name("SHA256")
             ->required();
+        app.add_option(
+               "--owner", arguments->owners,
+               "Another owner whose policy has to agree too; may be repeated. It changes or "
+               "withdraws it by set-policies")
+            ->type_name("TENANT:SHA256");
+        app.add_option("--region", *request.mutable_region(),
+                       "Where it runs, as release policies see it: claim strongroom-region")
+            ->type_name("WORD");
         app.add_option("--execution-policy", arguments->execution_policy,
                        "The text whose SHA-256 the launch document has as its policy digest")
             ->type_name("FILE");
@@ -65,6 +74,16 @@ cli::Command register_command() {
                      read_text(arguments->document, keybroker::protocol::kMaxLaunchDocumentBytes));
           asked.set_launch_document(std::move(document));
           asked.mutable_policies()->Assign(arguments->policies.begin(), arguments->policies.end());
+          for (const auto& owner : arguments->owners) {
+            const auto colon = owner.find(':');
+            if (colon == std::string::npos) {
+              return base::fail(base::ErrorCode::kInvalidArgument,
+                                "--owner: '" + owner + "' is not of the form TENANT:SHA256");
+            }
+            auto& other = *asked.add_other_owners();
+            other.set_tenant_id(owner.substr(0, colon));
+            other.set_digest(owner.substr(colon + 1));
+          }
           if (!arguments->execution_policy.empty()) {
             TRY_ASSIGN(text, read_text(arguments->execution_policy, kMostExecutionPolicyBytes));
             asked.set_execution_policy(std::move(text));
@@ -246,22 +265,28 @@ cli::Command restore_command() {
 }
 
 cli::Command policies_command() {
-  return {
-      .name = "set-policies",
-      .summary = "Choose which of your policies a VM's evidence must satisfy",
-      .set_up = [](CLI::App& app) -> cli::Action {
-        auto arguments = std::make_shared<Arguments<api::SetVmPoliciesRequest>>();
-        app.add_option("vm", *arguments->request.mutable_vm_id(), "Its UUID")->required();
-        app.add_option("policies", arguments->policies, "Digests")->type_name("SHA256")->required();
-        add_service_arguments(app, arguments->service);
-        return [arguments](cli::Output& output) -> base::Result<cli::ExitStatus> {
-          arguments->request.mutable_policies()->Assign(arguments->policies.begin(),
-                                                        arguments->policies.end());
-          TRY_ASSIGN(done, arguments->service.call<api::SetVmPoliciesResponse>(
-                               "PolicyService", "SetVmPolicies", arguments->request));
-          return answer(output, "strongroom.registration/1", done, describe(done.vm()));
-        };
-      }};
+  return {.name = "set-policies",
+          .summary = "Choose which of your policies a VM's evidence must satisfy",
+          .set_up = [](CLI::App& app) -> cli::Action {
+            auto arguments = std::make_shared<Arguments<api::SetVmPoliciesRequest>>();
+            app.add_option("vm", *arguments->request.mutable_vm_id(), "Its UUID")->required();
+            app.add_option("policies", arguments->policies, "Digests")->type_name("SHA256");
+            app.add_flag("--withdraw", arguments->withdraw,
+                         "Have no say any more, as an owner that is not the VM's tenant");
+            add_service_arguments(app, arguments->service);
+            return [arguments](cli::Output& output) -> base::Result<cli::ExitStatus> {
+              if (arguments->policies.empty() != arguments->withdraw) {
+                return base::fail(base::ErrorCode::kInvalidArgument,
+                                  "which policies? Name their digests, or --withdraw");
+              }
+              arguments->request.mutable_policies()->Assign(arguments->policies.begin(),
+                                                            arguments->policies.end());
+              TRY_ASSIGN(done, arguments->service.call<api::SetVmPoliciesResponse>(
+                                   "PolicyService", "SetVmPolicies", arguments->request));
+              return answer(output, "strongroom.registration/1", done,
+                            done.has_vm() ? describe(done.vm()) : "withdrawn\n");
+            };
+          }};
 }
 
 }  // namespace

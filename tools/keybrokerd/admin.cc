@@ -90,6 +90,7 @@ base::Result<api::Vm> vm_message(Desk& desk, const store::VmRecord& record,
   vm.set_offline_rule(std::string(name(document.offline_rule)));
   vm.set_anchor_class(std::string(name(document.anchor_class)));
   vm.set_fde_mode(registration.fde_mode);
+  vm.set_region(registration.region);
   vm.set_launch_digest(base::to_hex(broker::launch_digest_bytes(launch.digest, launch.family)));
   if (record.previous) {
     const auto& previous = record.previous->launch;
@@ -121,7 +122,7 @@ base::Result<api::Vm> vm_message(Desk& desk, const store::VmRecord& record,
     vm.set_key_version(static_cast<std::uint32_t>(key.version));
   }
   *vm.mutable_created() = timestamp_of(record.created);
-  TRY_ASSIGN(released, desk.records.log({.subject = registration.vm_id,
+  TRY_ASSIGN(released, desk.records.log({.subject = store::vm_subject(registration.vm_id),
                                          .vms_of = std::nullopt,
                                          .kind = "claimed",
                                          .before = std::nullopt,

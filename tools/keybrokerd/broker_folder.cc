@@ -38,7 +38,7 @@ auto lost(const fs::path& file, const std::string& what) {
                                              ". Restore it from a backup");
 }
 
-// Both files of secrets have one form: a version and its secret in each line.
+// The files of secrets have one form: a version and its secret in each line.
 base::Result<broker::ClusterSecrets> open_secrets(const fs::path& file, bool is_new,
                                                   const std::string& without_it) {
   const auto content = read(file);
@@ -71,6 +71,16 @@ base::Result<std::vector<keybroker::hsm::MasterKey>> master_keys_of(
                     base::Secret<32>::copy_of(version.bytes.expose())});
   }
   return keys;
+}
+
+// There is one version: a row that is sealed under another is not this broker's.
+base::Result<base::Secret<32>> open_records_key(const fs::path& file, bool is_new) {
+  TRY_ASSIGN(kept, open_secrets(file, is_new,
+                                "what decides who gets a key is believed only under its seal"));
+  if (kept.versions().size() != 1) {
+    return base::fail(ErrorCode::kCorrupt, file.string() + " has more than one key; it has one");
+  }
+  return base::Secret<32>::copy_of(kept.newest().bytes.expose());
 }
 
 base::Result<broker::AnswerKey> renew_answer_key(const fs::path& folder,
@@ -164,12 +174,13 @@ base::Result<BrokerFolder> open_broker_folder(const fs::path& folder, bool is_ne
   TRY_ASSIGN(master, open_secrets(master_file, is_new,
                                   "the keys of tenants that have no token are wrapped under it"));
   TRY_ASSIGN(master_keys, master_keys_of(master, master_file));
+  TRY_ASSIGN(records_key, open_records_key(folder / "records.key", is_new));
   TRY_ASSIGN(secrets, open_secrets(folder / "cluster.secrets", is_new,
                                    "VMs that run prove themselves by keys computed from it"));
   TRY_ASSIGN(answer_key, open_answer_key(folder, is_new, now));
   TRY_ASSIGN(token_keys, open_token_keys(folder / "tokens.pem", is_new));
-  return BrokerFolder{std::move(master_keys), std::move(secrets), std::move(answer_key),
-                      std::move(token_keys)};
+  return BrokerFolder{std::move(master_keys), std::move(records_key), std::move(secrets),
+                      std::move(answer_key), std::move(token_keys)};
 }
 
 }  // namespace tools::keybrokerd

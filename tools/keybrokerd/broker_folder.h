@@ -13,6 +13,8 @@ namespace tools::keybrokerd {
 
 // What a broker keeps on disk beside its records, each file closed to others:
 //   master.key        under which tenants' software keys are encrypted: one line a version
+//   records.key       under which records that decide who gets a key are sealed: who can write the
+//                     database can make none. The same at all replicas
 //   cluster.secrets   from which challenges and boot keys are computed; the same at all replicas
 //   root.pem          signs answer keys, and its hash stands in launch documents; may be taken away
 //                     and kept apart as long as the answer key has a year to go
@@ -21,6 +23,7 @@ namespace tools::keybrokerd {
 //                     anew, with a warning: tokens live for minutes
 struct BrokerFolder {
   std::vector<keybroker::hsm::MasterKey> master_keys;
+  base::Secret<32> records_key;
   keybroker::broker::ClusterSecrets secrets;
   keybroker::broker::AnswerKey answer_key;
   keybroker::broker::TokenKeys token_keys;

@@ -40,6 +40,7 @@ TEST_F(BrokerFolderTest, WhatIsMadeIsThereAgain) {
   EXPECT_EQ(found->answer_key.chain, made->answer_key.chain);
   EXPECT_TRUE(std::ranges::equal(found->secrets.newest().bytes.expose(),
                                  made->secrets.newest().bytes.expose()));
+  EXPECT_TRUE(std::ranges::equal(found->records_key.expose(), made->records_key.expose()));
   ASSERT_EQ(found->master_keys.size(), 1U);
   EXPECT_EQ(found->master_keys.front().version, made->master_keys.front().version);
   EXPECT_TRUE(std::ranges::equal(found->master_keys.front().bytes.expose(),
@@ -48,7 +49,7 @@ TEST_F(BrokerFolderTest, WhatIsMadeIsThereAgain) {
 
 TEST_F(BrokerFolderTest, NothingLostIsMadeAnewBesideRecords) {
   ASSERT_TRUE(open(true));
-  for (const auto* file : {"master.key", "cluster.secrets"}) {
+  for (const auto* file : {"master.key", "records.key", "cluster.secrets"}) {
     fs::rename(folder() / file, temp_.path() / file);
     const auto refused = open(false);
     ASSERT_EQ(error_code(refused), ErrorCode::kCorrupt) << file;

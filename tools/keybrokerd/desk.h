@@ -23,6 +23,7 @@ namespace tools::keybrokerd {
 // What all desks share; immutable, or for any thread.
 struct Office {
   keybroker::broker::BrokerRules rules;
+  std::shared_ptr<const keybroker::store::RecordSeal> seal;  // of all desks' records
   keybroker::broker::RequestLimit limit;
   keybroker::hsm::TenantKeys keys;
   std::unique_ptr<KeptCollateral> collateral;

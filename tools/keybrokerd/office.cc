@@ -10,6 +10,7 @@
 #include "keybroker/evidence/policy_json.h"
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/postgres.h"
+#include "keybroker/store/schema.h"
 #include "keybroker/store/sqlite.h"
 #include "tools/collateral/folder.h"
 #include "tools/collateral/read.h"
@@ -86,6 +87,24 @@ base::Result<std::optional<keybroker::crypto::Time>> recovery_of(
   return std::optional(*until);
 }
 
+constexpr std::size_t kMostEarlierRoots = 16;
+
+base::Result<std::vector<keybroker::crypto::Fingerprint>> roots_of_receipts(
+    const keybroker::crypto::Certificate& root, const std::filesystem::path& earlier) {
+  std::vector<keybroker::crypto::Fingerprint> roots = {root.fingerprint()};
+  if (!earlier.empty()) {
+    TRY_ASSIGN(text, collateral::read_text(earlier.string(), keybroker::crypto::kMaxPemBytes));
+    auto certificates = keybroker::crypto::decode_pem_certificates(text, kMostEarlierRoots);
+    if (!certificates) {
+      return base::fail(std::move(certificates).error().context("[broker] earlier_roots"));
+    }
+    for (const auto& each : *certificates) {
+      roots.push_back(each.fingerprint());
+    }
+  }
+  return roots;
+}
+
 constexpr std::size_t kMostIssuerBytes = 256;
 
 base::Result<std::optional<broker::TokenRules>> token_rules(
@@ -120,7 +139,8 @@ base::Result<std::unique_ptr<store::Sql>> open_records(const config::KeybrokerdS
   if (settings.postgresql.empty()) {
     return store::open_sqlite(settings.state_folder / "records.db");
   }
-  if (settings.postgresql.find("password") != std::string::npos) {
+  TRY_ASSIGN(has_password, store::has_password(settings.postgresql));
+  if (has_password) {
     return base::fail(ErrorCode::kInvalidArgument,
                       "[records] postgresql holds a password, which others could read: put it into "
                       "a passfile (libpq's passfile=), or log in by peer or certificate");
@@ -131,10 +151,10 @@ base::Result<std::unique_ptr<store::Sql>> open_records(const config::KeybrokerdS
 base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettings& settings,
                                                   keybroker::crypto::Time now) {
   TRY_ASSIGN(sql, open_records(settings));
-  TRY_ASSIGN(records, store::BrokerRecords::over(std::move(sql)));
-  TRY(records.sql().is_durable());
-  TRY_ASSIGN(tenants, records.tenants());
-  TRY_ASSIGN(folder, open_broker_folder(settings.state_folder / "broker", tenants.empty(), now));
+  TRY(store::migrate(*sql));
+  TRY(sql->is_durable());
+  TRY_ASSIGN(is_used, store::have_tenants(*sql));
+  TRY_ASSIGN(folder, open_broker_folder(settings.state_folder / "broker", !is_used, now));
 
   auto kept = std::make_unique<KeptCollateral>(settings.collateral);
   broker::EvidenceRules rules;
@@ -157,16 +177,18 @@ base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettin
                             rules.simulated.has_value(), keybroker::authority::CaKey::kP384, now));
   TRY_ASSIGN(tokens_of_guests, token_rules(std::move(folder.token_keys), settings));
   const auto root = folder.answer_key.chain.back();
+  TRY_ASSIGN(receipt_roots, roots_of_receipts(root, settings.earlier_roots));
   keybroker::authority::AuthorityRules certificate_rules;
   certificate_rules.certificate_life = std::chrono::hours(24) * settings.certificate_days;
   return std::unique_ptr<Office>(
       new Office{.rules = {.secrets = std::move(folder.secrets),
                            .signer = std::move(signer),
-                           .receipt_roots = {root.fingerprint()},
+                           .receipt_roots = std::move(receipt_roots),
                            .evidence = std::move(rules),
                            .policy_authorities = {settings.policy_authorities.begin(),
                                                   settings.policy_authorities.end()},
                            .recovery_until = recovery},
+                 .seal = store::RecordSeal::under(std::move(folder.records_key)),
                  .limit = {},
                  .keys = hsm::TenantKeys(std::move(software), std::move(tokens)),
                  .collateral = std::move(kept),
@@ -179,7 +201,7 @@ base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettin
 base::Result<std::unique_ptr<Desk>> open_desk(Office& office,
                                               const config::KeybrokerdSettings& settings) {
   TRY_ASSIGN(sql, open_records(settings));
-  TRY_ASSIGN(records, store::BrokerRecords::over(std::move(sql)));
+  TRY_ASSIGN(records, store::BrokerRecords::over(std::move(sql), office.seal));
   TRY_ASSIGN(beside, open_records(settings));
   return std::make_unique<Desk>(office, std::move(records),
                                 store::CertificateDatabase::beside_broker(std::move(beside)));

@@ -18,6 +18,7 @@ namespace broker = keybroker::broker;
 namespace json = boost::json;
 namespace policy = keybroker::policy;
 namespace protocol = keybroker::protocol;
+namespace store = keybroker::store;
 using base::ErrorCode;
 using transport::tls::Role;
 
@@ -83,7 +84,11 @@ base::Result<policy::ReleasePolicy> policy_of(Desk& desk, const api::TestPolicyR
 base::Result<policy::Decision> decide(Desk& desk, const api::TestPolicyRequest& request,
                                       const protocol::Uuid& tenant,
                                       const policy::ReleasePolicy& tried) {
-  const auto& authorities = desk.office.rules.policy_authorities;
+  // As of a release: keys' policies may name the issuer of tokens.
+  auto authorities = desk.office.rules.policy_authorities;
+  if (desk.office.tokens) {
+    authorities.insert(desk.office.tokens->issuer);
+  }
   if (request.release_id().empty() == request.claims_json().empty()) {
     return base::fail(ErrorCode::kInvalidArgument, "expected a release's id or claims");
   }
@@ -95,7 +100,8 @@ base::Result<policy::Decision> decide(Desk& desk, const api::TestPolicyRequest& 
     return policy::evaluate(tried, {std::move(value.as_object())}, authorities);
   }
   TRY_ASSIGN(row, line_of_tenant(desk, request.release_id(), tenant));
-  return broker::try_policy(desk.records, tenant, row.subject, row.sequence, tried, authorities);
+  return broker::try_policy(desk.records, tenant, store::id_of(row.subject), row.sequence, tried,
+                            authorities);
 }
 
 base::Result<api::TestPolicyResponse> test(Desk& desk, const api::TestPolicyRequest& request,
@@ -121,6 +127,9 @@ base::Result<api::SetVmPoliciesResponse> set(Desk& desk, const api::SetVmPolicie
   }
   TRY_ASSIGN(act, act_of(caller, request.request_id()));
   TRY(broker::set_policies(desk.records, tenant, vm_id, digests, act));
+  if (digests.empty()) {
+    return api::SetVmPoliciesResponse();
+  }
   TRY_ASSIGN(record, broker::own_vm(desk.records, tenant, vm_id));
   TRY_ASSIGN(message, vm_message(desk, record, tenant));
   api::SetVmPoliciesResponse response;

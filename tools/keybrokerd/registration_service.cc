@@ -56,6 +56,7 @@ base::Result<api::RegisterVmResponse> register_vm(Desk& desk, const api::Registe
   vm.root_class = root_class;
   vm.execution_policy = optional_bytes(request.execution_policy());
   vm.fde_mode = request.fde_mode();
+  vm.region = request.region();
   for (const auto& hex : request.policies()) {
     TRY_ASSIGN(digest, digest_of(hex));
     vm.policies.push_back({.owner = tenant, .policy = digest});

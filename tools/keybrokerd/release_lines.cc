@@ -14,12 +14,12 @@ namespace store = keybroker::store;
 using base::ErrorCode;
 
 std::string release_id(const store::AuditRow& row) {
-  return protocol::uuid_text(row.subject) + "/" + std::to_string(row.sequence);
+  return store::subject_text(row.subject) + "/" + std::to_string(row.sequence);
 }
 
 base::Result<store::AuditRow> line(Desk& desk, const std::string& id) {
-  const auto slash = id.find('/');
-  const auto subject = protocol::parse_uuid(id.substr(0, slash));
+  const auto slash = id.rfind('/');
+  const auto subject = store::parse_subject(std::string_view(id).substr(0, id.rfind('/')));
   std::uint64_t sequence = 0;
   const auto number = slash == std::string::npos ? std::string() : id.substr(slash + 1);
   const auto read = std::from_chars(number.data(), number.data() + number.size(), sequence);
@@ -34,10 +34,29 @@ base::Result<store::AuditRow> line(Desk& desk, const std::string& id) {
 base::Result<store::AuditRow> line_of_tenant(Desk& desk, const std::string& id,
                                              const protocol::Uuid& tenant) {
   TRY_ASSIGN(row, line(desk, id));
-  if (row.subject != tenant) {
-    TRY(keybroker::broker::own_vm(desk.records, tenant, row.subject));
-  }
+  TRY(expect_own(desk, row.subject, tenant));
   return row;
+}
+
+base::Result<void> expect_own(Desk& desk, const store::Subject& subject,
+                              const protocol::Uuid& tenant) {
+  if (!store::is_tenant(subject)) {
+    TRY(keybroker::broker::own_vm(desk.records, tenant, store::id_of(subject)));
+  } else if (store::id_of(subject) != tenant) {
+    return base::fail(ErrorCode::kNotFound, "no " + store::subject_text(subject) + " of yours");
+  }
+  return {};
+}
+
+base::Result<store::Subject> subject_of(Desk& desk, const std::string& text) {
+  TRY_ASSIGN(subject, store::parse_subject(text));
+  // No id is both: a bare one that is a tenant's means that.
+  const auto id = store::id_of(subject);
+  const auto tenant = desk.records.tenant(id);
+  if (!tenant && tenant.error().code != ErrorCode::kNotFound) {
+    return base::fail(base::Error(tenant.error()));
+  }
+  return tenant ? store::tenant_subject(id) : subject;
 }
 
 base::Result<LineContent> content_of(const store::AuditRow& row) {

@@ -10,11 +10,18 @@
 
 namespace tools::keybrokerd {
 
-// The lines of the audit log as people name them: "SUBJECT/SEQUENCE".
+// The lines of the audit log as people name them: "SUBJECT/SEQUENCE", by subject_text().
 std::string release_id(const keybroker::store::AuditRow& row);
 
-// line_of_tenant() is a line about a VM of this tenant, or one of whose policies it owns. kNotFound
-// for another's, as for none.
+// subject_of() is a VM or tenant as people name it: by its UUID.
+base::Result<keybroker::store::Subject> subject_of(Desk& desk, const std::string& text);
+
+// expect_own() tells whether a log is this tenant's: its own, or that of a VM of it or of one of
+// whose policies it owns. kNotFound for another's, as for none.
+base::Result<void> expect_own(Desk& desk, const keybroker::store::Subject& subject,
+                              const keybroker::protocol::Uuid& tenant);
+
+// line_of_tenant() is a line of such a log.
 base::Result<keybroker::store::AuditRow> line_of_tenant(Desk& desk, const std::string& id,
                                                         const keybroker::protocol::Uuid& tenant);
 

@@ -36,7 +36,7 @@ std::string text_of(const json::object& object, std::string_view name) {
 api::Release release_message(const store::AuditRow& row) {
   api::Release release;
   release.set_release_id(release_id(row));
-  release.set_vm_id(protocol::uuid_text(row.subject));
+  release.set_vm_id(store::subject_text(row.subject));
   *release.mutable_time() = timestamp_of(row.time);
   release.set_kind(row.kind);
   release.set_reason(row.reason);
@@ -68,12 +68,12 @@ base::Result<api::ListReleasesResponse> list(Desk& desk, const api::ListReleases
     }
   }
   if (!request.vm_id().empty()) {
-    TRY_ASSIGN(vm_id, uuid_of("vm_id", request.vm_id()));
+    TRY_ASSIGN(subject, subject_of(desk, request.vm_id()));
     if (caller.role == Role::kTenant) {
       TRY_ASSIGN(tenant, tenant_of(caller));
-      TRY(broker::own_vm(desk.records, tenant, vm_id));
+      TRY(expect_own(desk, subject, tenant));
     }
-    query.subject = vm_id;
+    query.subject = subject;
   }
   if (request.refused_only()) {
     query.kind = "refused";
@@ -139,7 +139,7 @@ base::Result<api::ExplainReleaseResponse> explain(Desk& desk,
 base::Result<std::uint64_t> verify_chains(store::Sql& sql) {
   constexpr std::size_t kPage = 1000;
   std::uint64_t rows = 0;
-  std::optional<protocol::Uuid> after;
+  std::optional<store::Subject> after;
   for (;;) {
     TRY_ASSIGN(page, store::subjects(sql, after, kPage));
     for (const auto& subject : page) {
@@ -175,7 +175,7 @@ base::Result<void> verify_all(Desk& desk, const api::VerifyAuditRequest& request
   return {};
 }
 
-base::Result<void> verify_one(Desk& desk, const protocol::Uuid& subject,
+base::Result<void> verify_one(Desk& desk, const store::Subject& subject,
                               api::VerifyAuditResponse& response) {
   TRY_ASSIGN(lines, store::verify_chain(desk.records.sql(), subject));
   response.set_rows(lines);
@@ -185,9 +185,9 @@ base::Result<void> verify_one(Desk& desk, const protocol::Uuid& subject,
 base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAuditRequest& request,
                                               const Caller& caller) {
   api::VerifyAuditResponse response;
-  std::optional<protocol::Uuid> only;
+  std::optional<store::Subject> only;
   if (!request.subject().empty()) {
-    TRY_ASSIGN(subject, uuid_of("subject", request.subject()));
+    TRY_ASSIGN(subject, subject_of(desk, request.subject()));
     only = subject;
   }
   if (caller.role == Role::kTenant) {
@@ -197,9 +197,7 @@ base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAudit
                         "a tenant verifies the log of one of its VMs: name it. The whole log is "
                         "for role auditor");
     }
-    if (*only != tenant) {
-      TRY(broker::own_vm(desk.records, tenant, *only));
-    }
+    TRY(expect_own(desk, *only, tenant));
   }
   // It reads all there is, for as long as that takes: not on every worker at once.
   static std::atomic_flag running;

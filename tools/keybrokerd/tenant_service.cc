@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "keybroker/broker/workload_keys.h"
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/once.h"
 #include "tools/keybrokerd/admin.h"
@@ -8,6 +9,7 @@ namespace tools::keybrokerd {
 namespace {
 
 namespace broker = keybroker::broker;
+namespace hsm = keybroker::hsm;
 namespace protocol = keybroker::protocol;
 namespace store = keybroker::store;
 using base::ErrorCode;
@@ -37,11 +39,7 @@ base::Result<api::Tenant> tenant_message(Desk& desk, const store::Tenant& tenant
   return message;
 }
 
-base::Result<void> add_kek(Desk& desk, const protocol::Uuid& tenant, std::uint64_t version,
-                           const store::Act& act) {
-  TRY_ASSIGN(record, desk.office.keys.make(tenant, "strongroom-" + std::to_string(version)));
-  return desk.records.add_kek(broker::kek_of(record, version), act);
-}
+std::string label_of(std::uint64_t version) { return "strongroom-" + std::to_string(version); }
 
 base::Result<api::CreateTenantResponse> create(Desk& desk, const api::CreateTenantRequest& request,
                                                const Caller& caller) {
@@ -63,8 +61,9 @@ base::Result<api::CreateTenantResponse> create(Desk& desk, const api::CreateTena
   // Where an earlier attempt ended between the two, its key is made now.
   if (const auto kek = desk.records.newest_kek(tenant.tenant_id);
       !kek && kek.error().code == ErrorCode::kNotFound) {
-    TRY_ASSIGN(second, act_of(caller));
-    TRY(add_kek(desk, tenant.tenant_id, 1, second));
+    TRY_ASSIGN(first, desk.office.keys.make(tenant.tenant_id, label_of(1)));
+    TRY_ASSIGN(its_act, act_of(caller));
+    TRY(desk.records.add_kek(broker::kek_of(first, 1), its_act));
   }
   TRY_ASSIGN(kept, desk.records.tenant(tenant.tenant_id));
   TRY_ASSIGN(message, tenant_message(desk, kept));
@@ -85,11 +84,12 @@ base::Result<api::ListTenantsResponse> list(Desk& desk, const api::ListTenantsRe
   return response;
 }
 
+constexpr std::size_t kPage = 256;
+
 // All VM keys of a tenant under its newest key-encryption key. What is wrapped anew stays so if
 // this is cut short, and the rest follows when it is repeated.
-base::Result<std::uint32_t> rewrap_all(Desk& desk, const protocol::Uuid& tenant,
-                                       const store::Kek& newest, const Caller& caller) {
-  constexpr std::size_t kPage = 256;
+base::Result<std::uint32_t> rewrap_vm_keys(Desk& desk, const protocol::Uuid& tenant,
+                                           const store::Kek& newest, const Caller& caller) {
   std::uint32_t rewrapped = 0;
   std::optional<protocol::Uuid> after;
   for (;;) {
@@ -121,24 +121,85 @@ base::Result<std::uint32_t> rewrap_all(Desk& desk, const protocol::Uuid& tenant,
   }
 }
 
+// The same with the content keys of its workload keys.
+base::Result<std::uint32_t> rewrap_workload_keys(Desk& desk, const protocol::Uuid& tenant,
+                                                 const store::Kek& newest, const Caller& caller) {
+  std::uint32_t rewrapped = 0;
+  for (;;) {
+    TRY_ASSIGN(page, store::workload_keys_before(desk.records, tenant, newest.version, kPage));
+    for (const auto& key : page) {
+      TRY_ASSIGN(act, act_of(caller));
+      TRY(broker::rewrap_workload_key(desk.worker, key, newest, act));
+      ++rewrapped;
+    }
+    if (page.size() < kPage) {
+      return rewrapped;
+    }
+  }
+}
+
+struct Rewrapped {
+  std::uint32_t vm_keys = 0;
+  std::uint32_t workload_keys = 0;
+};
+
+base::Result<Rewrapped> rewrap_all(Desk& desk, const protocol::Uuid& tenant,
+                                   const store::Kek& newest, const Caller& caller) {
+  TRY_ASSIGN(vm_keys, rewrap_vm_keys(desk, tenant, newest, caller));
+  TRY_ASSIGN(workload_keys, rewrap_workload_keys(desk, tenant, newest, caller));
+  return Rewrapped{vm_keys, workload_keys};
+}
+
+// Whether what is wrapped under the present key can be taken out of it: else there is nothing that
+// a new one could get, and new VMs would already be under it.
+base::Result<void> prove_present(Desk& desk, const store::Kek& present,
+                                 const hsm::KekRecord& record) {
+  if (const auto status = desk.office.keys.status(record); status.state != hsm::KekState::kReady) {
+    return base::fail(ErrorCode::kUnavailable, std::string(name(status.state)) + ": " +
+                                                   status.finding + "; " + status.remedy);
+  }
+  std::optional<protocol::Uuid> after;
+  for (;;) {
+    TRY_ASSIGN(page, desk.records.vms(present.tenant, after, kPage));
+    for (const auto& vm_id : page) {
+      if (const auto key = desk.records.newest_vm_key(vm_id); key) {
+        TRY(broker::unwrap_vm_key(desk.worker, vm_id, *key, present));
+        return {};
+      }
+    }
+    if (page.size() < kPage) {
+      return {};
+    }
+    after = page.back();
+  }
+}
+
 base::Result<api::RotateTenantKeyResponse> rotate(Desk& desk,
                                                   const api::RotateTenantKeyRequest& request,
                                                   const Caller& caller) {
   TRY_ASSIGN(id, uuid_of("tenant_id", request.tenant_id()));
-  TRY_ASSIGN(kek, desk.records.newest_kek(id));
+  TRY_ASSIGN(present, desk.records.newest_kek(id));
   TRY_ASSIGN(act, act_of(caller, request.request_id()));
-  TRY_ASSIGN(known, store::find_request(desk.records.sql(), id, act.request_id));
+  TRY_ASSIGN(known,
+             store::find_request(desk.records.sql(), store::tenant_subject(id), act.request_id));
   if (known && known->kind != "kek-added") {
     return base::fail(ErrorCode::kDenied, "this request id was used for another request");
   }
+  // What a rotation before left behind comes first, so that all is under the present key.
+  TRY(rewrap_all(desk, id, present, caller));
   if (!known) {
-    TRY(add_kek(desk, id, kek.version + 1, act));
+    TRY_ASSIGN(present_record, broker::kek_record(present));
+    TRY(prove_present(desk, present, present_record));
+    const auto version = present.version + 1;
+    TRY_ASSIGN(made, desk.office.keys.make_after(present_record, label_of(version)));
+    TRY(desk.records.add_kek(broker::kek_of(made, version), act));
   }
   TRY_ASSIGN(newest, desk.records.newest_kek(id));
   TRY_ASSIGN(rewrapped, rewrap_all(desk, id, newest, caller));
   api::RotateTenantKeyResponse response;
   response.set_key_version(static_cast<std::uint32_t>(newest.version));
-  response.set_rewrapped(rewrapped);
+  response.set_rewrapped(rewrapped.vm_keys);
+  response.set_rewrapped_workload_keys(rewrapped.workload_keys);
   return response;
 }
 

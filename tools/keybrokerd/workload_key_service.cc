@@ -54,7 +54,7 @@ base::Result<api::PutWorkloadKeyResponse> put(Desk& desk, const api::PutWorkload
   key.immutable = request.immutable();
   TRY_ASSIGN(act, act_of(caller, request.request_id()));
   TRY_ASSIGN(version, broker::put_workload_key(desk.worker, tenant, std::move(key), act));
-  TRY_ASSIGN(kept, store::workload_key(desk.records.sql(), tenant, request.name(), version));
+  TRY_ASSIGN(kept, store::workload_key(desk.records, tenant, request.name(), version));
   api::PutWorkloadKeyResponse response;
   *response.mutable_key() = message_of(kept);
   return response;
@@ -65,7 +65,7 @@ base::Result<api::ListWorkloadKeysResponse> list(Desk& desk,
                                                  const api::ListWorkloadKeysRequest& request,
                                                  const Caller& caller) {
   TRY_ASSIGN(tenant, tenant_of(caller));
-  TRY_ASSIGN(keys, store::workload_keys(desk.records.sql(), tenant, request.after(), kMostListed));
+  TRY_ASSIGN(keys, store::workload_keys(desk.records, tenant, request.after(), kMostListed));
   api::ListWorkloadKeysResponse response;
   const bool is_full = keys.size() == kMostListed;
   const auto cut = is_full ? keys.back().name : std::string();
@@ -86,7 +86,7 @@ base::Result<api::SetWorkloadKeyPolicyResponse> set_policy(
   TRY_ASSIGN(tenant, tenant_of(caller));
   TRY_ASSIGN(policy, digest_of(request.policy()));
   TRY_ASSIGN(act, act_of(caller, request.request_id()));
-  TRY(store::set_workload_key_policy(desk.records.sql(), tenant, request.name(), request.version(),
+  TRY(store::set_workload_key_policy(desk.records, tenant, request.name(), request.version(),
                                      policy, act));
   return api::SetWorkloadKeyPolicyResponse();
 }
@@ -100,7 +100,7 @@ base::Result<api::DeleteWorkloadKeyResponse> remove(Desk& desk,
                       "a key's name is 1 to 127 letters, digits and hyphens");
   }
   TRY_ASSIGN(act, act_of(caller, request.request_id()));
-  TRY(store::delete_workload_key(desk.records.sql(), tenant, request.name(), act));
+  TRY(store::delete_workload_key(desk.records, tenant, request.name(), act));
   return api::DeleteWorkloadKeyResponse();
 }
 
