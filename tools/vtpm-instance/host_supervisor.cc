@@ -61,6 +61,11 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
   }
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
+  setup.variables.listening = std::move(ends.variables);
+  setup.variables_image = told.variables_path();
+  if (told.has_hypervisor_group()) {
+    setup.hypervisor_group = told.hypervisor_group();
+  }
   return setup;
 }
 

@@ -7,6 +7,7 @@
 #include "tools/vtpmctl/commands.h"
 #include "tools/vtpmctl/launch_parameters.h"
 #include "tools/vtpmctl/service.h"
+#include "vmgs/format/uefi_flash.h"
 #include "vmgs/format/vm_id.h"
 
 namespace tools::vtpmctl {
@@ -21,6 +22,8 @@ struct Arguments {
   LaunchParameters parameters;
   std::string launch_document;
   std::string launch_document_out;
+  std::string variables;
+  std::uint64_t variables_bytes = 0;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -29,8 +32,27 @@ constexpr const char* kExamples = R"(Examples:
   vtpmctl create db2 --tee tdx --protection broker --tenant 5f0e... --broker-root root.pem
                                                      one whose key a broker releases
   vtpmctl create build7 --lifetime ephemeral         nothing of its TPM is ever written
+  vtpmctl create web2 --variables /usr/share/OVMF/OVMF_VARS_4M.ms.fd
+                                                     with Secure Boot's keys enrolled
   vtpmctl create --id 9b2c... --launch-document FILE one that the tenant has written and signed off
 )";
+
+// A blank flash is an image like any other.
+base::Result<std::string> variables_of(const Arguments& arguments) {
+  if (arguments.variables.empty()) {
+    if (arguments.variables_bytes != 0) {
+      TRY(::vmgs::format::expect_flash_size(arguments.variables_bytes));
+    }
+    return std::string(arguments.variables_bytes, '\xff');
+  }
+  if (arguments.variables_bytes != 0) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "--variables has its own size; leave --variables-size out");
+  }
+  TRY_ASSIGN(image, cli::read_input(arguments.variables, ::vmgs::format::kMaxFlashBytes));
+  TRY(::vmgs::format::expect_flash_size(image.size()));
+  return std::string(reinterpret_cast<const char*>(image.expose().data()), image.size());
+}
 
 base::Result<api::CreateVmRequest> request_of(Arguments& arguments) {
   auto request = arguments.request;
@@ -49,6 +71,8 @@ base::Result<api::CreateVmRequest> request_of(Arguments& arguments) {
   }
   TRY_ASSIGN(words, words_of(arguments.parameters));
   *request.mutable_parameters() = std::move(words);
+  TRY_ASSIGN(variables, variables_of(arguments));
+  request.set_variables(std::move(variables));
   if (arguments.parameters.words.protection() == "broker") {
     // The broker releases nothing to a VM that it does not know yet.
     request.set_leave_stopped(true);
@@ -129,9 +153,17 @@ cli::Command create_command() {
                        "How often a commit waits for the disk: strict is twice, for other readers "
                        "of the store [one-barrier]")
             ->type_name("one-barrier|strict");
+        app.add_option("--variables", arguments->variables,
+                       "What its UEFI variables begin with: a firmware's OVMF_VARS.fd [a blank "
+                       "flash of 540672 bytes, for OVMF of 4 MB]")
+            ->type_name("FILE");
+        app.add_option("--variables-size", arguments->variables_bytes,
+                       "A blank flash of another size: 131072 for OVMF of 2 MB")
+            ->type_name("BYTES");
         app.add_option(
                "--launch-document", arguments->launch_document,
-               "A finished launch document; of the options above only --durability goes with it")
+               "A finished launch document; of the options above only --durability and those about "
+               "variables go with it")
             ->type_name("FILE");
         app.add_option("--launch-document-out", arguments->launch_document_out,
                        "Write its launch document there, for its registration at a broker")

@@ -84,7 +84,9 @@ std::string describe(const api::Vm& vm) {
   cli::add_line(text, "durability", vm.durability());
   cli::add_line(text, "control", vm.control_socket());
   cli::add_line(text, "data", vm.data_socket());
+  cli::add_line(text, "variables", vm.variables_socket());
   cli::add_line(text, "QEMU", vm.qemu_options());
+  cli::add_line(text, "QEMU (UEFI)", vm.qemu_variables_option());
   return text;
 }
 

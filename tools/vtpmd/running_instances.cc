@@ -82,11 +82,15 @@ struct RunningInstances::Link {
 
 // Copies of the listening sockets, so that to stop watching is to destroy them.
 struct RunningInstances::Watch {
-  Watch(asio::io_context& io, base::Descriptor control_copy, base::Descriptor data_copy)
-      : control(io, control_copy.release()), data(io, data_copy.release()) {}
+  Watch(asio::io_context& io, base::Descriptor control_copy, base::Descriptor data_copy,
+        base::Descriptor variables_copy)
+      : control(io, control_copy.release()),
+        data(io, data_copy.release()),
+        variables(io, variables_copy.release()) {}
 
   stream_descriptor control;
   stream_descriptor data;
+  stream_descriptor variables;
 };
 
 RunningInstances::RunningInstances(asio::io_context& io, vtpm::host::StateFolder folder,
@@ -122,7 +126,8 @@ base::Result<void> RunningInstances::open_sockets(const VmId& id) {
   using transport::net::UnixListener;
   TRY_ASSIGN(control, UnixListener::replace(folder_.control_socket(id), hypervisor_group_));
   TRY_ASSIGN(data, UnixListener::replace(folder_.data_socket(id), hypervisor_group_));
-  entry.sockets.emplace(Sockets{std::move(control), std::move(data)});
+  TRY_ASSIGN(variables, UnixListener::replace(folder_.variables_socket(id), hypervisor_group_));
+  entry.sockets.emplace(Sockets{std::move(control), std::move(data), std::move(variables)});
   return {};
 }
 
@@ -138,19 +143,22 @@ void RunningInstances::watch_sockets(const VmId& id) {
   }
   auto control = duplicate(entry.sockets->control.number());
   auto data = duplicate(entry.sockets->data.number());
-  if (!control || !data) {
-    base::log(base::LogLevel::kError, "VM " + to_string(id) + " cannot be watched: " +
-                                          (control ? data : control).error().message);
+  auto variables = duplicate(entry.sockets->variables.number());
+  if (!control || !data || !variables) {
+    base::log(base::LogLevel::kError,
+              "VM " + to_string(id) + " cannot be watched: no descriptor is left for its sockets");
     return;
   }
-  entry.watch = std::make_shared<Watch>(io_, *std::move(control), *std::move(data));
+  entry.watch =
+      std::make_shared<Watch>(io_, *std::move(control), *std::move(data), *std::move(variables));
   asio::co_spawn(io_, wait_for_connection(id, entry.watch), asio::detached);
 }
 
 asio::awaitable<void> RunningInstances::wait_for_connection(VmId id, std::shared_ptr<Watch> watch) {
   using namespace asio::experimental::awaitable_operators;
   co_await (watch->control.async_wait(descriptor_base::wait_read, as_values) ||
-            watch->data.async_wait(descriptor_base::wait_read, as_values));
+            watch->data.async_wait(descriptor_base::wait_read, as_values) ||
+            watch->variables.async_wait(descriptor_base::wait_read, as_values));
   const auto found = entries_.find(id);
   // A watch that was taken away ended because its sockets were closed.
   if (found != entries_.end() && found->second.watch == watch) {
@@ -164,6 +172,7 @@ void RunningInstances::stop_watching(Entry& entry) {
   if (const auto watch = std::exchange(entry.watch, nullptr)) {
     watch->control.close();
     watch->data.close();
+    watch->variables.close();
   }
 }
 
@@ -172,7 +181,7 @@ void RunningInstances::refuse_connections(const VmId& id) {
   if (!sockets) {
     return;
   }
-  for (const auto* listener : {&sockets->control, &sockets->data}) {
+  for (const auto* listener : {&sockets->control, &sockets->data, &sockets->variables}) {
     // The listening socket may wait for a connection, so it is asked first whether there is one.
     for (pollfd waiting{listener->number(), POLLIN, 0}; poll(&waiting, 1, 0) == 1;) {
       const base::Descriptor refused(
@@ -195,8 +204,9 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   TRY_ASSIGN(pair, make_pair());
   TRY_ASSIGN(control, duplicate(entry.sockets->control.number()));
   TRY_ASSIGN(data, duplicate(entry.sockets->data.number()));
+  TRY_ASSIGN(variables, duplicate(entry.sockets->variables.number()));
   const vtpm::host::ChildEnds ends{std::move(pair[1]), std::move(control), std::move(data),
-                                   std::move(lease)};
+                                   std::move(variables), std::move(lease)};
   const auto serial = ++last_serial_;
   TRY(parent_.request_fork(serial, "vtpm-" + setup.name(), ends));
   launches_[serial] = id;
@@ -205,6 +215,9 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   instance::ToInstance message;
   *message.mutable_setup() = setup;
   message.mutable_setup()->set_tcb_grace_over(tcb_grace_over_);
+  if (hypervisor_group_) {
+    message.mutable_setup()->set_hypervisor_group(*hypervisor_group_);
+  }
   message.mutable_setup()->set_ask_for_certificates(authority_ != nullptr &&
                                                     !authority_->has_certified(id.bytes));
   auto sent = send(id, message);

@@ -59,6 +59,7 @@ class RunningInstances final : public vtpm::host::Instances {
   struct Sockets {
     transport::net::UnixListener control;
     transport::net::UnixListener data;
+    transport::net::UnixListener variables;
   };
 
   struct Entry {

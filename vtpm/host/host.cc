@@ -23,6 +23,9 @@ std::string quoted_name(const Vm& vm) { return "VM '" + vm.record.name + "'"; }
 instance::Setup Host::setup_of(const Vm& vm) const {
   instance::Setup setup;
   setup.set_name(vm.record.name);
+  if (const auto variables = folder_.variables(vm.id())) {
+    setup.set_variables_path(variables->string());
+  }
   const auto& document = vm.record.launch_document;
   setup.set_launch_document(document.data(), document.size());
   if (vm.is_persistent()) {
@@ -181,6 +184,14 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
                             durability_name(existing.record.strict_durability) + "', and '" +
                             durability_name(spec.strict_durability) + "' was asked for");
     }
+    if (!spec.variables.empty()) {
+      TRY_ASSIGN(same, folder_.has_variables(existing.id(), spec.variables));
+      if (!same) {
+        return base::fail(ErrorCode::kDenied, quoted_name(existing) +
+                                                  " exists already: its UEFI variables began with "
+                                                  "others than were asked for");
+      }
+    }
     TRY(together(existing));
     return std::pair(*named, false);
   }
@@ -202,6 +213,11 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
     TRY(registry_.insert(made.record));
     return together(made);
   };
+  // Before anything can start it. Nothing of an attempt that went wrong is taken for this one's.
+  if (!spec.variables.empty()) {
+    TRY(folder_.prepare(id));
+  }
+  TRY(folder_.keep_variables(id, spec.variables));
   TRY(registry_.together(changes));
   auto& vm = vms_[id];
   vm = std::move(made);

@@ -31,6 +31,20 @@ TEST_F(HostTest, RegistersAVmAndListensForItsHypervisor) {
   EXPECT_EQ(changes_.back(), vm.id());
 }
 
+TEST_F(HostTest, TellsAnInstanceWhatItsUefiVariablesBeginWith) {
+  auto wish = request("a");
+  wish.set_variables(std::string(4096, 'a'));
+  const auto* vm = create(wish)->first;
+  serve(*vm);
+
+  EXPECT_EQ(instances_.setups[0].variables_path(), folder_.variables(vm->id())->string());
+  EXPECT_TRUE(create(wish)) << "the same again";
+  wish.set_variables(std::string(4096, 'b'));
+  EXPECT_EQ(create(wish).error().code, ErrorCode::kDenied);
+  serve(create_vm("b"));
+  EXPECT_EQ(instances_.setups[1].variables_path(), "");
+}
+
 TEST_F(HostTest, FindsAVmByNameAndById) {
   const auto& vm = create_vm("a");
 

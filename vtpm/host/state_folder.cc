@@ -134,6 +134,43 @@ base::Result<base::Descriptor> claim(const fs::path& folder, const char* name) {
   return lock;
 }
 
+// Whatever happens, the old content is there or the new one.
+base::Result<void> keep_file(const fs::path& file, base::ByteView content) {
+  auto unfinished = file;
+  unfinished += ".new";
+  const base::Descriptor out(
+      open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!out.is_open()) {
+    return fail_io("make", unfinished, errno);
+  }
+  // A file takes so little at once, or the disk is full.
+  errno = ENOSPC;
+  if (write(out.number(), content.data(), content.size()) != static_cast<ssize_t>(content.size()) ||
+      fsync(out.number()) != 0) {
+    return fail_io("write", unfinished, errno);
+  }
+  if (rename(unfinished.c_str(), file.c_str()) != 0) {
+    return fail_io("rename", unfinished, errno);
+  }
+  return sync_folder(file.parent_path());
+}
+
+// Nothing of one that is not there; a byte more than `most_bytes` of one that is longer.
+base::Result<base::Bytes> read_file(const fs::path& file, std::size_t most_bytes) {
+  const base::Descriptor in(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!in.is_open()) {
+    return errno == ENOENT ? base::Result<base::Bytes>(base::Bytes())
+                           : fail_io("open", file, errno);
+  }
+  base::Bytes content(most_bytes + 1);
+  const auto size = read(in.number(), content.data(), content.size());
+  if (size < 0) {
+    return fail_io("read", file, errno);
+  }
+  content.resize(static_cast<std::size_t>(size));
+  return content;
+}
+
 }  // namespace
 
 StateFolder::StateFolder(fs::path state, fs::path runtime)
@@ -184,43 +221,38 @@ base::Result<void> StateFolder::keep_receipt(const VmId& id, base::ByteView rece
                       "a receipt of " + std::to_string(receipt.size()) +
                           " bytes is longer than any that a broker gives");
   }
-  const auto file = receipt_file(id);
-  auto unfinished = file;
-  unfinished += ".new";
-  const base::Descriptor out(
-      open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-  if (!out.is_open()) {
-    return fail_io("make", unfinished, errno);
-  }
-  // A file takes so little at once, or the disk is full.
-  errno = ENOSPC;
-  if (write(out.number(), receipt.data(), receipt.size()) != static_cast<ssize_t>(receipt.size()) ||
-      fsync(out.number()) != 0) {
-    return fail_io("write", unfinished, errno);
-  }
-  if (rename(unfinished.c_str(), file.c_str()) != 0) {
-    return fail_io("rename", unfinished, errno);
-  }
-  return sync_folder(vm(id));
+  return keep_file(receipt_file(id), receipt);
 }
 
 base::Result<base::Bytes> StateFolder::receipt(const VmId& id) const {
   const auto file = receipt_file(id);
-  const base::Descriptor in(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!in.is_open()) {
-    return errno == ENOENT ? base::Result<base::Bytes>(base::Bytes())
-                           : fail_io("open", file, errno);
-  }
-  base::Bytes content(kMaxReceiptBytes + 1);
-  const auto size = read(in.number(), content.data(), content.size());
-  if (size < 0) {
-    return fail_io("read", file, errno);
-  }
-  if (static_cast<std::size_t>(size) > kMaxReceiptBytes) {
+  TRY_ASSIGN(content, read_file(file, kMaxReceiptBytes));
+  if (content.size() > kMaxReceiptBytes) {
     return base::fail(ErrorCode::kIo, file.string() + " is longer than any receipt");
   }
-  content.resize(static_cast<std::size_t>(size));
   return content;
+}
+
+fs::path StateFolder::variables_file(const VmId& id) const { return vm(id) / "variables"; }
+
+base::Result<void> StateFolder::keep_variables(const VmId& id, base::ByteView image) const {
+  const auto file = variables_file(id);
+  if (!image.empty()) {
+    return keep_file(file, image);
+  }
+  return unlink(file.c_str()) == 0 || errno == ENOENT ? base::Result<void>()
+                                                      : fail_io("remove", file, errno);
+}
+
+std::optional<fs::path> StateFolder::variables(const VmId& id) const {
+  auto file = variables_file(id);
+  std::error_code ignored;
+  return fs::exists(file, ignored) ? std::optional(std::move(file)) : std::nullopt;
+}
+
+base::Result<bool> StateFolder::has_variables(const VmId& id, base::ByteView image) const {
+  TRY_ASSIGN(kept, read_file(variables_file(id), image.size()));
+  return std::equal(kept.begin(), kept.end(), image.begin(), image.end());
 }
 
 fs::path StateFolder::store(const VmId& id, std::uint32_t number) const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 
 #include "vmgs/base/bytes.h"
@@ -20,11 +21,13 @@ using vmgs::format::VmId;
 //   STATE/authority/         the AK certificate authority: its CAs, and what they issued
 //   STATE/vms/ID/vm.vmgs     a VM's store; vm-1.vmgs, ... after a conversion that made another
 //   STATE/vms/ID/vm.key      the host's key for it, with protection "host"; vm-1.key, ... likewise
+//   STATE/vms/ID/variables   the image that its UEFI variables begin with, if it was made with one
 //   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
 //   RUNTIME/vms/ID/tpm.sock        for programs that speak TPM commands (tcti-swtpm wants this
 //   pair)
+//   RUNTIME/vms/ID/vars.sock       its UEFI variables, for its hypervisor
 // The state outlives a reboot, the runtime folder need not.
 class StateFolder {
  public:
@@ -63,11 +66,23 @@ class StateFolder {
     return sockets(id) / "tpm.sock";
   }
 
+  [[nodiscard]] std::filesystem::path variables_socket(const VmId& id) const {
+    return sockets(id) / "vars.sock";
+  }
+
   // prepare() makes the folders of a VM; those that are there stay as they are. kIo.
   [[nodiscard]] base::Result<void> prepare(const VmId& id) const;
 
   // remove() removes them and all they hold, and syncs. Nothing there is a success. kIo.
   [[nodiscard]] base::Result<void> remove(const VmId& id) const;
+
+  // keep_variables() has this be the image that the VM's UEFI variables begin with, durably; empty,
+  // there is none. The folders are prepared. kIo.
+  [[nodiscard]] base::Result<void> keep_variables(const VmId& id, base::ByteView image) const;
+
+  // variables() is where it lies, and nothing if there is none. has_variables() compares it.
+  [[nodiscard]] std::optional<std::filesystem::path> variables(const VmId& id) const;
+  [[nodiscard]] base::Result<bool> has_variables(const VmId& id, base::ByteView image) const;
 
   // keep_receipt() has this be the VM's newest receipt, durably, in place of an older one: whatever
   // happens, one of the two is there. kInvalidArgument if it has more than kMaxReceiptBytes; kIo.
@@ -88,6 +103,7 @@ class StateFolder {
  private:
   [[nodiscard]] std::filesystem::path vm(const VmId& id) const;
   [[nodiscard]] std::filesystem::path receipt_file(const VmId& id) const;
+  [[nodiscard]] std::filesystem::path variables_file(const VmId& id) const;
   [[nodiscard]] std::filesystem::path sockets(const VmId& id) const;
 
   std::filesystem::path state_;

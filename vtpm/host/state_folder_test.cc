@@ -187,6 +187,24 @@ TEST_F(StateFolderTest, AReceiptThatCannotBeKeptLeavesTheOneThatIsThere) {
   EXPECT_EQ(*folder_.receipt(id_), base::Bytes{std::byte{1}});
 }
 
+TEST_F(StateFolderTest, KeepsWhatUefiVariablesBeginWithUntilThereIsNone) {
+  ASSERT_TRUE(folder_.lock());
+  const base::Bytes image(4096, std::byte{1});
+  EXPECT_TRUE(folder_.keep_variables(id_, {})) << "there is no folder yet, and nothing in it";
+  ASSERT_TRUE(folder_.prepare(id_));
+  EXPECT_FALSE(folder_.variables(id_));
+  EXPECT_FALSE(*folder_.has_variables(id_, image));
+
+  ASSERT_TRUE(folder_.keep_variables(id_, image));
+  EXPECT_EQ(fs::file_size(*folder_.variables(id_)), image.size());
+  EXPECT_TRUE(*folder_.has_variables(id_, image));
+  EXPECT_FALSE(*folder_.has_variables(id_, base::Bytes(4096, std::byte{2})));
+  EXPECT_FALSE(*folder_.has_variables(id_, base::ByteView(image).first(4095)));
+
+  ASSERT_TRUE(folder_.keep_variables(id_, {}));
+  EXPECT_FALSE(folder_.variables(id_));
+}
+
 TEST_F(StateFolderTest, RemovesAllOfAVmAndNothingElse) {
   ASSERT_TRUE(folder_.lock());
   ASSERT_TRUE(folder_.prepare(id_));

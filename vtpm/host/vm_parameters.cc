@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "vmgs/base/bytes.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/format/uefi_flash.h"
 
 namespace vtpm::host {
 
@@ -172,6 +174,26 @@ std::string quoted(const std::string& text) { return text.empty() ? "absent" : "
 
 }  // namespace
 
+namespace {
+
+// The launch document may say which variables they have to be; a sentence now is worth more than a
+// TPM that does not start.
+base::Result<void> decode_variables(const api::CreateVmRequest& request, VmSpec& spec) {
+  const auto image = base::bytes_of(request.variables());
+  if (!image.empty()) {
+    TRY(vmgs::format::expect_flash_size(image.size()));
+  }
+  const auto& demanded = spec.document.secure_boot_template_digest;
+  if (!image.empty() && demanded && vmgs::crypto::sha256(image) != *demanded) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "the variables are not those that secure_boot_template_digest demands");
+  }
+  spec.variables = base::copy_of(image);
+  return {};
+}
+
+}  // namespace
+
 base::Result<VmSpec> decode_spec(const api::CreateVmRequest& request, const VmId& drawn) {
   VmSpec spec;
   spec.document.vm_id = drawn.bytes;
@@ -192,6 +214,7 @@ base::Result<VmSpec> decode_spec(const api::CreateVmRequest& request, const VmId
   }
   TRY_ASSIGN(strict, decode_durability(request, spec.document));
   spec.strict_durability = strict;
+  TRY(decode_variables(request, spec));
   const auto id_text = to_string(VmId{spec.document.vm_id});
   spec.name = request.name().empty() ? id_text : request.name();
   if (!is_name(spec.name)) {

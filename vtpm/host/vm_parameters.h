@@ -7,6 +7,7 @@
 
 #include "keybroker/protocol/launch_document.h"
 #include "keybroker/protocol/vm_service.pb.h"
+#include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vmgs/format/vm_id.h"
 
@@ -22,6 +23,9 @@ struct VmSpec {
 
   // Commits to its store wait for the disk twice.
   bool strict_durability = false;
+
+  // What its UEFI variables begin with; empty for a blank flash.
+  base::Bytes variables;
 };
 
 // durability_name() is the word of the service for it.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "vmgs/base/bytes.h"
+#include "vmgs/crypto/digest.h"
 
 namespace vtpm::host {
 namespace {
@@ -74,6 +75,21 @@ TEST(DecodeSpecTest, TakesADurabilityForAStoreOnly) {
   request.set_durability("strict");
   request.mutable_parameters()->set_lifetime("ephemeral");
   EXPECT_FALSE(decode_spec(request, kDrawn));
+}
+
+TEST(DecodeSpecTest, TakesVariablesOfASizeThatAFlashHasAndThatTheLaunchDocumentDemands) {
+  auto request = named("a");
+  EXPECT_TRUE(decode_spec(request, kDrawn)->variables.empty());
+  request.set_variables(std::string(4095, 'a'));
+  EXPECT_FALSE(decode_spec(request, kDrawn));
+  request.set_variables(std::string(4096, 'a'));
+  EXPECT_EQ(decode_spec(request, kDrawn)->variables, base::Bytes(4096, std::byte{'a'}));
+
+  request.mutable_parameters()->set_secure_boot_template_digest(std::string(64, '0'));
+  EXPECT_FALSE(decode_spec(request, kDrawn));
+  const auto digest = vmgs::crypto::sha256(base::bytes_of(request.variables()));
+  request.mutable_parameters()->set_secure_boot_template_digest(base::to_hex(digest));
+  EXPECT_TRUE(decode_spec(request, kDrawn));
 }
 
 TEST(DecodeSpecTest, RefusesWordsThatAreNone) {

@@ -43,6 +43,12 @@ std::string qemu_options(const std::string& control_socket) {
          " -tpmdev emulator,id=tpm0,chardev=chrtpm -device tpm-crb,tpmdev=tpm0";
 }
 
+std::string qemu_variables_option(const std::string& socket) {
+  return "-drive if=pflash,unit=1,format=raw,file.driver=nbd,file.server.type=unix,"
+         "file.server.path=" +
+         socket;
+}
+
 }  // namespace
 
 api::Readiness readiness_view_of(const Host& host, const Vm& vm) {
@@ -86,6 +92,8 @@ api::Vm view_of(const Host& host, const Vm& vm) {
     view.mutable_broker()->set_endpoint(vm.broker->endpoint);
     view.mutable_broker()->mutable_answered_at()->set_seconds(vm.broker->answered_at);
   }
+  view.set_variables_socket(folder.variables_socket(vm.id()).string());
+  view.set_qemu_variables_option(qemu_variables_option(view.variables_socket()));
   view.set_qemu_options(qemu_options(view.control_socket()));
   return view;
 }

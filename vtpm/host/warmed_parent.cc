@@ -123,7 +123,7 @@ base::Result<std::optional<ChildEnds>> Parent::answer(const instance::ForkReques
                                                std::to_string(received.size()) + " descriptors");
   }
   ChildEnds ends{std::move(received[0]), std::move(received[1]), std::move(received[2]),
-                 std::move(received[3])};
+                 std::move(received[3]), std::move(received[4])};
   instance::FromParent reply;
   const pid_t pid = fork();
   const int error = errno;
@@ -266,8 +266,9 @@ base::Result<void> request_fork(int link, std::uint64_t serial, const std::strin
   instance::ForkRequest request;
   request.set_serial(serial);
   request.set_process_name(process_name);
-  const std::array<int, kMaxFrameDescriptors> descriptors{ends.link.number(), ends.control.number(),
-                                                          ends.data.number(), ends.lease.number()};
+  const std::array<int, kMaxFrameDescriptors> descriptors{
+      ends.link.number(), ends.control.number(), ends.data.number(), ends.variables.number(),
+      ends.lease.number()};
   return send_frame(link, request, descriptors);
 }
 

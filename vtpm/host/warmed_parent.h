@@ -24,10 +24,11 @@ inline constexpr int kParentLinkNumber = 3;
 
 // What a new instance begins with.
 struct ChildEnds {
-  base::Descriptor link;     // to vtpmd; closed by it when it ends
-  base::Descriptor control;  // listens for the hypervisor
-  base::Descriptor data;     // listens for programs that speak TPM commands
-  base::Descriptor lease;    // held, signed, for as long as the instance lives
+  base::Descriptor link;       // to vtpmd; closed by it when it ends
+  base::Descriptor control;    // listens for the hypervisor
+  base::Descriptor data;       // listens for programs that speak TPM commands
+  base::Descriptor variables;  // listens for the hypervisor's use of UEFI variables
+  base::Descriptor lease;      // held, signed, for as long as the instance lives
 };
 
 // run_warmed_parent() says that it is warm and forks on request until vtpmd closes the link, and
