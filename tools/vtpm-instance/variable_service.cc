@@ -57,8 +57,13 @@ base::Result<void> store_first_variables(const InstanceSetup& setup, const Launc
   if (stored) {
     return {};
   }
-  TRY_ASSIGN(first, first_variables(setup, choice)());
-  return store->store_flash(first.expose());
+  auto first = first_variables(setup, choice)();
+  if (!first) {
+    // Nothing is wrong with the store, or with whose it is.
+    first.error().code = ErrorCode::kInvalidArgument;
+    return base::fail(std::move(first).error());
+  }
+  return store->store_flash(first->expose());
 }
 
 bool VariableService::BetweenCommands::is_awaited() const {

@@ -27,7 +27,8 @@ vtpm::state::VariableFlash::FirstImage first_variables(const InstanceSetup& setu
                                                        const LaunchChoice& choice);
 
 // store_first_variables() puts the image that the setup names, if it names one, into a store that
-// has none yet. Before anybody is served.
+// has none yet. Before anybody is served. kInvalidArgument for an image that cannot be; errors of
+// the store.
 base::Result<void> store_first_variables(const InstanceSetup& setup, const LaunchChoice& choice,
                                          vtpm::state::FlashStore* store);
 
