@@ -2,28 +2,12 @@
 #include <array>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "keybroker/broker/release_key.h"
 #include "keybroker/broker/release_request.h"
+#include "tests/fuzz/cluster_secret.h"
 
 namespace broker = keybroker::broker;
-
-namespace {
-
-// The secret of the seeds' challenges, which end in 2096.
-const broker::ClusterSecrets& secrets() {
-  static const auto made = [] {
-    std::array<std::byte, 32> bytes{};
-    bytes.fill(std::byte{0x42});
-    std::vector<broker::ClusterSecrets::Version> versions;
-    versions.push_back({1, base::Secret<32>::copy_of(bytes)});
-    return *broker::ClusterSecrets::with(std::move(versions));
-  }();
-  return made;
-}
-
-}  // namespace
 
 // All that is done with a request before a record is read: a request that is admitted has a key
 // that a secret can be sealed to, and sealing never fails for the key's sake.
@@ -34,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   static const auto now = *keybroker::crypto::parse_time("2026-11-22T07:00:00Z");
-  const auto admitted = broker::admit(*request, secrets(), now);
+  const auto admitted = broker::admit(*request, tests::fuzz::secrets(), now);
   if (admitted) {
     const std::array<std::byte, 64> keys{};
     if (!keybroker::crypto::seal_to(admitted->transfer_key, admitted->algorithm, {}, keys)) {
