@@ -70,7 +70,6 @@ TEST_F(ReadmeTest, ItsCallsByCurlWorkAsTheyStandThere) {
 
 TEST_F(ReadmeTest, ListsEachSettingWithItsDefault) {
   const auto configuration = section("Configuration");
-  const auto shipped = content_of(fs::path(STRONGROOM_SOURCE) / "tools/packaging/vtpmd.toml");
   std::ofstream(folder_ / "empty.toml") << "";
 
   const auto ran = support::run_command(
@@ -83,7 +82,36 @@ TEST_F(ReadmeTest, ListsEachSettingWithItsDefault) {
     const auto text = [&](const char* field) { return std::string(setting.at(field).as_string()); };
     EXPECT_THAT(configuration, HasSubstr("| `[" + text("section") + "]` | `" + text("name") +
                                          "` | `" + text("value") + "` |"));
-    EXPECT_THAT(shipped, HasSubstr("\n# " + text("name") + " = "));
+  }
+}
+
+// What a package brings as configuration has each setting, with the default.
+TEST_F(ReadmeTest, ShippedConfigurationsHaveEachSetting) {
+  std::ofstream(folder_ / "empty.toml") << "";
+  for (const auto& [program, file] :
+       {std::pair{VTPMCTL, "vtpmd.toml"}, std::pair{KEYBROKERD, "keybrokerd.toml"}}) {
+    const auto shipped = content_of(fs::path(STRONGROOM_SOURCE) / "tools/packaging" / file);
+
+    const auto ran = support::run_command(
+        {program, "config", "dump", "--json", "--config", folder_ / "empty.toml"});
+
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    std::string section;
+    std::size_t begin = 0;
+    const auto dumped = boost::json::parse(ran.out);
+    for (const auto& setting : dumped.at("settings").as_array()) {
+      const auto text = [&](const char* field) {
+        return std::string(setting.at(field).as_string());
+      };
+      if (text("section") != section) {
+        section = text("section");
+        begin = shipped.find("\n[" + section + "]\n");
+        ASSERT_NE(begin, std::string::npos) << file << ": " << section;
+      }
+      const auto end = std::min(shipped.find("\n[", begin + 1), shipped.size());
+      const auto settings = shipped.substr(begin, end - begin);
+      EXPECT_THAT(settings, HasSubstr("\n# " + text("name") + " = ")) << file << ": " << section;
+    }
   }
 }
 

@@ -36,14 +36,17 @@ depends() {
 holds host usr/sbin/vtpmd usr/bin/vtpmctl usr/bin/vtpm-instance etc/vtpmd/vtpmd.toml etc/vtpmd/conf.d/ \
   usr/lib/systemd/system/vtpmd.service usr/lib/systemd/system/vtpmd.socket usr/lib/sysusers.d/vtpmd.conf \
   usr/lib/tmpfiles.d/vtpmd.conf usr/lib/udev/rules.d/60-vtpmd.rules usr/share/doc/strongroom-host/copyright
-holds tools usr/bin/vmgs
+holds broker usr/sbin/keybrokerd etc/keybrokerd/keybrokerd.toml etc/keybrokerd/conf.d/ \
+  usr/lib/systemd/system/keybrokerd.service usr/lib/sysusers.d/keybrokerd.conf
+holds tools usr/bin/vmgs usr/bin/kbctl usr/bin/attest usr/bin/skr-sidecar
 holds simulator usr/bin/vtpm-instance-sim
 holds simulator usr/bin/simulated-machine
 depends host systemd libc6 libtpms0 libssl3 libsqlite3-0 libsystemd0
+depends broker systemd libc6 libpq5 libssl3 libsqlite3-0
 depends tools libc6 libssl3
 [ "$(field host Architecture)" = "$(dpkg --print-architecture)" ] || fail "the architecture is wrong"
 
-for kind in host tools simulator; do
+for kind in host broker tools simulator; do
   contents $kind | awk '$2 != "root/root" { print; bad = 1 } END { exit bad }' ||
     fail "strongroom-$kind has files that are not root's"
   dpkg-deb --extract "$(package $kind)" "$folder/$kind"
@@ -53,12 +56,17 @@ done
 # have no symbols; a text of the simulator's is in every build of it.
 trace='the simulated SNP firmware'
 grep -rqa "$trace" "$folder/simulator" || fail "no trace of the simulator where it is"
-if grep -rla "$trace" "$folder/host" "$folder/tools"; then fail "this holds the simulator"; fi
+if grep -rla "$trace" "$folder/host" "$folder/broker" "$folder/tools"; then fail "this holds the simulator"; fi
 
-dpkg-deb --control "$(package host)" "$folder/control"
-[ "$(cat "$folder/control/conffiles")" = /etc/vtpmd/vtpmd.toml ] || fail "the configuration is no conffile"
-for script in postinst prerm postrm; do
-  [ -x "$folder/control/$script" ] && sh -n "$folder/control/$script" || fail "$script does not run"
+for daemon in host:vtpmd broker:keybrokerd; do
+  kind=${daemon%:*} name=${daemon#*:}
+  dpkg-deb --control "$(package $kind)" "$folder/control-$kind"
+  [ "$(cat "$folder/control-$kind/conffiles")" = "/etc/$name/$name.toml" ] ||
+    fail "the configuration of strongroom-$kind is no conffile"
+  for script in postinst prerm postrm; do
+    [ -x "$folder/control-$kind/$script" ] && sh -n "$folder/control-$kind/$script" ||
+      fail "$script of strongroom-$kind does not run"
+  done
 done
 if command -v lintian >/dev/null; then
   TMPDIR=$folder lintian --allow-root --fail-on error "$folder"/made/*.deb

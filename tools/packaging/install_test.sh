@@ -14,9 +14,9 @@ DESTDIR=$root cmake --install "$build" >/dev/null
 installed=$root$prefix
 
 missing=0
-for file in sbin/vtpmd bin/vtpmctl bin/vtpm-instance bin/vmgs lib/systemd/system/vtpmd.service \
+for file in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instance bin/vmgs lib/systemd/system/vtpmd.service \
   lib/systemd/system/vtpmd.socket lib/sysusers.d/vtpmd.conf lib/tmpfiles.d/vtpmd.conf \
-  lib/udev/rules.d/60-vtpmd.rules share/doc/strongroom/LICENSE; do
+  lib/systemd/system/keybrokerd.service lib/sysusers.d/keybrokerd.conf lib/udev/rules.d/60-vtpmd.rules share/doc/strongroom/LICENSE; do
   [ -f "$installed/$file" ] || { echo "not installed: $prefix/$file"; missing=1; }
 done
 [ $missing -eq 0 ]
@@ -25,7 +25,7 @@ if find "$root" -name '*-sim*' | grep .; then
   exit 1
 fi
 
-for program in sbin/vtpmd bin/vtpmctl bin/vtpm-instance bin/vmgs; do
+for program in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instance bin/vmgs; do
   "$installed/$program" --help | grep -q "${program#*/}" || { echo "$program --help"; exit 1; }
   "$installed/$program" --version | grep -qE '[0-9]+\.[0-9]+\.[0-9]+$' ||
     { echo "$program --version"; exit 1; }
@@ -36,12 +36,16 @@ if [ "$prefix" = /usr ] && command -v systemd-analyze >/dev/null && [ -d /usr/li
   cp -a /usr/lib/systemd/system/*.target "$installed/lib/systemd/system/"
   mkdir "$root/bin" && cp /bin/kill "$root/bin/"
   # A key that it does not know is a warning to it, and a service less confined to us.
-  said=$(systemd-analyze verify --man=no --root="$root" vtpmd.service vtpmd.socket 2>&1) || said+=" (failed)"
+  said=$(systemd-analyze verify --man=no --root="$root" vtpmd.service vtpmd.socket \
+    keybrokerd.service 2>&1) || said+=" (failed)"
   [ -z "$said" ] || { echo "$said"; exit 1; }
 fi
 
 toml=$(find "$root" -name vtpmd.toml)
 "$installed/bin/vtpmctl" config check --config "$toml"
+broker_toml=$(find "$root" -name keybrokerd.toml)
+"$installed/sbin/keybrokerd" config check --config "$broker_toml"
+grep -q "^ExecStart=$prefix/sbin/keybrokerd run$" "$installed/lib/systemd/system/keybrokerd.service"
 grep -q "^ExecStart=$prefix/sbin/vtpmd$" "$installed/lib/systemd/system/vtpmd.service"
 
 # The daemon finds its instances beside it, wherever it was put.

@@ -18,6 +18,5 @@ cli::Command ready_command();
 cli::Command certificates_command();
 cli::Command revoke_command();
 cli::Command authority_command();
-cli::Command config_command();
 
 }  // namespace tools::vtpmctl

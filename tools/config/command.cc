@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tools/config/command.h"
+
 #include <CLI/CLI.hpp>
 #include <boost/json/array.hpp>
 #include <memory>
 
-#include "tools/config/vtpmd_settings.h"
-#include "tools/vtpmctl/commands.h"
-
-namespace tools::vtpmctl {
+namespace tools::config {
 
 namespace {
 
 struct Arguments {
-  std::string file = config::kVtpmdFile;
+  std::string file;
   bool file_is_named = false;
   bool origin = false;
 };
 
-base::Result<cli::ExitStatus> check(const Arguments& arguments, cli::Output& output) {
-  config::VtpmdSettings settings;
-  const auto schema = vtpmd_schema(settings);
+base::Result<cli::ExitStatus> check(const Schema& schema, const Arguments& arguments,
+                                    cli::Output& output) {
   const auto loaded = load(schema, arguments.file, arguments.file_is_named);
   if (output.json()) {
     boost::json::array faults;
@@ -40,13 +38,12 @@ base::Result<cli::ExitStatus> check(const Arguments& arguments, cli::Output& out
   return loaded.faults.empty() ? cli::ExitStatus::kDone : cli::ExitStatus::kFoundProblem;
 }
 
-base::Result<cli::ExitStatus> dump(const Arguments& arguments, cli::Output& output) {
-  config::VtpmdSettings settings;
-  const auto schema = vtpmd_schema(settings);
+base::Result<cli::ExitStatus> dump(const Schema& schema, const Arguments& arguments,
+                                   cli::Output& output) {
   const auto loaded = load(schema, arguments.file, arguments.file_is_named);
   if (!loaded.faults.empty()) {
     return base::fail(base::ErrorCode::kInvalidArgument,
-                      to_string(loaded.faults.front()) + "; see vtpmctl config check");
+                      to_string(loaded.faults.front()) + "; `config check` says all there is");
   }
   boost::json::array objects;
   std::string text;
@@ -75,13 +72,16 @@ base::Result<cli::ExitStatus> dump(const Arguments& arguments, cli::Output& outp
 
 }  // namespace
 
-cli::Command config_command() {
+cli::Command config_command(Configuration configuration) {
   return {
       .name = "config",
-      .summary = "Check or show the configuration of vtpmd; vtpmd need not run",
-      .set_up = [](CLI::App& app) -> cli::Action {
+      .summary =
+          "Check or show the configuration of " + configuration.daemon + ", which need not run",
+      .set_up = [configuration](CLI::App& app) -> cli::Action {
         auto arguments = std::make_shared<Arguments>();
-        app.footer("Examples:\n  vtpmctl config check\n  vtpmctl config dump --origin\n");
+        arguments->file = configuration.file;
+        app.footer("Examples:\n  " + configuration.program + " config check\n  " +
+                   configuration.program + " config dump --origin\n");
         app.require_subcommand(1);
         auto* const check_app = app.add_subcommand("check", "Say everything that is wrong with it");
         auto* const dump_app =
@@ -93,10 +93,11 @@ cli::Command config_command() {
               ->each([arguments](const std::string&) { arguments->file_is_named = true; });
         }
         dump_app->add_flag("--origin", arguments->origin, "Say where each value comes from");
-        return [arguments, check_app](cli::Output& output) {
-          return check_app->parsed() ? check(*arguments, output) : dump(*arguments, output);
+        return [arguments, check_app, schema = configuration.schema()](cli::Output& output) {
+          return check_app->parsed() ? check(schema, *arguments, output)
+                                     : dump(schema, *arguments, output);
         };
       }};
 }
 
-}  // namespace tools::vtpmctl
+}  // namespace tools::config
