@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const auto written = key->to_pkcs8();
-  const auto again = written ? PrivateKey::from_pkcs8(written->view())
+  const auto again = written ? PrivateKey::from_pkcs8(written->expose())
                              : base::Result<PrivateKey>(base::fail(written.error()));
   if (!again || again->public_key().spki() != key->public_key().spki()) {
     std::abort();

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       *PrivateKey::from_pkcs8(*base::from_hex(tests::support::wrapping_vectors::kRsa2048));
   const auto wrapped = std::as_bytes(std::span(data, size));
   const auto plain = unwrap_rsa_aes(key, Hash::kSha384, wrapped);
-  if (plain && plain->view().size() + 256 + 8 > wrapped.size()) {
+  if (plain && plain->expose().size() + 256 + 8 > wrapped.size()) {
     std::abort();
   }
   return 0;

@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto sealed = bytes.subspan(1);
   const auto opened =
       open_sealed_to(is_rsa ? rsa : ecdh, algorithm, std::as_bytes(std::span(kInfo)), sealed);
-  if (opened && sealed_transfer_bytes(algorithm, opened->view().size()) != sealed.size()) {
+  if (opened && sealed_transfer_bytes(algorithm, opened->expose().size()) != sealed.size()) {
     std::abort();
   }
   return 0;
