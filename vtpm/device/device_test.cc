@@ -6,15 +6,12 @@
 
 #include <array>
 #include <atomic>
-#include <fstream>
-#include <iterator>
 #include <thread>
 #include <vector>
 
 #include "tests/support/error_code.h"
-#include "tests/support/fake_nv_store.h"
-#include "tests/support/tpm_commands.h"
 #include "vmgs/crypto/digest.h"
+#include "vtpm/device/device_case.h"
 
 namespace vtpm::device {
 namespace {
@@ -22,71 +19,12 @@ namespace {
 using base::ErrorCode;
 using engine::BlobKind;
 using tests::support::error_code;
-using tests::support::FakeNvStore;
 using tests::support::response_code;
 namespace tpm = tests::support;
 
-constexpr std::uint32_t kIndex = 0x01500016;
-constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
-
-// A file of tests/data/swtpm.
-base::Bytes of_swtpm(const std::string& name) {
-  std::ifstream file(std::string(STRONGROOM_TEST_DATA) + "/swtpm/" + name, std::ios::binary);
-  const std::string content((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_FALSE(content.empty()) << name;
-  return base::copy_of(base::bytes_of(content));
-}
-
-class DeviceTest : public testing::Test {
- protected:
-  // A device whose TPM was made and never started.
-  void SetUp() override {
-    auto engine = engine::Engine::create(store_);
-    ASSERT_TRUE(engine) << engine.error().message;
-    engine_ = *std::move(engine);
-    ASSERT_TRUE(engine_->start(engine::Origin::kManufacture));
-    engine_->terminate();
-    device_.emplace(*engine_, Options{});
-  }
-
-  void power_on() {
-    const auto powered = device_->init();
-    ASSERT_TRUE(powered) << powered.error().message;
-    ASSERT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
-  }
-
-  base::Bytes send(base::Bytes command) { return device_->process(command); }
-
-  std::uint32_t run(base::Bytes command) { return response_code(send(std::move(command))); }
-
-  base::Bytes pcr(unsigned number) { return tpm::pcr_value(send(tpm::pcr_read(number))); }
-
-  // The content of swtpm's index. Its first use is answered with "again", as it has lockout
-  // protection and that has to be recorded before the password is looked at.
-  std::string text_of_swtpm() {
-    auto response = send(tpm::nv_read(kIndex, 16));
-    if (response_code(response) == tpm::kRetry) {
-      response = send(tpm::nv_read(kIndex, 16));
-    }
-    const auto data = tpm::nv_data(response);
-    return std::string(reinterpret_cast<const char*>(data.data()), data.size());
-  }
-
-  // Startup(STATE) succeeds if and only if the TPM was shut down with its state kept.
-  std::uint32_t resume_code() {
-    EXPECT_TRUE(device_->init());
-    return run(tpm::startup_state());
-  }
-
-  FakeNvStore store_;
-  std::unique_ptr<engine::Engine> engine_;
-  std::optional<Device> device_;
-};
-
-using DevicePowerTest = DeviceTest;
-using DeviceLocalityTest = DeviceTest;
-using DeviceHashTest = DeviceTest;
-using DeviceStateTest = DeviceTest;
+using DevicePowerTest = DeviceCase;
+using DeviceLocalityTest = DeviceCase;
+using DeviceHashTest = DeviceCase;
 
 // Power.
 
@@ -495,110 +433,6 @@ TEST_F(DeviceHashTest, IsRefusedWhenOff) {
   EXPECT_EQ(error_code(device_->hash_start()), ErrorCode::kDenied);
   EXPECT_EQ(error_code(device_->established()), ErrorCode::kDenied);
   EXPECT_EQ(error_code(device_->reset_established(4)), ErrorCode::kDenied);
-}
-
-// State.
-
-TEST_F(DeviceStateTest, LeavesAndEntersInSwtpmsWrapping) {
-  power_on();
-  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
-  const auto before = pcr(16);
-  const auto permanent = device_->state_blob(BlobKind::kPermanent);
-  const auto volatile_blob = device_->state_blob(BlobKind::kVolatile);
-  ASSERT_TRUE(permanent);
-  ASSERT_TRUE(volatile_blob);
-  EXPECT_EQ(base::to_hex(permanent->expose().first(6)), "0201000a0004");
-  EXPECT_EQ(run(tpm::get_random(8)), tpm::kSuccess) << "the TPM goes on";
-  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
-  device_->stop();
-
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, permanent->expose()));
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kVolatile, volatile_blob->expose()));
-  ASSERT_TRUE(device_->init());
-
-  EXPECT_EQ(pcr(16), before);
-}
-
-TEST_F(DeviceStateTest, GoesOnWhereSwtpmStopped) {
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob")));
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kVolatile, of_swtpm("volatile.blob")));
-  ASSERT_TRUE(device_->init());
-
-  const std::array<std::byte, 32> zero{};
-  const auto measured = vmgs::crypto::sha256(base::bytes_of("measured by swtpm"));
-  EXPECT_EQ(base::to_hex(pcr(16)),
-            base::to_hex(vmgs::crypto::sha256({base::ByteView(zero), base::ByteView(measured)})));
-  EXPECT_EQ(text_of_swtpm(), "state from swtpm");
-}
-
-TEST_F(DeviceStateTest, TakesAFileOfSwtpm) {
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("tpm2-00.permall")));
-  power_on();
-
-  EXPECT_EQ(text_of_swtpm(), "state from swtpm");
-}
-
-TEST_F(DeviceStateTest, RefusesEncryptedBlobsAndKeepsItsOwnState) {
-  for (const char* name : {"encrypted.permall", "encrypted-permanent.blob"}) {
-    const auto set = device_->set_state_blob(BlobKind::kPermanent, of_swtpm(name));
-    ASSERT_EQ(error_code(set), ErrorCode::kDenied) << name;
-    EXPECT_THAT(set.error().message, testing::HasSubstr("encrypted"));
-  }
-
-  power_on();
-}
-
-TEST_F(DeviceStateTest, RefusesGarbageAndKeepsItsOwnState) {
-  const auto before = store_.stored(BlobKind::kPermanent);
-
-  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, base::bytes_of("garbage"))),
-            ErrorCode::kCorrupt);
-  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("volatile.blob"))),
-            ErrorCode::kCorrupt);
-  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, {})), ErrorCode::kCorrupt);
-
-  EXPECT_EQ(store_.stored(BlobKind::kPermanent), before);
-  power_on();
-}
-
-TEST_F(DeviceStateTest, TakesAnEmptyVolatileBlobForNone) {
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob")));
-  ASSERT_TRUE(device_->set_state_blob(BlobKind::kVolatile, {}));
-
-  power_on();
-}
-
-TEST_F(DeviceStateTest, EntersOnlyWhenOffAndLeavesOnlyWhenOn) {
-  EXPECT_EQ(error_code(device_->state_blob(BlobKind::kPermanent)), ErrorCode::kDenied);
-  power_on();
-
-  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob"))),
-            ErrorCode::kDenied);
-  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kVolatile, {})), ErrorCode::kDenied);
-}
-
-TEST_F(DeviceStateTest, StaysInsideWhereBlobsAreRefused) {
-  device_.emplace(*engine_, Options{.state_blobs = StateBlobs::kRefused});
-
-  EXPECT_EQ(error_code(device_->set_state_blob(BlobKind::kPermanent, of_swtpm("permanent.blob"))),
-            ErrorCode::kDenied);
-  power_on();
-  EXPECT_EQ(error_code(device_->state_blob(BlobKind::kPermanent)), ErrorCode::kDenied);
-  EXPECT_EQ(error_code(device_->state_blob(BlobKind::kVolatile)), ErrorCode::kDenied);
-}
-
-TEST_F(DeviceStateTest, GoesOnFromAStoredVolatileBlobOnce) {
-  power_on();
-  ASSERT_EQ(run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess);
-  const auto before = pcr(16);
-  ASSERT_TRUE(device_->store_volatile());
-  engine_->terminate();  // as if the process had died
-
-  ASSERT_TRUE(device_->init());
-  EXPECT_EQ(pcr(16), before);
-
-  power_on();
-  EXPECT_NE(pcr(16), before);
 }
 
 }  // namespace
