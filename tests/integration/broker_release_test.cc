@@ -10,7 +10,7 @@
 #include "keybroker/crypto/key_transfer.h"
 #include "keybroker/protocol/broker.pb.h"
 #include "keybroker/protocol/uuid.h"
-#include "tests/integration/broker_fixture.h"
+#include "tests/integration/broker_release_case.h"
 #include "vmgs/crypto/digest.h"
 
 // Key releases, from the instance's own client to the record store. Each test spoils one thing of a
@@ -22,25 +22,7 @@ namespace pb = strongroom::broker::v1;
 using protocol::TeeFamily;
 using ::testing::HasSubstr;
 
-class BrokerReleaseTest : public ::testing::Test {
- protected:
-  BrokerReleaseTest() { register_vm(at_, document_); }
-
-  TestInstance instance(std::uint8_t boot = 1) { return TestInstance(at_, document_, boot); }
-
-  // The newest line of the VM's log.
-  store::AuditRow last_line(const protocol::Uuid& vm_id) {
-    store::LogQuery query;
-    query.subject = store::vm_subject(vm_id);
-    query.most = 1;
-    const auto lines = at_.records.log(query);
-    EXPECT_TRUE(lines && !lines->empty());
-    return lines && !lines->empty() ? lines->front() : store::AuditRow{};
-  }
-
-  TestBroker at_;
-  protocol::LaunchDocument document_ = document_for(at_, 0xA1);
-};
+using BrokerReleaseTest = BrokerReleaseCase;
 
 TEST_F(BrokerReleaseTest, ReleasesTheSameKeyToEachBootAndABootKeyOfItsOwn) {
   auto first = instance(1);

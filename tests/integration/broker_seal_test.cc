@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/integration/broker_fixture.h"
+#include "tests/integration/broker_release_case.h"
 
 // Somebody writes into the broker's database who has none of its keys.
 namespace tests::integration {
@@ -10,23 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class BrokerSealTest : public ::testing::Test {
- protected:
-  BrokerSealTest() { register_vm(at_, document_); }
-
-  // The newest line of the VM's log.
-  store::AuditRow last_line() {
-    store::LogQuery query;
-    query.subject = store::vm_subject(document_.vm_id);
-    query.most = 1;
-    const auto lines = at_.records.log(query);
-    EXPECT_TRUE(lines && !lines->empty());
-    return lines && !lines->empty() ? lines->front() : store::AuditRow{};
-  }
-
-  TestBroker at_;
-  protocol::LaunchDocument document_ = document_for(at_, 0xA1);
-};
+using BrokerSealTest = BrokerReleaseCase;
 
 // Whoever could write the database put another policy, launch document, root class or tenant into
 // a VM's row, and was given its key.
@@ -43,7 +27,7 @@ TEST_F(BrokerSealTest, ARowThatTheBrokerDidNotWriteGivesNoKeyAndIsInTheLog) {
   EXPECT_EQ(asking.release(), "records-altered");
 
   EXPECT_THAT(asking.detail, HasSubstr("somebody else has changed the database"));
-  const auto line = last_line();
+  const auto line = last_line(document_.vm_id);
   EXPECT_EQ(line.kind, "refused");
   EXPECT_EQ(line.reason, "records-altered");
   EXPECT_EQ(broker::own_vm(at_.records, kTenant, document_.vm_id).error().code,
