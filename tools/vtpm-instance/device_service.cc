@@ -10,6 +10,7 @@
 namespace tools::vtpm_instance {
 
 using transport::tpm_socket::DataRoad;
+using transport::tpm_socket::OutgoingStateBlob;
 using transport::tpm_socket::StateBlob;
 using vtpm::engine::BlobKind;
 
@@ -17,6 +18,11 @@ namespace {
 
 BlobKind kind_of(StateBlob which) {
   return which == StateBlob::kPermanent ? BlobKind::kPermanent : BlobKind::kVolatile;
+}
+
+tl::unexpected<base::Error> no_codec() {
+  return base::fail(base::ErrorCode::kDenied,
+                    "the state of this TPM neither leaves nor enters through the hypervisor");
 }
 
 }  // namespace
@@ -73,12 +79,30 @@ base::Result<void> ControlOfDevice::cancel() { return device_.cancel(); }
 
 base::Result<void> ControlOfDevice::store_volatile() { return device_.store_volatile(); }
 
-base::Result<base::SecretBytes> ControlOfDevice::state_blob(StateBlob which) {
-  return device_.state_blob(kind_of(which));
+base::Result<OutgoingStateBlob> ControlOfDevice::state_blob(StateBlob which, bool file_key_off) {
+  TRY_ASSIGN(state, device_.state_blob(kind_of(which)));
+  if (codec_ == nullptr) {
+    return no_codec();
+  }
+  return codec_->wrap(which, state.expose(), file_key_off);
 }
 
-base::Result<void> ControlOfDevice::set_state_blob(StateBlob which, base::ByteView blob) {
-  return device_.set_state_blob(kind_of(which), blob);
+base::Result<void> ControlOfDevice::set_state_blob(StateBlob which, base::ByteView blob,
+                                                   bool under_file_key) {
+  TRY(device_.expect_may_set());
+  if (codec_ == nullptr) {
+    return no_codec();
+  }
+  // Nothing that would have to be taken out of its wrapping: there is no such state.
+  if (which == StateBlob::kVolatile && blob.empty()) {
+    return device_.set_state_blob(kind_of(which), blob);
+  }
+  TRY_ASSIGN(state, codec_->unwrap(which, blob, under_file_key));
+  return device_.set_state_blob(kind_of(which), state.expose());
+}
+
+transport::tpm_socket::KeysInUse ControlOfDevice::keys_in_use() const {
+  return codec_ == nullptr ? transport::tpm_socket::KeysInUse{} : codec_->keys_in_use();
 }
 
 base::Result<transport::tpm_socket::BufferSizes> ControlOfDevice::buffer_sizes(

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "tools/vtpm-instance/state_blob_codec.h"
 #include "transport/tpm_socket/control_handler.h"
 #include "transport/tpm_socket/data_server.h"
 #include "vtpm/device/device.h"
@@ -24,21 +25,21 @@ class CommandsOfDevice final : public transport::tpm_socket::CommandHandler {
 };
 
 // ControlOfDevice carries control requests out on a device.
-class ControlOfDevice final : public transport::tpm_socket::ControlHandler {
+class ControlOfDevice : public transport::tpm_socket::ControlHandler {
  public:
   struct Events {
     // After each INIT.
     std::function<void(const base::Result<void>&)> powered_on;
     // SHUTDOWN: the TPM is off, and its store is to be closed.
     std::function<base::Result<void>()> shut_down;
+    // A client has taken the TPM's whole state, as one does that migrates it away.
+    std::function<void()> state_taken = [] {};
   };
 
+  // Blobs leave and enter in the form of `codec`; where it is null none do.
   ControlOfDevice(vtpm::device::Device& device, transport::tpm_socket::DataServer& data,
-                  bool offers_state_blobs, Events events)
-      : device_(device),
-        data_(data),
-        offers_state_blobs_(offers_state_blobs),
-        events_(std::move(events)) {}
+                  StateBlobCodec* codec, Events events)
+      : device_(device), data_(data), codec_(codec), events_(std::move(events)) {}
 
   base::Result<void> init(bool delete_volatile) override;
   base::Result<void> stop() override;
@@ -52,11 +53,16 @@ class ControlOfDevice final : public transport::tpm_socket::ControlHandler {
   base::Result<void> cancel() override;
   base::Result<void> store_volatile() override;
 
-  [[nodiscard]] bool offers_state_blobs() const override { return offers_state_blobs_; }
+  [[nodiscard]] bool offers_state_blobs() const override { return codec_ != nullptr; }
 
-  base::Result<base::SecretBytes> state_blob(transport::tpm_socket::StateBlob which) override;
-  base::Result<void> set_state_blob(transport::tpm_socket::StateBlob which,
-                                    base::ByteView blob) override;
+  base::Result<transport::tpm_socket::OutgoingStateBlob> state_blob(
+      transport::tpm_socket::StateBlob which, bool file_key_off) override;
+  base::Result<void> set_state_blob(transport::tpm_socket::StateBlob which, base::ByteView blob,
+                                    bool under_file_key) override;
+
+  void state_is_taken() override { events_.state_taken(); }
+
+  [[nodiscard]] transport::tpm_socket::KeysInUse keys_in_use() const override;
   base::Result<transport::tpm_socket::BufferSizes> buffer_sizes(std::uint32_t wanted) override;
   base::Result<std::string> info(std::uint64_t flags) override;
   base::Result<void> lock_storage(std::uint32_t retries) override;
@@ -65,7 +71,7 @@ class ControlOfDevice final : public transport::tpm_socket::ControlHandler {
  private:
   vtpm::device::Device& device_;
   transport::tpm_socket::DataServer& data_;
-  const bool offers_state_blobs_;
+  StateBlobCodec* const codec_;
   const Events events_;
 };
 

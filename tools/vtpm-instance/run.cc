@@ -99,7 +99,7 @@ class Service {
     TRY(serve_variables(std::move(variables_listening.socket)));
     TRY_ASSIGN(data_server, DataServer::start(commands_, std::move(data_listening.socket), {}));
     ControlOfDevice control_of_device(
-        device_, *data_server, setup_.home == Home::kHost,
+        device_, *data_server, setup_.home == Home::kHost ? &state_blobs_ : nullptr,
         {.powered_on = [this](const base::Result<void>& done) { powered_on(done); },
          .shut_down = [this] { return close(); }});
     TRY_ASSIGN(control_listening, listen_at(std::move(control)));
@@ -366,6 +366,7 @@ class Service {
   std::optional<RejoinUpkeep> rejoin_;
   CommandsOfDevice commands_;
   std::unique_ptr<VariableService> variables_;
+  SwtpmStateBlobs state_blobs_;
   std::optional<ControlServer> control_;
   asio::signal_set signals_;
   asio::posix::stream_descriptor orders_;

@@ -16,9 +16,14 @@ base::Writer begin(ControlResult result) {
   return out;
 }
 
-base::Bytes state_blob_header(ControlResult result, std::size_t bytes) {
+// Flags of a blob, and of GET_CONFIG.
+constexpr std::uint32_t kStateEncrypted = 2;
+constexpr std::uint32_t kFileKeyInUse = 1;
+constexpr std::uint32_t kMigrationKeyInUse = 2;
+
+base::Bytes state_blob_header(ControlResult result, std::uint32_t flags, std::size_t bytes) {
   auto out = begin(result);
-  out.u32_be(0);  // flags: not encrypted
+  out.u32_be(flags);
   out.u32_be(static_cast<std::uint32_t>(bytes));
   out.u32_be(static_cast<std::uint32_t>(bytes));
   return std::move(out).take();
@@ -63,9 +68,9 @@ base::Bytes established_answer(const base::Result<bool>& bit) {
   return std::move(out).take();
 }
 
-base::Bytes config_answer(std::uint32_t flags) {
+base::Bytes config_answer(const KeysInUse& keys) {
   auto out = begin(ControlResult::kSuccess);
-  out.u32_be(flags);
+  out.u32_be((keys.file ? kFileKeyInUse : 0) | (keys.migration ? kMigrationKeyInUse : 0));
   return std::move(out).take();
 }
 
@@ -92,16 +97,17 @@ base::Bytes info_answer(std::string_view text, std::uint32_t offset) {
   return std::move(out).take();
 }
 
-base::SecretBytes state_blob_answer(const base::SecretBytes& blob, std::uint32_t offset) {
-  const auto bytes = blob.expose();
+base::SecretBytes state_blob_answer(const OutgoingStateBlob& blob, std::uint32_t offset) {
+  const auto bytes = blob.bytes.expose();
   const auto rest = bytes.subspan(std::min<std::size_t>(offset, bytes.size()));
-  const auto header = state_blob_header(ControlResult::kSuccess, rest.size());
+  const auto header = state_blob_header(ControlResult::kSuccess,
+                                        blob.under_file_key ? kStateEncrypted : 0, rest.size());
   base::SecretBytes answer(header.size() + rest.size());
   const auto out = std::copy(header.begin(), header.end(), answer.fill().begin());
   std::copy(rest.begin(), rest.end(), out);
   return answer;
 }
 
-base::Bytes no_state_blob_answer(ControlResult result) { return state_blob_header(result, 0); }
+base::Bytes no_state_blob_answer(ControlResult result) { return state_blob_header(result, 0, 0); }
 
 }  // namespace transport::tpm_socket

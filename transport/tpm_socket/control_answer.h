@@ -22,6 +22,7 @@ enum class ControlResult : std::uint32_t {
   kSize = 23,
   kIoError = 31,
   kDecryptError = 33,
+  kBadKeyProperty = 40,
   kBadLocality = 61,
   kRetry = 0x800,  // there is no such state
 };
@@ -45,7 +46,7 @@ inline constexpr std::uint32_t kStateBlobCapabilities = 0x00000300;
 base::Bytes plain_answer(ControlResult result);
 base::Bytes capability_answer(std::uint32_t bits);
 base::Bytes established_answer(const base::Result<bool>& bit);
-base::Bytes config_answer(std::uint32_t flags);
+base::Bytes config_answer(const KeysInUse& keys);
 base::Bytes buffer_size_answer(const BufferSizes& sizes);
 
 // info_answer() gives the piece of `text`, with its terminating zero, that begins at `offset`.
@@ -54,7 +55,7 @@ base::Bytes info_answer(std::string_view text, std::uint32_t offset);
 
 // state_blob_answer() gives the blob from `offset` to its end: both lengths in the header are that
 // of what follows, since QEMU insists that they are equal.
-base::SecretBytes state_blob_answer(const base::SecretBytes& blob, std::uint32_t offset);
+base::SecretBytes state_blob_answer(const OutgoingStateBlob& blob, std::uint32_t offset);
 base::Bytes no_state_blob_answer(ControlResult result);
 
 }  // namespace transport::tpm_socket

@@ -10,15 +10,17 @@ namespace {
 
 base::Result<bool> failed(base::ErrorCode code) { return base::fail(code, "told to fail"); }
 
-base::SecretBytes blob_of(const char* hex) {
-  return base::SecretBytes::taking(*base::from_hex(hex));
+OutgoingStateBlob blob_of(const char* hex, bool under_file_key = false) {
+  return {base::SecretBytes::taking(*base::from_hex(hex)), under_file_key};
 }
 
 TEST(ControlAnswerTest, HasTheBytesThatClientsRead) {
   EXPECT_EQ(base::to_hex(plain_answer(ControlResult::kSuccess)), "00000000");
   EXPECT_EQ(base::to_hex(plain_answer(ControlResult::kBadOrdinal)), "0000000a");
   EXPECT_EQ(base::to_hex(capability_answer(kAllCapabilities)), "000000000001ffff");
-  EXPECT_EQ(base::to_hex(config_answer(0)), "0000000000000000");
+  EXPECT_EQ(base::to_hex(config_answer({})), "0000000000000000");
+  EXPECT_EQ(base::to_hex(config_answer({.file = true})), "0000000000000001");
+  EXPECT_EQ(base::to_hex(config_answer({.file = true, .migration = true})), "0000000000000003");
   EXPECT_EQ(base::to_hex(buffer_size_answer({0xf80, 0xaf8, 0x1000})),
             "0000000000000f8000000af800001000");
 }
@@ -38,6 +40,11 @@ TEST(ControlAnswerTest, GivesAStateBlobWithTwoEqualLengths) {
             "00000000000000000000000000000000");
   EXPECT_EQ(base::to_hex(state_blob_answer(blob_of("cafebabe"), 0xffffffff).expose()),
             "00000000000000000000000000000000");
+}
+
+TEST(ControlAnswerTest, SaysThatAStateBlobIsUnderTheFileKey) {
+  EXPECT_EQ(base::to_hex(state_blob_answer(blob_of("cafebabe", true), 0).expose()),
+            "00000000000000020000000400000004cafebabe");
 }
 
 TEST(ControlAnswerTest, GivesTheWholeHeaderWhereThereIsNoStateBlob) {

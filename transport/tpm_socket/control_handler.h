@@ -13,6 +13,18 @@ namespace transport::tpm_socket {
 
 enum class StateBlob { kPermanent, kVolatile };
 
+// A state blob on its way out, and whether it is under a key of the TPM's state at rest.
+struct OutgoingStateBlob {
+  base::SecretBytes bytes;
+  bool under_file_key = false;
+};
+
+// Which of swtpm's keys are in use: for state at rest, and for state that travels.
+struct KeysInUse {
+  bool file = false;
+  bool migration = false;
+};
+
 struct BufferSizes {
   std::uint32_t in_use;
   std::uint32_t min;
@@ -46,8 +58,21 @@ class ControlHandler {
 
   // Whether state blobs are among the capabilities.
   [[nodiscard]] virtual bool offers_state_blobs() const = 0;
-  virtual base::Result<base::SecretBytes> state_blob(StateBlob which) = 0;
-  virtual base::Result<void> set_state_blob(StateBlob which, base::ByteView blob) = 0;
+
+  // state_blob() gives one, not under the file key if `file_key_off`.
+  virtual base::Result<OutgoingStateBlob> state_blob(StateBlob which, bool file_key_off) = 0;
+
+  // set_state_blob() takes one, which its sender may have said to be under the file key. kNotFound
+  // where a key is needed that is not there, kInvalidArgument where the key there is has another
+  // size, kAuthentication where it is another key.
+  virtual base::Result<void> set_state_blob(StateBlob which, base::ByteView blob,
+                                            bool under_file_key) = 0;
+
+  // state_is_taken() is told that a client has asked for the last of the blobs, as one does that
+  // migrates the TPM away.
+  virtual void state_is_taken() = 0;
+
+  [[nodiscard]] virtual KeysInUse keys_in_use() const = 0;
 
   // buffer_sizes() sets the size of the command buffer, or only asks if `wanted` is 0.
   virtual base::Result<BufferSizes> buffer_sizes(std::uint32_t wanted) = 0;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/tpm_socket/control_server.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -23,7 +26,7 @@
 namespace transport::tpm_socket {
 
 namespace asio = boost::asio;
-using asio::local::stream_protocol;
+using asio::generic::stream_protocol;  // Unix sockets and TCP alike
 using Clock = std::chrono::steady_clock;
 
 namespace {
@@ -63,7 +66,7 @@ struct ControlServerState {
         limits(control_limits),
         events(std::move(control_events)) {}
 
-  stream_protocol::acceptor acceptor;
+  asio::basic_socket_acceptor<stream_protocol> acceptor;
   asio::steady_timer pause;
   ControlHandler& handler;
   const ControlLimits limits;
@@ -171,6 +174,20 @@ asio::awaitable<void> serve(Shared state, std::shared_ptr<Client> client) {
   if (client->session.owns_data_channel()) {
     state->events.hypervisor(false);
   }
+  state->events.client_gone();
+}
+
+void begin_to_serve(const Shared& state, stream_protocol::socket socket) {
+  auto client = std::make_shared<Client>(std::move(socket), state->handler);
+  state->clients.push_back(client);
+  asio::co_spawn(state->acceptor.get_executor(), serve(state, std::move(client)), asio::detached);
+}
+
+stream_protocol protocol_of(const base::Descriptor& socket) {
+  int family = AF_UNIX;
+  socklen_t size = sizeof family;
+  ::getsockopt(socket.number(), SOL_SOCKET, SO_DOMAIN, &family, &size);
+  return stream_protocol(family, 0);
 }
 
 asio::awaitable<void> accept_clients(Shared state) {
@@ -186,9 +203,7 @@ asio::awaitable<void> accept_clients(Shared state) {
       continue;
     }
     make_room(*state);
-    auto client = std::make_shared<Client>(std::move(socket), state->handler);
-    state->clients.push_back(client);
-    asio::co_spawn(state->acceptor.get_executor(), serve(state, std::move(client)), asio::detached);
+    begin_to_serve(state, std::move(socket));
   }
 }
 
@@ -197,8 +212,16 @@ asio::awaitable<void> accept_clients(Shared state) {
 ControlServer::ControlServer(asio::io_context& io, base::Descriptor listener,
                              ControlHandler& handler, ControlLimits limits, ControlEvents events)
     : state_(std::make_shared<ControlServerState>(io, handler, limits, std::move(events))) {
-  state_->acceptor.assign(stream_protocol(), listener.release());
-  asio::co_spawn(io, accept_clients(state_), asio::detached);
+  if (listener.is_open()) {
+    state_->acceptor.assign(protocol_of(listener), listener.release());
+    asio::co_spawn(io, accept_clients(state_), asio::detached);
+  }
+}
+
+void ControlServer::serve(base::Descriptor connected) {
+  const auto protocol = protocol_of(connected);
+  begin_to_serve(state_, stream_protocol::socket(state_->acceptor.get_executor(), protocol,
+                                                 connected.release()));
 }
 
 void ControlServer::stop_accepting() {

@@ -27,6 +27,8 @@ struct ControlEvents {
   std::function<void()> shut_down = [] {};
   // A hypervisor came, that is a client handed the data channel over; or it has gone.
   std::function<void(bool)> hypervisor = [](bool) {};
+  // A client has gone, whichever.
+  std::function<void()> client_gone = [] {};
 };
 
 struct ControlServerState;
@@ -35,7 +37,8 @@ struct ControlServerState;
 class ControlServer {
  public:
   // Begins to accept as soon as `io` runs, on its thread, of which there is one; the handler is
-  // called there. `handler` must outlive `io`'s run.
+  // called there. `listener` is a stream socket of any family, or not open where nobody connects.
+  // `handler` must outlive `io`'s run.
   ControlServer(boost::asio::io_context& io, base::Descriptor listener, ControlHandler& handler,
                 ControlLimits limits, ControlEvents events);
 
@@ -44,6 +47,10 @@ class ControlServer {
 
   // Closes the listener and every connection.
   ~ControlServer();
+
+  // serve() serves a client whose connection was passed to this process. Called on the server's
+  // thread, or before `io` runs.
+  void serve(base::Descriptor connected);
 
   // stop_accepting() keeps the clients that are there and takes no more.
   void stop_accepting();

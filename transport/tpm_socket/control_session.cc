@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kMaxHeldDescriptors = 2;
 
 constexpr std::uint32_t kInitDeleteVolatile = 1;
+constexpr std::uint32_t kStateDecrypted = 1;
 constexpr std::uint32_t kStateEncrypted = 2;
 
 constexpr std::uint32_t kTypePermanent = 1;
@@ -50,6 +51,18 @@ ControlResult locality_result(ControlCode code, const base::Result<void>& done) 
     return refused(code, done.error(), ControlResult::kBadLocality);
   }
   return outcome_of(code, done);
+}
+
+// What a blob needs and does not find is a key.
+ControlResult state_blob_result(const base::Result<void>& done) {
+  constexpr auto kCode = ControlCode::kSetStateBlob;
+  if (!done && done.error().code == base::ErrorCode::kNotFound) {
+    return refused(kCode, done.error(), ControlResult::kKeyNotFound);
+  }
+  if (!done && done.error().code == base::ErrorCode::kInvalidArgument) {
+    return refused(kCode, done.error(), ControlResult::kBadKeyProperty);
+  }
+  return outcome_of(kCode, done);
 }
 
 std::optional<StateBlob> state_blob_of(std::uint32_t type) {
@@ -140,9 +153,8 @@ base::SecretBytes ControlSession::finish(Following following) {
                               return answer(outcome_of(ControlCode::kHashData, hashing.so_far));
                             },
                             [this](Keeping& keeping) {
-                              return answer(outcome_of(
-                                  ControlCode::kSetStateBlob,
-                                  handler_.set_state_blob(keeping.which, keeping.blob.expose())));
+                              return answer(state_blob_result(handler_.set_state_blob(
+                                  keeping.which, keeping.blob.expose(), keeping.under_file_key)));
                             },
                             [](PassingOver& refusal) { return answer(refusal.result); }},
                     following.data);
@@ -206,7 +218,7 @@ ControlSession::Outcome ControlSession::plain(ControlCode code) {
     case ControlCode::kStop:
       return answer(outcome_of(code, handler_.stop()));
     case ControlCode::kGetConfig:
-      return answer(config_answer(0));  // neither a file key nor a migration key of swtpm's
+      return answer(config_answer(handler_.keys_in_use()));
     case ControlCode::kSetDataFd:
       return set_data_channel();
     default:
@@ -225,11 +237,14 @@ ControlSession::Outcome ControlSession::set_data_channel() {
 
 ControlSession::Outcome ControlSession::get_state_blob(const GetStateBlobRequest& request) {
   const auto which = state_blob_of(request.type);
-  if (!which) {
-    return answer(no_state_blob_answer(
-        request.type == kTypeSaveState ? ControlResult::kRetry : ControlResult::kBadParameter));
+  if (!which && request.type == kTypeSaveState) {
+    handler_.state_is_taken();
+    return answer(no_state_blob_answer(ControlResult::kRetry));
   }
-  const auto blob = handler_.state_blob(*which);
+  if (!which) {
+    return answer(no_state_blob_answer(ControlResult::kBadParameter));
+  }
+  const auto blob = handler_.state_blob(*which, (request.flags & kStateDecrypted) != 0);
   if (!blob) {
     return answer(no_state_blob_answer(outcome_of(ControlCode::kGetStateBlob, blob)));
   }
@@ -244,13 +259,12 @@ ControlSession::Outcome ControlSession::set_state_blob(const SetStateBlobRequest
     return Following{PassingOver{no_state ? ControlResult::kSuccess : ControlResult::kBadParameter},
                      request.length};
   }
-  if ((request.flags & kStateEncrypted) != 0) {
-    return Following{PassingOver{ControlResult::kKeyNotFound}, request.length};
-  }
   if (request.length > kMaxStateBlobBytes) {
     return Following{PassingOver{ControlResult::kSize}, request.length};
   }
-  return Following{Keeping{*which, base::SecretBytes(request.length)}, request.length};
+  return Following{
+      Keeping{*which, base::SecretBytes(request.length), (request.flags & kStateEncrypted) != 0},
+      request.length};
 }
 
 }  // namespace transport::tpm_socket

@@ -53,6 +53,7 @@ class ControlSession {
   struct Keeping {
     StateBlob which;
     base::SecretBytes blob;
+    bool under_file_key;
   };
 
   struct PassingOver {

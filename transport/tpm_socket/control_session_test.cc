@@ -79,16 +79,18 @@ const std::vector<Exchange> kExchanges = {
     {"00000009", "cancel", "00000000"},
     {"0000000a", "store volatile", "00000000"},
     {"0000000b04", "reset established from 4", "00000000"},
-    {"0000000c000000010000000100000000", "get permanent", "00000000000000000000000200000002cafe"},
-    {"0000000c000000010000000200000001", "get volatile", "00000000000000000000000100000001fe"},
-    {"0000000c000000010000000300000000", "", "00000800000000000000000000000000"},
+    {"0000000c000000010000000100000000", "get permanent, file key off",
+     "00000000000000000000000200000002cafe"},
+    {"0000000c000000010000000200000001", "get volatile, file key off",
+     "00000000000000000000000100000001fe"},
+    {"0000000c000000010000000300000000", "state is taken", "00000800000000000000000000000000"},
     {"0000000c000000010000000400000000", "", "00000003000000000000000000000000"},
     {"0000000d000000000000000100000002beef", "set permanent", "00000000"},
     {"0000000d000000000000000200000000", "set volatile", "00000000"},
     {"0000000d000000000000000300000000", "", "00000000"},
     {"0000000d000000000000000300000002beef", "", "00000003"},
     {"0000000d000000000000000900000002beef", "", "00000003"},
-    {"0000000d000000020000000100000002beef", "", "0000000d"},
+    {"0000000d000000020000000100000002beef", "set permanent, under the file key", "00000000"},
     {"0000000e", "stop", "00000000"},
     {"0000000f", "", "0000000000000000"},
     {"0000001100000000", "buffer size 0", "0000000000000f8000000af800001000"},
@@ -216,6 +218,42 @@ TEST_F(ControlSessionTest, DoesNotOfferStateBlobsWhereTheHandlerHasNone) {
   handler_.state_blobs = false;
 
   EXPECT_THAT(answers("00000001"), ElementsAre("000000000001fcff"));
+}
+
+TEST_F(ControlSessionTest, SaysWhatItsSenderSaidOfABlobsKey) {
+  EXPECT_THAT(answers("0000000d000000020000000100000001aa"), ElementsAre("00000000"));
+  EXPECT_THAT(answers("0000000d000000000000000200000001bb"), ElementsAre("00000000"));
+
+  EXPECT_THAT(handler_.asked, ElementsAre("set permanent, under the file key", "set volatile"));
+}
+
+TEST_F(ControlSessionTest, AsksForABlobUnderTheFileKeyOrNot) {
+  handler_.keys = {.file = true, .migration = true};
+  handler_.blob = {std::byte{0x5a}};
+
+  EXPECT_THAT(answers("0000000f"), ElementsAre("0000000000000003"));
+  EXPECT_THAT(answers("0000000c000000010000000100000000"),
+              ElementsAre("000000000000000000000001000000015a"));
+  EXPECT_THAT(answers("0000000c000000000000000200000000"),
+              ElementsAre("000000000000000200000001000000015a"));
+  EXPECT_THAT(handler_.asked, ElementsAre("get permanent, file key off", "get volatile"));
+}
+
+TEST_F(ControlSessionTest, TellsThatTheLastBlobWasAskedFor) {
+  EXPECT_THAT(answers("0000000c000000010000000300000000"),
+              ElementsAre("00000800000000000000000000000000"));
+
+  EXPECT_THAT(handler_.asked, ElementsAre("state is taken"));
+}
+
+TEST_F(ControlSessionTest, TellsWhatIsWrongWithTheKeyOfABlob) {
+  const std::string set = "0000000d000000000000000100000001aa";
+  handler_.error = base::ErrorCode::kNotFound;
+  EXPECT_THAT(answers(set), ElementsAre("0000000d"));
+  handler_.error = base::ErrorCode::kInvalidArgument;
+  EXPECT_THAT(answers(set), ElementsAre("00000028"));
+  handler_.error = base::ErrorCode::kAuthentication;
+  EXPECT_THAT(answers(set), ElementsAre("00000021"));
 }
 
 TEST_F(ControlSessionTest, HandsTheDataChannelOver) {

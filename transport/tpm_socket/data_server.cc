@@ -229,6 +229,7 @@ void DataServer::serve() {
           polled[i + 2].revents != 0 ? read_from(connection) : run_overdue(connection);
       if (!useful) {
         close(connection);
+        handler_.channel_closed();
       }
     }
     if (polled[1].revents != 0) {
@@ -273,7 +274,8 @@ bool DataServer::run_commands(Connection& connection, std::span<std::byte> bytes
       connection.part = base::SecretBytes::taking(base::copy_of(bytes));
       return true;
     }
-    if (!run_one(connection, bytes, *frame)) {
+    const bool was_last = limits_.one_command && connection.road == DataRoad::kListener;
+    if (!run_one(connection, bytes, *frame) || was_last) {
       return false;
     }
     bytes = bytes.subspan(frame->used);

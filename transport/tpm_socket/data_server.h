@@ -33,6 +33,9 @@ class CommandHandler {
   virtual base::Bytes run(std::span<std::byte> command, DataRoad road,
                           std::optional<std::uint8_t> locality) = 0;
 
+  // channel_closed() is told when a channel has come to its end, whoever ended it.
+  virtual void channel_closed() {}
+
   // rest() is told once that no command has come for a while; again when that is so again.
   virtual void rest() = 0;
 };
@@ -40,6 +43,9 @@ class CommandHandler {
 struct DataLimits {
   // Connections to the listening socket at once; the most silent one gives way to another.
   std::size_t connections = 32;
+  // A connection to the listening socket ends with its first response, as clients of swtpm expect
+  // who read one up to its end.
+  bool one_command = false;
   // How long a client may take between two pieces of a command. Then what is there is run as one.
   std::chrono::milliseconds silence = std::chrono::seconds(2);
   // How long after a command, or the start, there is rest.

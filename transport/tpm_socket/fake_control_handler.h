@@ -49,15 +49,23 @@ class FakeControlHandler final : public ControlHandler {
 
   [[nodiscard]] bool offers_state_blobs() const override { return state_blobs; }
 
-  base::Result<base::SecretBytes> state_blob(StateBlob which) override {
-    TRY(note(which == StateBlob::kPermanent ? "get permanent" : "get volatile"));
-    return base::SecretBytes::taking(base::copy_of(blob));
+  base::Result<OutgoingStateBlob> state_blob(StateBlob which, bool file_key_off) override {
+    TRY(note(std::string(which == StateBlob::kPermanent ? "get permanent" : "get volatile") +
+             (file_key_off ? ", file key off" : "")));
+    return OutgoingStateBlob{base::SecretBytes::taking(base::copy_of(blob)),
+                             keys.file && !file_key_off};
   }
 
-  base::Result<void> set_state_blob(StateBlob which, base::ByteView bytes) override {
+  base::Result<void> set_state_blob(StateBlob which, base::ByteView bytes,
+                                    bool under_file_key) override {
     blob = base::copy_of(bytes);
-    return note(which == StateBlob::kPermanent ? "set permanent" : "set volatile");
+    return note(std::string(which == StateBlob::kPermanent ? "set permanent" : "set volatile") +
+                (under_file_key ? ", under the file key" : ""));
   }
+
+  void state_is_taken() override { asked.push_back("state is taken"); }
+
+  [[nodiscard]] KeysInUse keys_in_use() const override { return keys; }
 
   base::Result<BufferSizes> buffer_sizes(std::uint32_t wanted) override {
     TRY(note("buffer size " + std::to_string(wanted)));
@@ -83,6 +91,7 @@ class FakeControlHandler final : public ControlHandler {
 
   bool bit = false;
   bool state_blobs = true;
+  KeysInUse keys;
   std::string text = "{}";
   base::Bytes blob;
   base::Bytes hashed;

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "vmgs/base/log.h"
-#include "vmgs/format/swtpm_blob.h"
 #include "vtpm/protocol/header.h"
 #include "vtpm/protocol/lockout.h"
 #include "vtpm/protocol/power_command.h"
@@ -82,11 +81,13 @@ void Device::condemn(base::Error why) {
 }
 
 void Device::power_off(bool may_wake) {
-  if (engine_.running() && last_command_ != protocol::CommandCode::kShutdown) {
+  if (engine_.running() && options_.shut_down_in_order && !goes_on_ &&
+      last_command_ != protocol::CommandCode::kShutdown) {
     shut_down(may_wake);
   }
   powered_ = false;
   hashing_ = false;
+  goes_on_ = false;
   last_command_.reset();
   engine_.terminate();
 }
@@ -117,6 +118,7 @@ base::Bytes Device::process(std::span<std::byte> command, Sender sender,
   if (!engine_.running()) {
     return bare(protocol::ResponseCode::kFailure);
   }
+  goes_on_ = false;
   auto at = locality_.load();
   if (locality) {
     const auto named = protocol::Locality::of(*locality);
@@ -228,6 +230,7 @@ base::Result<void> Device::reset_established(std::uint8_t number) {
 
 base::Result<void> Device::hash_start() {
   const std::lock_guard lock(busy_);
+  goes_on_ = false;
   TRY(engine_.hash_start());
   hashing_ = true;
   return {};
@@ -277,8 +280,14 @@ base::Result<void> Device::expect_state_blobs_allowed() const {
 base::Result<base::SecretBytes> Device::state_blob(engine::BlobKind kind) {
   TRY(expect_state_blobs_allowed());
   const std::lock_guard lock(busy_);
-  TRY_ASSIGN(blob, engine_.state_blob(kind));
-  return vmgs::format::encode_swtpm_blob(vmgs::format::SwtpmUse::kMigration, blob.expose());
+  return engine_.state_blob(kind);
+}
+
+base::Result<void> Device::expect_may_set() {
+  TRY(expect_state_blobs_allowed());
+  const std::lock_guard lock(busy_);
+  return engine_.running() ? base::fail(base::ErrorCode::kDenied, "the TPM is on; stop it first")
+                           : base::Result<void>();
 }
 
 base::Result<void> Device::set_state_blob(engine::BlobKind kind, base::ByteView blob) {
@@ -291,13 +300,17 @@ base::Result<void> Device::set_state_blob(engine::BlobKind kind, base::ByteView 
   if (kind == engine::BlobKind::kVolatile && blob.empty()) {
     return {};
   }
-  TRY_ASSIGN(unwrapped, vmgs::format::decode_swtpm_blob(blob));
-  return engine_.set_state_blob(kind, unwrapped.state);
+  if (blob.empty()) {
+    return base::fail(base::ErrorCode::kCorrupt, "an empty blob is no state of a TPM");
+  }
+  return engine_.set_state_blob(kind, blob);
 }
 
 base::Result<void> Device::store_volatile() {
   const std::lock_guard lock(busy_);
-  return engine_.store_volatile();
+  TRY(engine_.store_volatile());
+  goes_on_ = true;
+  return {};
 }
 
 void Device::give_back_memory() {

@@ -37,6 +37,8 @@ struct Options {
   // A client's command powers the TPM on where no platform has taken charge of its power. Clients
   // without a hypervisor, as tpm2-tools, know no INIT.
   bool power_on_for_clients = false;
+  // Whether a TPM that is powered off without a Shutdown of its guest's gets one first.
+  bool shut_down_in_order = true;
   // Told on the thread that ran the command; must not call the device. Why the TPM went into
   // failure mode, once in each power cycle: its store failed, or it found itself broken.
   std::function<void(const base::Error&)> on_failure = nullptr;
@@ -123,18 +125,21 @@ class Device {
   // info() is a JSON text about the implementation.
   base::Result<std::string> info(std::uint64_t flags);
 
-  // state_blob() gives the state of the running TPM in swtpm's wrapping for migration, and changes
-  // nothing. kDenied when off, in failure mode, or where blobs are refused.
+  // state_blob() gives the state of the running TPM as libtpms writes it, and changes nothing.
+  // kDenied when off, in failure mode, or where blobs are refused.
   base::Result<base::SecretBytes> state_blob(engine::BlobKind kind);
 
-  // set_state_blob() takes such a blob, or a file of swtpm's, for the next init(): first the
-  // permanent one, which forgets what was set before, then the volatile one. An empty volatile blob
-  // is none. kDenied when on, for an encrypted blob, or where blobs are refused; kCorrupt for
-  // anything that is no state.
+  // expect_may_set() is kDenied when on, or where blobs are refused.
+  base::Result<void> expect_may_set();
+
+  // set_state_blob() takes such a blob for the next init(): first the permanent one, which forgets
+  // what was set before, then the volatile one. An empty volatile blob is none. kDenied as
+  // expect_may_set(); kCorrupt for anything that is no state.
   base::Result<void> set_state_blob(engine::BlobKind kind, base::ByteView blob);
 
   // store_volatile() stores what the running TPM does, so that the next init() goes on from there,
-  // in this process or the next. kDenied when off.
+  // in this process or the next; a TPM that is powered off right after it gets no Shutdown, which
+  // would end what goes on. kDenied when off.
   base::Result<void> store_volatile();
 
   // give_back_memory() hands memory back to the system that a TPM at rest does not need; not while
@@ -162,6 +167,7 @@ class Device {
   std::optional<protocol::CommandCode> last_command_;
   bool platform_has_power_ = false;  // it used init(), stop() or set_state_blob()
   bool hashing_ = false;
+  bool goes_on_ = false;  // from what store_volatile() stored, if it is powered off now
   bool failure_noted_ = false;
   bool locked_out_ = false;
 };

@@ -13,6 +13,7 @@
 
 #include "tests/support/fake_nv_store.h"
 #include "tests/support/tpm_commands.h"
+#include "vmgs/format/swtpm_blob.h"
 #include "vtpm/device/device.h"
 
 namespace vtpm::device {
@@ -24,12 +25,13 @@ class DeviceCase : public testing::Test {
   static constexpr std::uint32_t kIndex = 0x01500016;
   static constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
 
-  // A file of tests/data/swtpm.
+  // The state in a file of tests/data/swtpm.
   static base::Bytes of_swtpm(const std::string& name) {
     std::ifstream file(std::string(STRONGROOM_TEST_DATA) + "/swtpm/" + name, std::ios::binary);
     const std::string content((std::istreambuf_iterator<char>(file)), {});
-    EXPECT_FALSE(content.empty()) << name;
-    return base::copy_of(base::bytes_of(content));
+    const auto blob = vmgs::format::decode_swtpm_blob(base::bytes_of(content));
+    EXPECT_TRUE(blob) << name;
+    return blob ? base::copy_of(blob->state) : base::Bytes();
   }
 
   void SetUp() override {

@@ -338,6 +338,15 @@ TEST_F(DevicePowerTest, ChangesTheBufferSizeOnlyWhenOff) {
   EXPECT_EQ(device_->set_buffer_size(4096)->current, 4096U);
 }
 
+TEST_F(DevicePowerTest, LeavesOutTheShutdownWhereItIsToldTo) {
+  device_.emplace(*engine_, Options{.shut_down_in_order = false});
+  power_on();
+
+  device_->stop();
+
+  EXPECT_NE(resume_code(), tpm::kSuccess);
+}
+
 // Locality.
 
 TEST_F(DeviceLocalityTest, IsThatOfThePlatformAndSurvivesPowerCycles) {
