@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/device_case.h"
 #include "tests/support/error_code.h"
 #include "vmgs/crypto/digest.h"
-#include "vtpm/device/device_case.h"
 
 // A TPM's state on its way out of a device and into one.
 namespace vtpm::device {

@@ -9,9 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/device_case.h"
 #include "tests/support/error_code.h"
 #include "vmgs/crypto/digest.h"
-#include "vtpm/device/device_case.h"
 
 namespace vtpm::device {
 namespace {
