@@ -13,6 +13,7 @@ cli::Command delete_command();
 cli::Command info_command();
 cli::Command read_command();
 cli::Command rekey_command();
+cli::Command undo_command();
 cli::Command variables_command();
 cli::Command write_command();
 

@@ -37,8 +37,9 @@ base::Result<format::FileId> parse_content_id(const std::string& text) {
 }
 
 base::Result<storage::Container> open_container(const StoreArguments& arguments,
-                                                storage::Access access) {
-  storage::OpenOptions options{.access = access};
+                                                storage::Access access,
+                                                const std::optional<std::filesystem::path>& undo) {
+  storage::OpenOptions options{.access = access, .undo_file = undo};
   if (arguments.sector_bytes != 0) {
     TRY_ASSIGN(spacing, format::header_spacing_of(arguments.sector_bytes));
     options.spacing = spacing;
@@ -47,13 +48,14 @@ base::Result<storage::Container> open_container(const StoreArguments& arguments,
 }
 
 base::Result<OpenStore> open_store(const StoreArguments& arguments, storage::Access access,
-                                   const cli::Output& output) {
+                                   const cli::Output& output,
+                                   const std::optional<std::filesystem::path>& undo_file) {
   std::optional<volume::DatastoreKey> key;
   if (!arguments.key.empty()) {
     TRY_ASSIGN(read, cli::read_key(arguments.key));
     key = std::move(read);
   }
-  TRY_ASSIGN(container, open_container(arguments, access));
+  TRY_ASSIGN(container, open_container(arguments, access, undo_file));
   auto opened = volume::Volume::open(*container.device, container.spacing);
   if (!opened) {
     return base::fail(std::move(opened).error().context(arguments.path));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/array.hpp>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,8 +37,11 @@ void add_file_id_argument(CLI::App& app, std::string& id);
 // parse_content_id() refuses the two tables besides what parse_file_id() refuses.
 base::Result<::vmgs::format::FileId> parse_content_id(const std::string& text);
 
-base::Result<::vmgs::storage::Container> open_container(const StoreArguments& arguments,
-                                                        ::vmgs::storage::Access access);
+// open_container() is that of vmgs/storage. With an undo file (undo_option.h) every change of the
+// container can be undone.
+base::Result<::vmgs::storage::Container> open_container(
+    const StoreArguments& arguments, ::vmgs::storage::Access access,
+    const std::optional<std::filesystem::path>& undo_file = std::nullopt);
 
 // A store that is open, and unlocked if a key was given. The volume stands on the container.
 struct OpenStore {
@@ -48,8 +52,9 @@ struct OpenStore {
 // open_store() opens the container and the volume and, if there is a --key, unlocks it; findings of
 // the opening that are more than notes are talked about. kDenied if a key is given for a store that
 // calls itself unencrypted.
-base::Result<OpenStore> open_store(const StoreArguments& arguments, ::vmgs::storage::Access access,
-                                   const cli::Output& output);
+base::Result<OpenStore> open_store(
+    const StoreArguments& arguments, ::vmgs::storage::Access access, const cli::Output& output,
+    const std::optional<std::filesystem::path>& undo_file = std::nullopt);
 
 // name() is "note", "warning" or "error".
 std::string_view name(::vmgs::volume::Severity severity);

@@ -9,6 +9,7 @@
 
 #include "vmgs/format/vhd_footer.h"
 #include "vmgs/storage/fixed_vhd.h"
+#include "vmgs/storage/folder.h"
 
 namespace vmgs::storage {
 
@@ -86,8 +87,44 @@ base::Result<HeaderSpacing> spacing_of(FileDevice& file, ContainerKind kind,
   return known;
 }
 
+// A new file beside those that are there already, of the owner whose file is saved in it.
+base::Result<UndoTarget> make_undo_file(const std::filesystem::path& wanted,
+                                        const FileDevice& saved) {
+  constexpr int kMostNames = 100;
+  auto path = wanted;
+  for (int name = 2;; ++name) {
+    auto made = FileDevice::create_preallocated(path, 0);
+    if (!made && made.error().code == base::ErrorCode::kDenied && std::filesystem::exists(path) &&
+        name < kMostNames) {
+      path = wanted.string() + "-" + std::to_string(name);
+      continue;
+    }
+    if (!made) {
+      return base::fail(std::move(made).error().context("no undo file"));
+    }
+    TRY((*made)->belong_to_owner_of(saved));
+    TRY(sync_folder_of(path));
+    return UndoTarget{*std::move(made), path};
+  }
+}
+
+// Puts a recorder between the file and what is opened on it, if one is wanted.
+std::unique_ptr<ResizableDevice> undoable(Container& container, std::unique_ptr<FileDevice> opened,
+                                          const std::optional<std::filesystem::path>& undo_file) {
+  std::unique_ptr<ResizableDevice> whole = std::move(opened);
+  if (undo_file) {
+    auto recorder = std::make_unique<UndoRecorder>(
+        std::move(whole),
+        [wanted = *undo_file, file = container.file] { return make_undo_file(wanted, *file); });
+    container.undo = recorder.get();
+    whole = std::move(recorder);
+  }
+  container.whole = whole.get();
+  return whole;
+}
+
 base::Result<Container> open_locked(std::unique_ptr<FileDevice> opened,
-                                    const std::optional<HeaderSpacing>& wanted) {
+                                    const OpenOptions& options) {
   Container container;
   container.file = opened.get();
   if (opened->size_bytes() < format::kHeaderAreaBytes) {
@@ -106,13 +143,14 @@ base::Result<Container> open_locked(std::unique_ptr<FileDevice> opened,
     TRY_ASSIGN(is_vhd, is_fixed_vhd(*opened));
     container.kind = is_vhd ? ContainerKind::kFixedVhd : ContainerKind::kRawFile;
   }
-  TRY_ASSIGN(spacing, spacing_of(*opened, container.kind, wanted));
+  TRY_ASSIGN(spacing, spacing_of(*opened, container.kind, options.spacing));
   container.spacing = spacing;
+  auto whole = undoable(container, std::move(opened), options.undo_file);
   if (container.kind != ContainerKind::kFixedVhd) {
-    container.device = std::move(opened);
+    container.device = std::move(whole);
     return container;
   }
-  TRY_ASSIGN(disk, FixedVhdDevice::open(std::move(opened)));
+  TRY_ASSIGN(disk, FixedVhdDevice::open(std::move(whole)));
   if (disk->size_bytes() < format::kHeaderAreaBytes) {
     return refused(base::ErrorCode::kCorrupt, "its VHD footer speaks of a disk of " +
                                                   std::to_string(disk->size_bytes()) +
@@ -162,7 +200,7 @@ std::string_view name(ContainerKind kind) {
 base::Result<Container> open_container(const std::filesystem::path& path,
                                        const OpenOptions& options) {
   TRY_ASSIGN(opened, FileDevice::open(path, options.access));
-  auto container = open_locked(std::move(opened), options.spacing);
+  auto container = open_locked(std::move(opened), options);
   if (!container) {
     return base::fail(std::move(container).error().context(path.string()));
   }
@@ -177,6 +215,7 @@ base::Result<Container> create_container(const std::filesystem::path& path,
   TRY_ASSIGN(file, FileDevice::create_preallocated(path, file_bytes));
   Container container;
   container.file = file.get();
+  container.whole = file.get();
   container.kind = options.kind;
   container.spacing = options.spacing;
   if (!is_vhd) {

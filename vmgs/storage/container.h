@@ -10,6 +10,7 @@
 #include "vmgs/format/header_spacing.h"
 #include "vmgs/storage/block_device.h"
 #include "vmgs/storage/file.h"
+#include "vmgs/storage/undo_recorder.h"
 
 namespace vmgs::storage {
 
@@ -22,7 +23,9 @@ std::string_view name(ContainerKind kind);
 // Container is an opened or newly made store before anybody looked at what is in it.
 struct Container {
   std::unique_ptr<BlockDevice> device;  // the room for the store, without packaging
-  FileDevice* file = nullptr;  // the locked file underneath, there for as long as `device` is
+  FileDevice* file = nullptr;        // the locked file underneath, there for as long as `device` is
+  UndoRecorder* undo = nullptr;      // in front of the file if the options asked for one
+  ResizableDevice* whole = nullptr;  // the file with its packaging, through the recorder if any
   ContainerKind kind = ContainerKind::kRawFile;
   format::HeaderSpacing spacing = format::HeaderSpacing::k512;
 };
@@ -33,6 +36,10 @@ struct OpenOptions {
   // The sector size that a raw file's store was formatted with, if the caller knows. For a VHD and
   // a block device it is known anyway, and a contradiction is refused.
   std::optional<format::HeaderSpacing> spacing = std::nullopt;
+
+  // Where to keep what is overwritten: a file of that name (or of that name and -2, -3 if it is
+  // taken) is made at the first write. Whoever has changed the store calls undo->finish().
+  std::optional<std::filesystem::path> undo_file = std::nullopt;
 };
 
 // open_container() opens and locks the file or block device at `path` and finds out how it is

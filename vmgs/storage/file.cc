@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -203,6 +204,36 @@ base::Result<void> FileDevice::flush() {
     flush_failed_ = true;
     return base::fail(base::ErrorCode::kIo,
                       system_error(errno, "cannot flush " + path_.string()).message);
+  }
+  return {};
+}
+
+base::Result<void> FileDevice::resize(std::uint64_t size_bytes) {
+  if (access_ == Access::kReadOnly || is_block_device_) {
+    return base::fail(base::ErrorCode::kDenied,
+                      path_.string() + (is_block_device_ ? " is a block device, whose size is fixed"
+                                                         : " was opened for reading only"));
+  }
+  if (flush_failed_) {
+    return base::fail(base::ErrorCode::kIo,
+                      path_.string() + " takes no more writes: an earlier flush failed");
+  }
+  if (::ftruncate(file_.number(), static_cast<off_t>(size_bytes)) != 0) {
+    return base::fail(base::ErrorCode::kIo,
+                      system_error(errno, "cannot resize " + path_.string()).message);
+  }
+  size_bytes_ = size_bytes;
+  return {};
+}
+
+base::Result<void> FileDevice::belong_to_owner_of(const FileDevice& other) {
+  struct stat owned {};
+
+  if (::fstat(other.file_.number(), &owned) != 0) {
+    return base::fail(system_error(errno, "cannot examine " + other.path_.string()));
+  }
+  if (::fchown(file_.number(), owned.st_uid, owned.st_gid) != 0 && errno != EPERM) {
+    return base::fail(system_error(errno, "cannot give away " + path_.string()));
   }
   return {};
 }

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "vmgs/base/descriptor.h"
-#include "vmgs/storage/block_device.h"
+#include "vmgs/storage/resizable.h"
 
 namespace vmgs::storage {
 
@@ -16,7 +16,7 @@ enum class Access { kReadOnly, kReadWrite };
 // excludes everybody, a reader excludes writers. The lock is an open-file-description lock over the
 // whole file (fcntl_locking(2)), so it dies with the process, conflicts with the image locks of
 // QEMU, and is advisory: who does not ask does not notice. One owner, no locking inside.
-class FileDevice final : public BlockDevice {
+class FileDevice final : public ResizableDevice {
  public:
   // open() opens what is there and takes the lock. To write, it drops what the page cache keeps of
   // the file, so that reads show what the disk holds even after another process's flush failed.
@@ -37,6 +37,11 @@ class FileDevice final : public BlockDevice {
   base::Result<void> read(std::uint64_t offset, std::span<std::byte> out) override;
   base::Result<void> write(std::uint64_t offset, base::ByteView bytes) override;
   base::Result<void> flush() override;
+  base::Result<void> resize(std::uint64_t size_bytes) override;
+
+  // belong_to_owner_of() gives the file to the user and group whom `other` belongs to, so that who
+  // may read the one may read the other. Where only root could do that, it stays with this user.
+  base::Result<void> belong_to_owner_of(const FileDevice& other);
 
   [[nodiscard]] bool is_block_device() const { return is_block_device_; }
 

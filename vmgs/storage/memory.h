@@ -3,12 +3,12 @@
 
 #include <utility>
 
-#include "vmgs/storage/block_device.h"
+#include "vmgs/storage/resizable.h"
 
 namespace vmgs::storage {
 
 // MemoryDevice keeps the store in memory. Every write is as durable as it will ever be.
-class MemoryDevice final : public BlockDevice {
+class MemoryDevice final : public ResizableDevice {
  public:
   // A device of `size_bytes` zeros.
   explicit MemoryDevice(std::uint64_t size_bytes) : bytes_(size_bytes) {}
@@ -21,6 +21,11 @@ class MemoryDevice final : public BlockDevice {
   base::Result<void> write(std::uint64_t offset, base::ByteView bytes) override;
 
   base::Result<void> flush() override { return {}; }
+
+  base::Result<void> resize(std::uint64_t size_bytes) override {
+    bytes_.resize(size_bytes);
+    return {};
+  }
 
   // contents() is the whole device, valid until it dies.
   [[nodiscard]] const base::Bytes& contents() const { return bytes_; }
