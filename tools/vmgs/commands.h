@@ -11,6 +11,7 @@ cli::Command close_command();
 cli::Command create_command();
 cli::Command delete_command();
 cli::Command info_command();
+cli::Command map_command();
 cli::Command read_command();
 cli::Command rekey_command();
 cli::Command undo_command();
