@@ -207,6 +207,17 @@ base::Result<Container> open_container(const std::filesystem::path& path,
   return container;
 }
 
+base::Result<Container> adopt_container(base::Descriptor file, const std::filesystem::path& path,
+                                        std::optional<HeaderSpacing> spacing) {
+  TRY_ASSIGN(adopted, FileDevice::adopt(std::move(file), path));
+  auto container =
+      open_locked(std::move(adopted), {.access = Access::kReadWrite, .spacing = spacing});
+  if (!container) {
+    return base::fail(std::move(container).error().context(path.string()));
+  }
+  return container;
+}
+
 base::Result<Container> create_container(const std::filesystem::path& path,
                                          const CreateOptions& options) {
   TRY(check_create(options));

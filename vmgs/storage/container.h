@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "vmgs/base/descriptor.h"
 #include "vmgs/format/header_spacing.h"
 #include "vmgs/storage/block_device.h"
 #include "vmgs/storage/file.h"
@@ -52,6 +53,11 @@ struct OpenOptions {
 // FileDevice::open(). Nothing is written.
 base::Result<Container> open_container(const std::filesystem::path& path,
                                        const OpenOptions& options);
+
+// adopt_container() does so with a file that another process has opened to write at `path`, and
+// shared (FileDevice::adopt()).
+base::Result<Container> adopt_container(base::Descriptor file, const std::filesystem::path& path,
+                                        std::optional<format::HeaderSpacing> spacing);
 
 struct CreateOptions {
   ContainerKind kind = ContainerKind::kFixedVhd;  // or kRawFile

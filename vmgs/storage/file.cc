@@ -114,22 +114,57 @@ base::Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::filesystem
                       name + " was replaced while it was being opened: try again");
   }
 
-  device->is_block_device_ = is_block_device;
-  device->size_bytes_ = static_cast<std::uint64_t>(opened.st_size);
-  if (is_block_device) {
-    int sector_bytes = 0;
-    if (::ioctl(device->file_.number(), BLKGETSIZE64, &device->size_bytes_) != 0 ||
-        ::ioctl(device->file_.number(), BLKSSZGET, &sector_bytes) != 0) {
-      return base::fail(system_error(errno, "cannot ask for the size of " + name));
-    }
-    device->sector_bytes_ = static_cast<std::uint32_t>(sector_bytes);
-  }
+  TRY(device->find_size(opened));
   if (access == Access::kReadWrite) {
     // After a failed flush the kernel keeps pages that never reached the disk and calls them clean.
     // Whoever goes on from here has to see what the disk holds, so those are forgotten first; pages
     // that are still dirty stay, and the next flush tells about them.
     ::posix_fadvise(device->file_.number(), 0, 0, POSIX_FADV_DONTNEED);
   }
+  return device;
+}
+
+base::Result<void> FileDevice::find_size(const struct stat& opened) {
+  is_block_device_ = S_ISBLK(opened.st_mode);
+  size_bytes_ = static_cast<std::uint64_t>(opened.st_size);
+  if (is_block_device_) {
+    int sector_bytes = 0;
+    if (::ioctl(file_.number(), BLKGETSIZE64, &size_bytes_) != 0 ||
+        ::ioctl(file_.number(), BLKSSZGET, &sector_bytes) != 0) {
+      return base::fail(system_error(errno, "cannot ask for the size of " + path_.string()));
+    }
+    sector_bytes_ = static_cast<std::uint32_t>(sector_bytes);
+  }
+  return {};
+}
+
+base::Result<base::Descriptor> FileDevice::share() const {
+  base::Descriptor shared(::fcntl(file_.number(), F_DUPFD_CLOEXEC, 0));
+  if (!shared.is_open()) {
+    return base::fail(system_error(errno, "cannot share " + path_.string()));
+  }
+  return shared;
+}
+
+base::Result<std::unique_ptr<FileDevice>> FileDevice::adopt(base::Descriptor file,
+                                                            const std::filesystem::path& path) {
+  const std::string name = path.string();
+
+  struct stat opened {};
+
+  if (::fstat(file.number(), &opened) != 0) {
+    return base::fail(system_error(errno, "cannot examine " + name));
+  }
+  if (!S_ISBLK(opened.st_mode) && !S_ISREG(opened.st_mode)) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "what was shared as " + name + " is neither a file nor a block device");
+  }
+  // To whom the lock belongs already, it is given again.
+  TRY(lock(file, Access::kReadWrite, name));
+  std::unique_ptr<FileDevice> device(
+      new FileDevice(std::move(file), from_root(path), Access::kReadWrite));
+  TRY(device->still_named());
+  TRY(device->find_size(opened));
   return device;
 }
 

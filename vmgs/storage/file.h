@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -24,6 +26,15 @@ class FileDevice final : public ResizableDevice {
   // in use, kInvalidArgument for anything that is neither a regular file nor a block device, kIo.
   static base::Result<std::unique_ptr<FileDevice>> open(const std::filesystem::path& path,
                                                         Access access);
+
+  // share() gives another descriptor of the open file, for a process that goes on with it: the lock
+  // belongs to the open file and lasts until the last of its descriptors is closed. kIo.
+  [[nodiscard]] base::Result<base::Descriptor> share() const;
+
+  // adopt() goes on with what another process has opened to write at `path`, and shared. kDenied if
+  // the path leads elsewhere; kInvalidArgument, kUnavailable and kIo as open().
+  static base::Result<std::unique_ptr<FileDevice>> adopt(base::Descriptor file,
+                                                         const std::filesystem::path& path);
 
   // create_preallocated() makes a file of `size_bytes` zeros, mode 0600, opened read-write and
   // locked. The zeros are written and synced, so that a later flush() waits for data only:
@@ -62,6 +73,8 @@ class FileDevice final : public ResizableDevice {
 
  private:
   FileDevice(base::Descriptor file, std::filesystem::path path, Access access);
+
+  base::Result<void> find_size(const struct stat& opened);
 
   base::Descriptor file_;
   std::filesystem::path path_;

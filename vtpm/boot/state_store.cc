@@ -191,9 +191,18 @@ base::Result<void> StateStore::draw_boot_id() {
 
 base::Result<void> StateStore::open_container() {
   TRY_ASSIGN(container, open_locked(settings_));
+  return open_in(std::move(container), std::nullopt);
+}
+
+base::Result<void> StateStore::open_in(Container container,
+                                       std::optional<std::uint64_t> expected_header_sequence) {
   TRY_ASSIGN(volume, Volume::open(*container.device, container.spacing));
   TRY(protector_.expect_fits(volume));
   TRY(protector_.unlock(volume));
+  if (expected_header_sequence && volume.current().header().sequence != *expected_header_sequence) {
+    return base::fail(ErrorCode::kCorrupt,
+                      "the store does not hold what was committed to it last: look at the disk");
+  }
   container_ = std::move(container);
   volume_ = std::move(volume);
   log_findings(*volume_);

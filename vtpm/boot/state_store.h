@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
+#include "vmgs/base/descriptor.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
 #include "vmgs/format/record.h"
@@ -48,6 +50,27 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
                                                           Protector& protector,
                                                           base::ByteView permanent_state,
                                                           Witness* witness = nullptr);
+
+  // What it takes to go on with a store in another process, lock and all.
+  struct HandedOver {
+    base::Descriptor file;
+    std::uint64_t header_sequence = 0;  // of the generation that was committed last
+    vmgs::format::VmId vm_id;
+    vmgs::format::BootId boot_id{};
+  };
+
+  // hand_over() shares the open store. Nothing may be committed here from then on, until it is
+  // known whether the other side has taken it. kDenied after a commit that failed.
+  [[nodiscard]] base::Result<HandedOver> hand_over() const;
+
+  // abandon() lets go of a store that another process has taken: it is closed there.
+  void abandon();
+
+  // take_over() goes on with it, as the same start of the VM. Nothing is written: what is found
+  // must be what was committed last, or it is kCorrupt. Else the errors of open().
+  static base::Result<std::unique_ptr<StateStore>> take_over(StoreSettings settings,
+                                                             Protector& protector,
+                                                             HandedOver handed);
 
   // vm_id() is whose state this is.
   [[nodiscard]] const vmgs::format::VmId& vm_id() const { return vm_id_; }
@@ -105,6 +128,8 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
 
   base::Result<void> open_container();
   base::Result<void> open_anew_after_failure();
+  base::Result<void> open_in(vmgs::storage::Container container,
+                             std::optional<std::uint64_t> expected_header_sequence);
   base::Result<void> find_vm_id();
   base::Result<std::optional<vmgs::format::Record>> record_of_boot();
   base::Result<void> make(base::ByteView permanent_state);
