@@ -313,6 +313,63 @@ base::Result<void> Device::store_volatile() {
   return {};
 }
 
+base::Result<Running> Device::suspend() {
+  std::unique_lock lock(busy_);
+  if (hashing_ || engine_.awaits_start()) {
+    return base::fail(base::ErrorCode::kUnavailable,
+                      "the TPM is in the middle of something that takes several requests");
+  }
+  Running running{.powered = engine_.running(),
+                  .platform_has_power = platform_has_power_,
+                  .locality = locality_.load().number(),
+                  .buffer_bytes = engine_.buffer_size().current,
+                  .last_command = last_command_,
+                  .locked_out = locked_out_,
+                  .permanent = {},
+                  .volatile_state = {}};
+  if (running.powered) {
+    if (failure_noted_) {
+      return base::fail(base::ErrorCode::kDenied, "the TPM is in failure mode: restart the VM");
+    }
+    TRY_ASSIGN(permanent, engine_.state_blob(engine::BlobKind::kPermanent));
+    TRY_ASSIGN(volatile_state, engine_.state_blob(engine::BlobKind::kVolatile));
+    running.permanent = std::move(permanent);
+    running.volatile_state = std::move(volatile_state);
+  }
+  suspended_ = std::move(lock);
+  return running;
+}
+
+void Device::go_on() { suspended_ = {}; }
+
+void Device::abandon() {
+  powered_ = false;
+  platform_has_power_ = true;  // no client wakes it
+  engine_.terminate();
+  suspended_ = {};
+}
+
+base::Result<void> Device::resume(Running running) {
+  const std::lock_guard lock(busy_);
+  TRY_ASSIGN(locality, protocol::Locality::of(running.locality));
+  TRY_ASSIGN(buffer, engine_.set_buffer_size(running.buffer_bytes));
+  if (buffer.current != running.buffer_bytes) {
+    return base::fail(
+        base::ErrorCode::kUnavailable,
+        "this libtpms has no command buffer of " + std::to_string(running.buffer_bytes) + " bytes");
+  }
+  if (running.powered) {
+    TRY(engine_.resume(std::move(running.permanent), std::move(running.volatile_state)));
+    ++power_cycle_;
+  }
+  locality_ = locality;
+  platform_has_power_ = running.platform_has_power;
+  last_command_ = running.last_command;
+  locked_out_ = running.locked_out;
+  powered_ = running.powered;
+  return {};
+}
+
 void Device::give_back_memory() {
   const std::unique_lock lock(busy_, std::try_to_lock);
   if (lock) {

@@ -48,6 +48,18 @@ struct Options {
   Attendant attendant = nullptr;
 };
 
+// What a TPM is between two commands, for another process to go on with it.
+struct Running {
+  bool powered = false;
+  bool platform_has_power = false;
+  std::uint8_t locality = 0;
+  std::uint32_t buffer_bytes = 0;
+  std::optional<protocol::CommandCode> last_command;
+  bool locked_out = false;
+  base::SecretBytes permanent;  // as libtpms has them; empty when off
+  base::SecretBytes volatile_state;
+};
+
 // Device is the TPM as a platform sees it: power, locality, one command at a time, and state that
 // can be taken out and put in while it is off. Its power cycles never make a TPM: where there is no
 // state, init() fails.
@@ -142,6 +154,21 @@ class Device {
   // would end what goes on. kDenied when off.
   base::Result<void> store_volatile();
 
+  // suspend() stops between two commands and says how the TPM is: whoever asks anything of it waits
+  // from then on, until go_on() or abandon(), on the same thread. kUnavailable within a hash
+  // sequence, and while a blob waits for the next init(); kDenied in failure mode. It is not
+  // suspended then.
+  base::Result<Running> suspend();
+  void go_on();
+
+  // abandon() leaves the TPM to the process that goes on with it: here it is off for good, without
+  // a Shutdown.
+  void abandon();
+
+  // resume() goes on with a TPM that was suspended elsewhere; its store is not touched. Once, on a
+  // device that was never on. Errors of Engine::resume().
+  base::Result<void> resume(Running running);
+
   // give_back_memory() hands memory back to the system that a TPM at rest does not need; not while
   // a command is running.
   void give_back_memory();
@@ -170,6 +197,7 @@ class Device {
   bool goes_on_ = false;  // from what store_volatile() stored, if it is powered off now
   bool failure_noted_ = false;
   bool locked_out_ = false;
+  std::unique_lock<std::timed_mutex> suspended_;
 };
 
 }  // namespace vtpm::device

@@ -126,6 +126,11 @@ struct Engine::Callbacks {
   static TPM_RESULT store(const unsigned char* data, std::uint32_t size, std::uint32_t,
                           const char* name) {
     Engine& engine = *the_engine;
+    if (engine.resuming_) {
+      engine.failure_ = base::Error{base::ErrorCode::kCorrupt,
+                                    "a TPM that is taken over would change before it goes on"};
+      return TPM_FAIL;
+    }
     const auto kind = std::string_view(name) == TPM_PERMANENT_ALL_NAME ? BlobKind::kPermanent
                                                                        : BlobKind::kVolatile;
     auto stored = engine.store_.store(kind, std::as_bytes(std::span(data, size)));
@@ -281,6 +286,36 @@ base::Result<void> Engine::start(Origin origin) {
     terminate();
   }
   return started;
+}
+
+base::Result<void> Engine::resume(base::SecretBytes permanent, base::SecretBytes volatile_blob) {
+  if (running_ || awaits_start() || forked_while_running) {
+    return base::fail(base::ErrorCode::kDenied, "there is a TPM in this process already");
+  }
+  failure_.reset();
+  stored_permanent_ = std::move(permanent);
+  stored_volatile_ = std::move(volatile_blob);
+  resuming_ = true;
+  const TPM_RESULT result = TPMLIB_MainInit();
+  stored_permanent_.reset();
+  stored_volatile_.reset();
+  running_ = result == TPM_SUCCESS;
+  auto resumed = checked(result, "going on with a TPM of another process");
+  if (!resumed) {
+    resumed.error().code = base::ErrorCode::kCorrupt;
+  }
+  if (resumed) {
+    resumed = stir();
+  }
+  if (resumed && failure_) {
+    resumed = base::fail(*failure_);
+  }
+  resuming_ = false;
+  if (!resumed) {
+    running_ = false;
+    TPMLIB_Terminate();
+  }
+  return resumed;
 }
 
 base::Result<void> Engine::stir() {

@@ -57,6 +57,14 @@ class Engine {
   // forgotten.
   base::Result<void> start(Origin origin);
 
+  // resume() powers the TPM on where another process has stopped between two commands, with both of
+  // its blobs from there. The store is neither read nor written. kDenied when running, or if a blob
+  // was set; kCorrupt if libtpms refuses them.
+  base::Result<void> resume(base::SecretBytes permanent, base::SecretBytes volatile_blob);
+
+  // awaits_start() is true from set_state_blob() to the next start.
+  [[nodiscard]] bool awaits_start() const { return permanent_is_set_ || volatile_is_set_; }
+
   // terminate() powers off, without a Shutdown command. Harmless when off.
   void terminate();
 
@@ -138,6 +146,7 @@ class Engine {
   // What the callbacks of libtpms read and write while one of its functions runs.
   protocol::Locality locality_;
   bool manufacturing_ = false;
+  bool resuming_ = false;
   std::optional<base::SecretBytes> stored_permanent_;
   std::optional<base::SecretBytes> stored_volatile_;
   std::optional<base::Error> failure_;
