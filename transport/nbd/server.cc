@@ -68,31 +68,87 @@ Server::Server(asio::io_context& io, base::Descriptor listener, base::Descriptor
 Server::~Server() {
   boost::system::error_code ignored;
   first_client_.close(ignored);
-  if (thread_.joinable()) {
-    [[maybe_unused]] const int unneeded = ::eventfd_write(wake_.number(), 1);
-    thread_.join();
-  }
+  pause();
+  lose_client();
 }
 
 void Server::begin_with_first_client() {
   first_client_.async_wait(asio::posix::descriptor_base::wait_read,
                            [this](boost::system::error_code error) {
-                             if (error) {
-                               return;
+                             // What came while it was paused waits for go_on().
+                             if (!error && !paused_ && !thread_.joinable()) {
+                               begin();
                              }
-                             boost::system::error_code ignored;
-                             first_client_.close(ignored);
-                             // Signals are for the program's other thread.
-                             sigset_t all;
-                             sigset_t before;
-                             sigfillset(&all);
-                             ::pthread_sigmask(SIG_SETMASK, &all, &before);
-                             thread_ = std::thread([this] { serve(); });
-                             ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
                            });
 }
 
+void Server::begin() {
+  boost::system::error_code ignored;
+  first_client_.close(ignored);
+  // Signals are for the program's other thread.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { serve(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+base::Result<void> Server::adopt(AtRest client) {
+  pause();
+  TRY(export_.begin());
+  client_ = std::make_unique<Client>(std::move(client), export_);
+  client_event_(true);
+  return {};
+}
+
+void Server::pause() {
+  paused_ = true;
+  if (thread_.joinable()) {
+    [[maybe_unused]] const int unneeded = ::eventfd_write(wake_.number(), 1);
+    thread_.join();
+    eventfd_t written = 0;
+    [[maybe_unused]] const int read = ::eventfd_read(wake_.number(), &written);
+  } else if (first_client_.is_open()) {
+    boost::system::error_code ignored;
+    first_client_.cancel(ignored);
+  }
+}
+
+void Server::go_on() {
+  if (!std::exchange(paused_, false)) {
+    return;
+  }
+  // One that has had a client has a thread.
+  if (first_client_.is_open() && !client_) {
+    begin_with_first_client();
+  } else {
+    begin();
+  }
+}
+
+base::Result<std::optional<Server::AtRest>> Server::client() const {
+  if (!client_) {
+    return std::optional<AtRest>();
+  }
+  TRY_ASSIGN(unused, client_->session.at_rest());
+  AtRest rest{.socket = base::Descriptor(::fcntl(client_->socket.number(), F_DUPFD_CLOEXEC, 0)),
+              .unused = std::move(unused),
+              .unsent = base::SecretBytes(client_->answer.size() - client_->sent)};
+  if (!rest.socket.is_open()) {
+    return base::fail(base::ErrorCode::kIo, "no descriptor for the client of UEFI variables: " +
+                                                std::generic_category().message(errno));
+  }
+  const auto unsent = client_->answer.expose().subspan(client_->sent);
+  std::copy(unsent.begin(), unsent.end(), rest.unsent.fill().begin());
+  return std::optional<AtRest>(std::move(rest));
+}
+
 void Server::serve() {
+  // What an adopted client had sent may be whole by now.
+  if (client_ && !client_->is_sending() && !answer(*client_)) {
+    lose_client();
+  }
   for (;;) {
     const auto now = Clock::now();
     const auto due = export_.tend(now);
@@ -113,10 +169,11 @@ void Server::serve() {
     if (::poll(polled.data(), polled.size(), patience_milliseconds(due)) < 0 && errno != EINTR) {
       base::log(base::LogLevel::kError, "the export of UEFI variables ends: poll: " +
                                             std::generic_category().message(errno));
-      break;
+      lose_client();
+      return;
     }
     if (polled[0].revents != 0) {
-      break;
+      return;
     }
     if (polled[2].revents != 0) {
       serve_client(*client_);
@@ -125,7 +182,6 @@ void Server::serve() {
       accept_client();
     }
   }
-  lose_client();
 }
 
 int Server::patience_milliseconds(std::optional<Clock::time_point> due) const {

@@ -31,7 +31,8 @@ struct ServerLimits {
 // away while there is one.
 class Server {
  public:
-  // Called on the server's thread: a client has been let in, or has gone.
+  // Called on the server's thread, or on that of `io` by what its owner calls: a client has been
+  // let in, or has gone.
   using ClientEvent = std::function<void(bool there)>;
 
   // start() waits for clients as soon as `io` runs. kIo if the system has no descriptor for it.
@@ -42,10 +43,31 @@ class Server {
                                                      net::PeerPolicy policy, ServerLimits limits,
                                                      ClientEvent client);
 
+  // A client between two answers, as another process has left it or is to have it.
+  struct AtRest {
+    base::Descriptor socket;
+    base::SecretBytes unused;  // Session::at_rest()
+    base::SecretBytes unsent;  // of the answer before
+  };
+
+  // adopt() has a client that chose the export in another process served as soon as go_on() says
+  // so. Before `io` runs. Errors of the export.
+  base::Result<void> adopt(AtRest client);
+
+  // pause() returns once nothing is read, carried out or answered any more, until go_on(), which is
+  // harmless for a server that is not paused.
+  void pause();
+  void go_on();
+
+  // client() gives the one there is, of a paused server, with a descriptor of its own. kUnavailable
+  // while it can be left to nobody; kIo.
+  [[nodiscard]] base::Result<std::optional<AtRest>> client() const;
+
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Hangs up after the request that is being carried out, and listens no more.
+  // Hangs up after the request that is being carried out, and listens no more. A client that
+  // another process has taken notices nothing.
   ~Server();
 
  private:
@@ -54,6 +76,11 @@ class Server {
   struct Client {
     Client(base::Descriptor connected, BlockExport& block_export, Clock::time_point deadline)
         : socket(std::move(connected)), session(block_export), chosen_by(deadline) {}
+
+    Client(AtRest rest, BlockExport& block_export)
+        : socket(std::move(rest.socket)),
+          session(block_export, std::move(rest.unused)),
+          answer(std::move(rest.unsent)) {}
 
     base::Descriptor socket;
     Session session;
@@ -69,6 +96,7 @@ class Server {
          ClientEvent client);
 
   void begin_with_first_client();
+  void begin();
   void serve();
   void accept_client();
   void serve_client(Client& client);
@@ -90,7 +118,9 @@ class Server {
   const ClientEvent client_event_;
   boost::asio::posix::stream_descriptor first_client_;
 
-  // Of the serving thread.
+  bool paused_ = false;  // of the thread of `io`
+
+  // Of the serving thread, while there is one.
   std::unique_ptr<Client> client_;
   std::optional<Clock::time_point> no_client_until_;  // the system had no room for one
 

@@ -97,7 +97,9 @@ class NbdServerTest : public testing::Test {
   void start(BlockExport& block_export, ServerLimits limits = {}, net::PeerPolicy policy = {}) {
     auto listener = net::UnixListener::bind(path());
     ASSERT_TRUE(listener);
-    auto server = Server::start(io_, listener->release(), block_export, policy, limits,
+    auto listening = listener->release();
+    listening_ = base::Descriptor(::dup(listening.number()));
+    auto server = Server::start(io_, std::move(listening), block_export, policy, limits,
                                 [this](bool there) { client_changed(there); });
     ASSERT_TRUE(server);
     listener_.emplace(*std::move(listener));
@@ -145,6 +147,7 @@ class NbdServerTest : public testing::Test {
       io_.get_executor()};
   FakeBlockExport export_{4096};
   std::optional<net::UnixListener> listener_;
+  base::Descriptor listening_;
   std::unique_ptr<Server> server_;
   std::thread io_thread_;
   std::mutex mutex_;
@@ -285,6 +288,124 @@ TEST_F(NbdServerTest, TendsTheExportWhetherTheClientReadsItsAnswersOrNot) {
   }
   EXPECT_EQ(client.receive(16 + 1024 * 1024).size(), 16u + 1024 * 1024);
   stop();  // before the export goes
+}
+
+// A server that another process has in its place. Here that is another export.
+class NbdServerSuccessionTest : public NbdServerTest {
+ protected:
+  // The server as one that serves nobody, on the test's own thread.
+  void pause() {
+    io_.stop();
+    io_thread_.join();
+    server_->pause();
+  }
+
+  void go_on_elsewhere(BlockExport& block_export, Server::AtRest client) {
+    base::Descriptor listener(::dup(listening_.number()));
+    io_.restart();
+    auto next = Server::start(io_, std::move(listener), block_export, {}, {},
+                              [this](bool there) { client_changed(there); });
+    ASSERT_TRUE(next);
+    ASSERT_TRUE((*next)->adopt(std::move(client)));
+    server_.reset();
+    server_ = *std::move(next);
+    server_->go_on();
+    io_thread_ = std::thread([this] { io_.run(); });
+  }
+};
+
+TEST_F(NbdServerSuccessionTest, LeavesAClientToAnotherInTheMiddleOfARequest) {
+  start(export_);
+  auto client = connect_and_choose();
+  // With the answer the beginning of the write has been read, too.
+  EXPECT_EQ(client.exchange(kReadOne + kWriteOne.substr(0, 30), 17), kDone + "00");
+  pause();
+  auto left = server_->client();
+  ASSERT_TRUE(left && *left) << left.error().message;
+  FakeBlockExport other(4096);
+
+  go_on_elsewhere(other, **std::move(left));
+
+  EXPECT_EQ(client.exchange(kWriteOne.substr(30), 16), kDone);
+  EXPECT_EQ(client.exchange(kReadOne, 17), kDone + "ab");
+  EXPECT_TRUE(connect().closed_by_peer()) << "there is a client already";
+  client.close();
+  EXPECT_TRUE(wait_for_changes(4));
+  EXPECT_EQ(connect_and_choose().exchange(kReadOne, 17), kDone + "ab") << "and then another";
+  stop();
+  EXPECT_THAT(export_.events, ElementsAre("begin", "end"));
+  EXPECT_THAT(other.events, ElementsAre("begin", "write 0 1", "end", "begin", "end"));
+}
+
+TEST_F(NbdServerSuccessionTest, LeavesTheRestOfAnAnswerToo) {
+  FakeBlockExport large(1024 * 1024);
+  for (std::size_t i = 0; i < large.bytes.size(); ++i) {
+    large.bytes[i] = static_cast<std::byte>(i * i >> 8);
+  }
+  FakeBlockExport other(1024 * 1024);
+  other.bytes = large.bytes;
+  start(large);
+  auto client = connect_and_choose();
+  client.send_hex(
+      "25609513"
+      "0000"
+      "0000"
+      "0000000000000001"
+      "0000000000000000"
+      "00100000" +
+      kReadOne);
+  EXPECT_EQ(base::to_hex(client.receive(16)), kDone);
+  pause();
+  auto left = server_->client();
+  ASSERT_TRUE(left && *left);
+  EXPECT_GT((*left)->unsent.size(), 0U) << "more has gone out than a socket holds";
+
+  go_on_elsewhere(other, **std::move(left));
+
+  EXPECT_EQ(client.receive(large.bytes.size()), large.bytes);
+  EXPECT_EQ(base::to_hex(client.receive(17)), kDone + "00");
+  stop();
+}
+
+TEST_F(NbdServerSuccessionTest, GoesOnWithItsClientWhereNobodyTookIt) {
+  start(export_);
+  auto client = connect_and_choose();
+  EXPECT_EQ(client.exchange(kWriteOne, 16), kDone);
+  pause();
+  client.send_hex(kReadOne);
+  pollfd answer{client.number(), POLLIN, 0};
+  EXPECT_EQ(::poll(&answer, 1, 50), 0) << "it is paused";
+
+  server_->go_on();
+
+  EXPECT_EQ(base::to_hex(client.receive(17)), kDone + "ab");
+  EXPECT_THAT(changes_, ElementsAre(true));
+}
+
+TEST_F(NbdServerSuccessionTest, WaitsForItsFirstClientAgainWhereNobodyTookIt) {
+  start(export_);
+  pause();
+  const auto nobody = server_->client();
+  ASSERT_TRUE(nobody);
+  EXPECT_FALSE(*nobody);
+  io_.restart();
+
+  server_->go_on();
+
+  io_thread_ = std::thread([this] { io_.run(); });
+  EXPECT_EQ(connect_and_choose().exchange(kReadOne, 17), kDone + "00");
+}
+
+TEST_F(NbdServerSuccessionTest, LeavesNoClientThatIsStillChoosing) {
+  start(export_);
+  auto client = connect();
+  EXPECT_EQ(client.receive(18).size(), 18U);
+  pause();
+
+  EXPECT_FALSE(server_->client());
+
+  server_->go_on();
+  EXPECT_EQ(client.exchange(kGo, kGoAnswerBytes).size(), 2 * kGoAnswerBytes);
 }
 
 TEST_F(NbdServerTest, EndsTheExportWhenTheServerEnds) {

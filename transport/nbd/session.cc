@@ -31,6 +31,28 @@ void Session::take(base::ByteView bytes) {
   used_ = 0;
 }
 
+base::Result<SecretBytes> Session::at_rest() const {
+  if (is_negotiating() || over_) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "a client of the UEFI variables is just coming or going");
+  }
+  if (following_ && following_->kept.size() == 0) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "a client of the UEFI variables is in the middle of a wrong request");
+  }
+  base::Bytes rest;
+  base::ByteView kept;
+  if (following_) {
+    rest.assign(request_.begin(), request_.end());
+    kept = following_->kept.expose().first(following_->filled);
+  }
+  SecretBytes whole(rest.size() + kept.size() + unused().size());
+  auto at = std::copy(rest.begin(), rest.end(), whole.fill().begin());
+  at = std::copy(kept.begin(), kept.end(), at);
+  std::copy(unused().begin(), unused().end(), at);
+  return whole;
+}
+
 template <std::size_t N>
 std::optional<std::span<const std::byte, N>> Session::next() {
   if (unused().size() < N) {
@@ -85,6 +107,7 @@ base::Result<Answer> Session::step() {
       return Answer();
     case Phase::kTransmission:
       if (const auto bytes = next<kRequestBytes>()) {
+        std::copy(bytes->begin(), bytes->end(), request_.begin());
         TRY_ASSIGN(request, decode_request(*bytes));
         return begin_request(request);
       }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "transport/nbd/block_export.h"
@@ -25,6 +27,14 @@ class Session {
  public:
   // `block_export` must outlive the session and has begun.
   explicit Session(BlockExport& block_export) : export_(block_export) {}
+
+  // A client that has chosen the export elsewhere goes on, with what at_rest() has given there.
+  Session(BlockExport& block_export, base::SecretBytes unused)
+      : export_(block_export), buffer_(std::move(unused)), phase_(Phase::kTransmission) {}
+
+  // at_rest() is what the client has sent that was not carried out, for another session to go on
+  // with. kUnavailable while it has not chosen the export, or sends data that nobody keeps.
+  [[nodiscard]] base::Result<base::SecretBytes> at_rest() const;
 
   // take() adds what was received.
   void take(base::ByteView bytes);
@@ -77,6 +87,7 @@ class Session {
   Phase phase_ = Phase::kFlags;
   ClientFlags flags_;
   std::optional<Following> following_;
+  std::array<std::byte, kRequestBytes> request_{};  // the last, as it came
   bool over_ = false;
 };
 

@@ -13,6 +13,7 @@ namespace {
 using base::ErrorCode;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using tests::support::error_code;
 
 constexpr std::size_t kSize = 8192;
 
@@ -377,6 +378,40 @@ TEST_F(NbdSessionTest, RefusesCommandsAndFlagsThatItDidNotOffer) {
   EXPECT_EQ(say(request(2, 1, 0, 1) + "00"), kInvalid);
   EXPECT_EQ(say(request(2, 3, 0, 0)), kInvalid);
   EXPECT_THAT(export_.events, IsEmpty());
+}
+
+TEST_F(NbdSessionTest, LeavesARequestToAnotherSessionAtEachOfItsBytes) {
+  choose();
+  const std::string write = request(0, 1, 4, 2) + "abcd";
+  for (std::size_t at = 0; at < write.size(); at += 2) {
+    EXPECT_EQ(say(write.substr(0, at)), "");
+    auto rest = session_.at_rest();
+    ASSERT_TRUE(rest) << rest.error().message;
+    EXPECT_EQ(base::to_hex(rest->expose()), write.substr(0, at));
+    Session next(export_, *std::move(rest));
+
+    next.take(*base::from_hex(write.substr(at) + request(0, 0, 3, 4)));
+
+    std::string answered;
+    while (const auto answer = *next.next_answer()) {
+      answered += base::to_hex(answer->expose());
+    }
+    EXPECT_EQ(answered, kDone + kDone + "00abcd00") << at;
+    export_.bytes.assign(kSize, std::byte{0});
+    say(write.substr(at));
+    export_.bytes.assign(kSize, std::byte{0});
+  }
+}
+
+TEST_F(NbdSessionTest, IsLeftToNobodyBeforeItHasChosenNorWithDataThatArePassedOver) {
+  EXPECT_EQ(error_code(session_.at_rest()), ErrorCode::kUnavailable);
+  choose();
+  EXPECT_EQ(say(request(0, 1, kSize, 4) + "0000"), "");
+  EXPECT_EQ(error_code(session_.at_rest()), ErrorCode::kUnavailable);
+  EXPECT_EQ(say("0000"), kNoSpace);
+  EXPECT_TRUE(session_.at_rest());
+  say(request(0, 2, 0, 0));
+  EXPECT_EQ(error_code(session_.at_rest()), ErrorCode::kUnavailable);
 }
 
 TEST_F(NbdSessionTest, IsOverWhenTheClientDisconnects) {

@@ -124,6 +124,21 @@ base::Result<UnixListener> UnixListener::replace(const std::filesystem::path& pa
   return listener;
 }
 
+base::Result<base::Descriptor> UnixListener::connect(const std::filesystem::path& path) {
+  TRY_ASSIGN(address, address_of(path));
+  base::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.is_open()) {
+    return refused_by_system(path);
+  }
+  if (::connect(socket.number(), generic(address), sizeof address) == 0) {
+    return socket;
+  }
+  if (errno == ENOENT || errno == ECONNREFUSED) {
+    return refused(base::ErrorCode::kNotFound, path, "nobody listens there");
+  }
+  return refused_by_system(path);
+}
+
 UnixListener::~UnixListener() {
   if (!path_.empty()) {
     ::unlink(path_.c_str());

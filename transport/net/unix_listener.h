@@ -41,6 +41,16 @@ class UnixListener {
   // release() gives the listening socket away; this object still removes the path.
   [[nodiscard]] base::Descriptor release() { return std::move(socket_); }
 
+  // give_away() does so for good: the path stays.
+  [[nodiscard]] base::Descriptor give_away() {
+    path_.clear();
+    return std::move(socket_);
+  }
+
+  // connect() connects to whoever listens at `path`, without waiting. kNotFound if nobody does;
+  // kInvalidArgument as bind(); kIo.
+  static base::Result<base::Descriptor> connect(const std::filesystem::path& path);
+
  private:
   UnixListener(base::Descriptor socket, std::filesystem::path path)
       : socket_(std::move(socket)), path_(std::move(path)) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/tpm_socket/control_server.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -14,8 +15,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <list>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "transport/net/receive.h"
@@ -39,9 +42,9 @@ constexpr std::size_t kPieceBytes = 16 * 1024;
 // How long to wait after the system had no descriptor or memory for another client.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
-struct Client {
-  Client(stream_protocol::socket connected, ControlHandler& handler)
-      : socket(std::move(connected)), deadline(socket.get_executor()), session(handler) {}
+struct Connected {
+  Connected(stream_protocol::socket connected, ControlSession begun)
+      : socket(std::move(connected)), deadline(socket.get_executor()), session(std::move(begun)) {}
 
   void close() {
     boost::system::error_code ignored;
@@ -53,6 +56,7 @@ struct Client {
   asio::steady_timer deadline;
   ControlSession session;
   Clock::time_point last_heard = Clock::now();
+  bool is_answering = false;
 };
 
 }  // namespace
@@ -71,7 +75,7 @@ struct ControlServerState {
   ControlHandler& handler;
   const ControlLimits limits;
   const ControlEvents events;
-  std::list<std::shared_ptr<Client>> clients;
+  std::list<std::shared_ptr<Connected>> clients;
 };
 
 namespace {
@@ -83,7 +87,7 @@ void make_room(ControlServerState& state) {
   if (state.clients.size() < state.limits.connections) {
     return;
   }
-  std::shared_ptr<Client> silent;
+  std::shared_ptr<Connected> silent;
   for (const auto& client : state.clients) {
     if (!client->session.owns_data_channel() &&
         (!silent || client->last_heard < silent->last_heard)) {
@@ -98,7 +102,7 @@ void make_room(ControlServerState& state) {
 }
 
 // expect_progress() closes the client unless it is called again, or expect_nothing(), in time.
-void expect_progress(const std::shared_ptr<Client>& client, std::chrono::milliseconds silence) {
+void expect_progress(const std::shared_ptr<Connected>& client, std::chrono::milliseconds silence) {
   if (client->session.owns_data_channel()) {
     return;
   }
@@ -111,10 +115,10 @@ void expect_progress(const std::shared_ptr<Client>& client, std::chrono::millise
   });
 }
 
-void expect_nothing(Client& client) { client.deadline.cancel(); }
+void expect_nothing(Connected& client) { client.deadline.cancel(); }
 
 // receive_piece() gives the session what is there. False once the client has gone.
-bool receive_piece(Client& client) {
+bool receive_piece(Connected& client) {
   auto buffer = base::Secret<kPieceBytes>::zero();
   auto received = net::receive(client.socket.native_handle(), buffer.fill());
   if (!received) {
@@ -131,7 +135,7 @@ bool receive_piece(Client& client) {
 
 // answer_all() answers every whole request that is there. False once the client has gone, or has
 // asked for the end.
-asio::awaitable<bool> answer_all(Shared state, std::shared_ptr<Client> client) {
+asio::awaitable<bool> answer_all(Shared state, std::shared_ptr<Connected> client) {
   bool was_hypervisor = client->session.owns_data_channel();
   while (const auto answer = client->session.next_answer()) {
     if (client->session.owns_data_channel() && !std::exchange(was_hypervisor, true)) {
@@ -139,8 +143,10 @@ asio::awaitable<bool> answer_all(Shared state, std::shared_ptr<Client> client) {
     }
     expect_progress(client, state->limits.silence);
     const auto bytes = answer->expose();
+    client->is_answering = true;
     const auto [error, written] = co_await asio::async_write(
         client->socket, asio::buffer(bytes.data(), bytes.size()), kAsValues);
+    client->is_answering = false;
     expect_nothing(*client);
     if (client->session.shut_down()) {
       state->events.shut_down();
@@ -152,7 +158,7 @@ asio::awaitable<bool> answer_all(Shared state, std::shared_ptr<Client> client) {
   co_return true;
 }
 
-asio::awaitable<void> serve(Shared state, std::shared_ptr<Client> client) {
+asio::awaitable<void> serve(Shared state, std::shared_ptr<Connected> client) {
   for (;;) {
     const auto [error] =
         co_await client->socket.async_wait(asio::socket_base::wait_read, kAsValues);
@@ -177,17 +183,17 @@ asio::awaitable<void> serve(Shared state, std::shared_ptr<Client> client) {
   state->events.client_gone();
 }
 
-void begin_to_serve(const Shared& state, stream_protocol::socket socket) {
-  auto client = std::make_shared<Client>(std::move(socket), state->handler);
-  state->clients.push_back(client);
-  asio::co_spawn(state->acceptor.get_executor(), serve(state, std::move(client)), asio::detached);
-}
-
 stream_protocol protocol_of(const base::Descriptor& socket) {
   int family = AF_UNIX;
   socklen_t size = sizeof family;
   ::getsockopt(socket.number(), SOL_SOCKET, SO_DOMAIN, &family, &size);
   return stream_protocol(family, 0);
+}
+
+void begin_to_serve(const Shared& state, stream_protocol::socket socket, ControlSession session) {
+  auto client = std::make_shared<Connected>(std::move(socket), std::move(session));
+  state->clients.push_back(client);
+  asio::co_spawn(state->acceptor.get_executor(), serve(state, std::move(client)), asio::detached);
 }
 
 asio::awaitable<void> accept_clients(Shared state) {
@@ -203,7 +209,7 @@ asio::awaitable<void> accept_clients(Shared state) {
       continue;
     }
     make_room(*state);
-    begin_to_serve(state, std::move(socket));
+    begin_to_serve(state, std::move(socket), ControlSession(state->handler));
   }
 }
 
@@ -213,21 +219,56 @@ ControlServer::ControlServer(asio::io_context& io, base::Descriptor listener,
                              ControlHandler& handler, ControlLimits limits, ControlEvents events)
     : state_(std::make_shared<ControlServerState>(io, handler, limits, std::move(events))) {
   if (listener.is_open()) {
-    state_->acceptor.assign(protocol_of(listener), listener.release());
-    asio::co_spawn(io, accept_clients(state_), asio::detached);
+    accept_at(std::move(listener));
   }
 }
 
-void ControlServer::serve(base::Descriptor connected) {
-  const auto protocol = protocol_of(connected);
-  begin_to_serve(state_, stream_protocol::socket(state_->acceptor.get_executor(), protocol,
-                                                 connected.release()));
+void ControlServer::accept_at(base::Descriptor listener) {
+  const auto protocol = protocol_of(listener);
+  state_->acceptor.assign(protocol, listener.release());
+  asio::co_spawn(state_->acceptor.get_executor(), accept_clients(state_), asio::detached);
 }
 
 void ControlServer::stop_accepting() {
   boost::system::error_code ignored;
   state_->acceptor.close(ignored);
   state_->pause.cancel();
+}
+
+base::Result<std::vector<ControlServer::Client>> ControlServer::clients() const {
+  std::vector<Client> all;
+  for (const auto& connected : state_->clients) {
+    auto session = connected->session.at_rest();
+    if (!session || connected->is_answering) {
+      return base::fail(base::ErrorCode::kUnavailable,
+                        "a control client is in the middle of a request");
+    }
+    base::Descriptor copy(::fcntl(connected->socket.native_handle(), F_DUPFD_CLOEXEC, 0));
+    if (!copy.is_open()) {
+      return base::fail(base::ErrorCode::kIo, "a control connection cannot be handed over: " +
+                                                  std::generic_category().message(errno));
+    }
+    all.push_back({std::move(copy), *std::move(session)});
+  }
+  return all;
+}
+
+void ControlServer::serve(base::Descriptor connected) {
+  const auto protocol = protocol_of(connected);
+  stream_protocol::socket socket(state_->acceptor.get_executor(), protocol, connected.release());
+  begin_to_serve(state_, std::move(socket), ControlSession(state_->handler));
+}
+
+void ControlServer::serve(Client client) {
+  const bool is_hypervisor = client.session.owns_data_channel;
+  const auto protocol = protocol_of(client.socket);
+  stream_protocol::socket socket(state_->acceptor.get_executor(), protocol,
+                                 client.socket.release());
+  begin_to_serve(state_, std::move(socket),
+                 ControlSession(state_->handler, std::move(client.session)));
+  if (is_hypervisor) {
+    state_->events.hypervisor(true);
+  }
 }
 
 ControlServer::~ControlServer() {

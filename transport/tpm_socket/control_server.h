@@ -6,9 +6,12 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "transport/tpm_socket/control_handler.h"
+#include "transport/tpm_socket/control_session.h"
 #include "vmgs/base/descriptor.h"
+#include "vmgs/base/result.h"
 
 namespace transport::tpm_socket {
 
@@ -48,12 +51,28 @@ class ControlServer {
   // Closes the listener and every connection.
   ~ControlServer();
 
-  // serve() serves a client whose connection was passed to this process. Called on the server's
-  // thread, or before `io` runs.
-  void serve(base::Descriptor connected);
-
-  // stop_accepting() keeps the clients that are there and takes no more.
+  // stop_accepting() keeps the clients that are there and takes no more. Those that were accepted
+  // already are there once what `io` has to do by now is done.
   void stop_accepting();
+
+  // accept_at() accepts at another listener, or the same again, after stop_accepting().
+  void accept_at(base::Descriptor listener);
+
+  // A client between two requests.
+  struct Client {
+    base::Descriptor socket;
+    ControlSession::AtRest session;
+  };
+
+  // clients() gives them all, with descriptors of their own, for another process to serve. Called
+  // on the server's thread, and nothing of theirs is read until that returns to `io`. kUnavailable
+  // while one is in the middle of a request; kIo.
+  [[nodiscard]] base::Result<std::vector<Client>> clients() const;
+
+  // serve() goes on with such a client, or begins with one whose connection was passed to this
+  // process. Called on the server's thread, or before `io` runs.
+  void serve(Client client);
+  void serve(base::Descriptor connected);
 
  private:
   std::shared_ptr<ControlServerState> state_;

@@ -301,5 +301,102 @@ TEST_F(ControlServerTest, ClosesEveryClientAtItsEnd) {
   EXPECT_TRUE(client.closed_by_peer());
 }
 
+// To another server, as another process would have one.
+
+class ControlSuccessionTest : public ControlServerTest {
+ protected:
+  // on_thread() runs `work` on the server's thread and gives what it gives.
+  template <typename Work>
+  auto on_thread(Work work) {
+    std::packaged_task<decltype(work())()> task(std::move(work));
+    auto done = task.get_future();
+    boost::asio::post(*io_, std::move(task));
+    return done.get();
+  }
+
+  base::Result<std::vector<ControlServer::Client>> clients() {
+    return on_thread([this] { return server_->clients(); });
+  }
+
+  // another_goes_on_with() is a server that nobody has connected to.
+  void another_goes_on_with(std::vector<ControlServer::Client> clients) {
+    start(ControlLimits{});
+    on_thread([&] {
+      for (auto& client : clients) {
+        server_->serve(std::move(client));
+      }
+      return 0;
+    });
+  }
+};
+
+TEST_F(ControlSuccessionTest, GoesOnWithEveryClientAndKnowsTheHypervisor) {
+  auto hypervisor = connect_hypervisor();
+  auto client = connect();
+  ASSERT_EQ(client.exchange(kStop, 4), kSuccess);
+  ASSERT_EQ(hypervisors_.pop(), true);
+
+  auto handed = clients();
+
+  ASSERT_TRUE(handed) << handed.error().message;
+  ASSERT_EQ(handed->size(), 2U);
+  another_goes_on_with(*std::move(handed));
+  EXPECT_EQ(hypervisors_.pop(), true);
+  EXPECT_EQ(hypervisor.exchange(kStop, 4), kSuccess);
+  EXPECT_EQ(client.exchange(kStop, 4), kSuccess);
+  hypervisor.close();
+  EXPECT_EQ(hypervisors_.pop(), false);
+}
+
+// QEMU sends three bytes more than a locality has; they may come later.
+TEST_F(ControlSuccessionTest, GoesOnInTheMiddleOfARequestAndOfItsPadding) {
+  auto half = connect();
+  half.send_hex("000000");
+  auto padded = connect();
+  ASSERT_EQ(padded.exchange("0000000502", 4), kSuccess);
+  // What was sent is there once a later client has its answer.
+  ASSERT_EQ(connect().exchange(kStop, 4), kSuccess);
+
+  auto handed = clients();
+
+  ASSERT_TRUE(handed);
+  another_goes_on_with(*std::move(handed));
+  EXPECT_EQ(half.exchange("0e", 4), kSuccess);
+  EXPECT_EQ(padded.exchange("000000" + kStop, 4), kSuccess);
+}
+
+TEST_F(ControlSuccessionTest, StaysWhileDataOfARequestIsToCome) {
+  auto client = connect();
+  // SET_STATEBLOB of eight bytes, and two of them.
+  client.send_hex(
+      "0000000d"
+      "00000000"
+      "00000001"
+      "00000008"
+      "aabb");
+  ASSERT_EQ(connect().exchange(kStop, 4), kSuccess);
+
+  const auto handed = clients();
+
+  ASSERT_FALSE(handed);
+  EXPECT_EQ(handed.error().code, base::ErrorCode::kUnavailable);
+  EXPECT_EQ(client.exchange("ccddeeff0011", 4), kSuccess);
+}
+
+TEST_F(ControlSuccessionTest, AcceptsAgainWhereItHadStopped) {
+  const auto path = folder_ / "again";
+  auto other = net::UnixListener::bind(path);
+  ASSERT_TRUE(other);
+  on_thread([&] {
+    server_->stop_accepting();
+    server_->accept_at(other->release());
+    return 0;
+  });
+
+  auto client = SocketClient::connect(path);
+
+  EXPECT_EQ(client.exchange(kStop, 4), kSuccess);
+}
+
 }  // namespace
 }  // namespace transport::tpm_socket

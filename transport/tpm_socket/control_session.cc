@@ -78,6 +78,24 @@ std::optional<StateBlob> state_blob_of(std::uint32_t type) {
 
 }  // namespace
 
+ControlSession::ControlSession(ControlHandler& handler, AtRest before)
+    : handler_(handler),
+      buffer_(std::move(before.unused)),
+      padding_owed_(static_cast<std::size_t>(before.padding_owed)),
+      may_be_padding_(buffer_.size() <= padding_owed_),
+      owns_data_channel_(before.owns_data_channel) {}
+
+std::optional<ControlSession::AtRest> ControlSession::at_rest() const {
+  if (following_ || !descriptors_.empty() || shut_down_) {
+    return std::nullopt;
+  }
+  base::SecretBytes kept(unused().size());
+  std::copy(unused().begin(), unused().end(), kept.fill().begin());
+  return AtRest{.owns_data_channel = owns_data_channel_,
+                .padding_owed = padding_owed_,
+                .unused = std::move(kept)};
+}
+
 void ControlSession::take(base::ByteView bytes, std::vector<base::Descriptor> descriptors) {
   const bool is_data_only =
       following_ && following_->received + unused().size() + bytes.size() <= following_->length;

@@ -25,6 +25,18 @@ class ControlSession {
   // `handler` must outlive the session.
   explicit ControlSession(ControlHandler& handler) : handler_(handler) {}
 
+  // What a session is between two requests, for another to go on with it.
+  struct AtRest {
+    bool owns_data_channel = false;
+    std::uint64_t padding_owed = 0;
+    base::SecretBytes unused;  // received, and no whole request yet
+  };
+
+  ControlSession(ControlHandler& handler, AtRest before);
+
+  // at_rest() is nothing while a request is being carried out, or data of one is still to come.
+  [[nodiscard]] std::optional<AtRest> at_rest() const;
+
   // take() adds what was received, and the descriptors that came with it. Those that come with data
   // that follows a request are closed.
   void take(base::ByteView bytes, std::vector<base::Descriptor> descriptors);

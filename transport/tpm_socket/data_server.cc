@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/tpm_socket/data_server.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -71,13 +72,21 @@ ssize_t send_all(int socket, std::span<iovec> pieces) {
 
 base::Result<std::unique_ptr<DataServer>> DataServer::start(CommandHandler& handler,
                                                             base::Descriptor listener,
-                                                            DataLimits limits) {
+                                                            DataLimits limits,
+                                                            std::vector<Channel> channels) {
   base::Descriptor wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.is_open()) {
     return base::fail(base::ErrorCode::kIo, "eventfd: " + std::generic_category().message(errno));
   }
   auto server = std::unique_ptr<DataServer>(
       new DataServer(handler, std::move(listener), std::move(wake), limits));
+  for (auto& channel : channels) {
+    if (channel.road == DataRoad::kPassed) {
+      server->passed_ = channel.socket.number();
+    }
+    server->connections_.push_back(
+        {std::move(channel.socket), channel.road, std::move(channel.part)});
+  }
   // Signals are for the program's other thread.
   sigset_t all;
   sigset_t before;
@@ -96,9 +105,51 @@ DataServer::~DataServer() {
   {
     const std::lock_guard lock(orders_);
     stop_ = true;
+    suspension_.notify_all();
   }
   wake();
   thread_.join();
+}
+
+void DataServer::suspend() {
+  std::unique_lock lock(orders_);
+  suspend_ = true;
+  wake();
+  suspension_.wait(lock, [this] { return is_suspended_; });
+}
+
+void DataServer::go_on() {
+  const std::lock_guard lock(orders_);
+  suspend_ = false;
+  suspension_.notify_all();
+}
+
+base::Result<std::vector<DataServer::Channel>> DataServer::channels() {
+  const std::lock_guard lock(orders_);
+  std::vector<Channel> all;
+  const auto add = [&](int socket, DataRoad road, base::ByteView part) {
+    base::Descriptor copy(::fcntl(socket, F_DUPFD_CLOEXEC, 0));
+    if (!copy.is_open()) {
+      return false;
+    }
+    base::SecretBytes kept(part.size());
+    std::copy(part.begin(), part.end(), kept.fill().begin());
+    all.push_back({std::move(copy), road, std::move(kept)});
+    return true;
+  };
+  bool complete = !adopted_.is_open() || add(adopted_.number(), DataRoad::kPassed, {});
+  for (const auto& connection : connections_) {
+    const bool gives_way = connection.road == DataRoad::kPassed && adopted_.is_open();
+    if (connection.socket.is_open() && !gives_way) {
+      complete =
+          complete && add(connection.socket.number(), connection.road, connection.part.expose());
+    }
+  }
+  if (!complete) {
+    return base::fail(base::ErrorCode::kIo, "a data channel cannot be handed over: " +
+                                                std::generic_category().message(errno));
+  }
+  return all;
 }
 
 void DataServer::wake() {
@@ -129,7 +180,11 @@ bool DataServer::take_orders() {
 
   base::Descriptor adopted;
   {
-    const std::lock_guard lock(orders_);
+    std::unique_lock lock(orders_);
+    is_suspended_ = suspend_;
+    suspension_.notify_all();
+    suspension_.wait(lock, [this] { return !suspend_ || stop_; });
+    is_suspended_ = false;
     if (stop_) {
       return false;
     }
@@ -221,6 +276,9 @@ void DataServer::serve() {
     if (::poll(polled.data(), polled.size(), patience_milliseconds()) < 0 && errno != EINTR) {
       base::log(base::LogLevel::kError,
                 "the data channel ends: poll: " + std::generic_category().message(errno));
+      const std::lock_guard lock(orders_);
+      is_suspended_ = true;  // for good
+      suspension_.notify_all();
       return;
     }
     for (std::size_t i = 0; i < connections_.size(); ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -56,11 +57,19 @@ struct DataLimits {
 // that runs them: a command costs one wait, one read and one write, and no hop to another thread.
 class DataServer {
  public:
-  // start() serves passed channels, and connections to `listener` if there is one. kIo if the
-  // system has no descriptor for it. `handler` must outlive the server.
+  // A channel between two commands.
+  struct Channel {
+    base::Descriptor socket;
+    DataRoad road = DataRoad::kListener;
+    base::SecretBytes part;  // of the next command
+  };
+
+  // start() serves passed channels, and connections to `listener` if there is one, and goes on with
+  // `channels`. kIo if the system has no descriptor for it. `handler` must outlive the server.
   static base::Result<std::unique_ptr<DataServer>> start(CommandHandler& handler,
                                                          base::Descriptor listener,
-                                                         DataLimits limits);
+                                                         DataLimits limits,
+                                                         std::vector<Channel> channels = {});
 
   DataServer(const DataServer&) = delete;
   DataServer& operator=(const DataServer&) = delete;
@@ -72,6 +81,13 @@ class DataServer {
   // one whose other end has gone does not count. kInvalidArgument if it is no connected stream
   // socket, kIo while there is another. Any thread.
   base::Result<void> adopt(base::Descriptor channel);
+
+  // suspend() waits for the command that is running, and reads nothing from then on; go_on() does
+  // again. channels() gives all of them in between, with descriptors of their own, for another
+  // process to serve: kIo. These are called by one thread, not the serving one.
+  void suspend();
+  [[nodiscard]] base::Result<std::vector<Channel>> channels();
+  void go_on();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -118,6 +134,9 @@ class DataServer {
 
   std::mutex orders_;  // guards what follows
   bool stop_ = false;
+  bool suspend_ = false;
+  bool is_suspended_ = false;
+  std::condition_variable suspension_;
   base::Descriptor adopted_;  // handed over, not yet served
   int passed_ = -1;           // the passed channel that is being served
   std::thread thread_;

@@ -436,5 +436,55 @@ TEST_F(DataServerTest, ClosesEveryChannelAtItsEnd) {
   EXPECT_TRUE(client.closed_by_peer());
 }
 
+// To another server, as another process would have one.
+
+TEST_F(DataServerTest, ReadsNothingWhileItIsSuspended) {
+  auto client = pass_channel();
+  ASSERT_EQ(run(client, kCommand), "800100000012" + kCommand);
+
+  server_->suspend();
+  client.send_hex(kCommand);
+  ASSERT_TRUE(server_->channels());
+
+  EXPECT_EQ(handler_.ran().size(), 1U);
+  server_->go_on();
+  EXPECT_EQ(base::to_hex(client.response()), "800100000012" + kCommand);
+}
+
+TEST_F(DataServerTest, EndsWhileItIsSuspended) {
+  server_->suspend();
+  server_.reset();
+}
+
+TEST_F(DataServerTest, HandsItsChannelsOverWithWhatHasCome) {
+  auto passed = pass_channel();
+  ASSERT_EQ(run(passed, kCommand), "800100000012" + kCommand);
+  auto client = connect();
+  ASSERT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  // Half a command, of which the server knows once it has answered another client.
+  passed.send_hex(kCommand.substr(0, 8));
+  ASSERT_EQ(run(client, kCommand), "800100000012" + kCommand);
+  server_->suspend();
+  auto channels = server_->channels();
+  ASSERT_TRUE(channels);
+  ASSERT_EQ(channels->size(), 2U);
+  // What comes now is for the other.
+  client.send_hex(kCommand);
+  passed.send_hex(kCommand.substr(8));
+  server_.reset();
+  const auto before = handler_.ran().size();
+
+  auto other = DataServer::start(handler_, base::Descriptor(), {}, *std::move(channels));
+
+  ASSERT_TRUE(other);
+  EXPECT_EQ(base::to_hex(passed.response()), "800100000012" + kCommand);
+  EXPECT_EQ(base::to_hex(client.response()), "800100000012" + kCommand);
+  EXPECT_EQ(handler_.ran().size(), before + 2);
+  EXPECT_THAT(handler_.ran(), testing::Contains("passed " + kCommand));
+  // The hypervisor still has the one channel that it can have.
+  auto [ours, theirs] = socket_pair();
+  EXPECT_EQ(error_code((*other)->adopt(std::move(theirs))), ErrorCode::kIo);
+}
+
 }  // namespace
 }  // namespace transport::tpm_socket
