@@ -143,10 +143,12 @@ TEST_F(VtpmdReadinessTest, IsNotSetUpForAVmWhoseHardwareIsNotThere) {
   EXPECT_FALSE(fs::exists(vtpmd_.text("a", "store_path")));
 }
 
-TEST_F(VtpmdReadinessTest, IsDetachedWhileAGuestIsServedByAnInstanceOfAnEarlierVtpmd) {
+TEST_F(VtpmdReadinessTest, IsDetachedWhileAGuestIsServedByAnInstanceOutOfReach) {
   (void)vtpmd_.create("a");
+  const auto control_socket = vtpmd_.text("a", "control_socket");
   auto hypervisor = boot("a");
   vtpmd_.kill();
+  ASSERT_TRUE(fs::remove(fs::path(control_socket).parent_path() / "door"));
   vtpmd_.start();
 
   expect_not_ready("a", "detached");

@@ -41,6 +41,14 @@ class FakeInstances final : public Instances {
     return {};
   }
 
+  base::Result<void> replace(const VmId&, const strongroom::instance::v1::Setup& setup) override {
+    TRY(fail_if(refuse_launch));
+    successors.push_back(setup);
+    return {};
+  }
+
+  void reclaim(const VmId& id) override { knocked.insert(id); }
+
   base::Result<void> send(const VmId&,
                           const strongroom::instance::v1::ToInstance& message) override {
     TRY(fail_if(refuse_send));
@@ -61,6 +69,8 @@ class FakeInstances final : public Instances {
   std::map<VmId, int> refused;
   std::map<VmId, base::Descriptor> leases;
   std::vector<strongroom::instance::v1::Setup> setups;
+  std::vector<strongroom::instance::v1::Setup> successors;
+  std::set<VmId> knocked;
   std::vector<strongroom::instance::v1::ToInstance::MessageCase> sent;
   std::set<VmId> killed;
   std::vector<std::optional<LeaseHolder>> holders;

@@ -97,7 +97,29 @@ AttestationUpkeep::AttestationUpkeep(Surroundings surroundings, Begun begun)
       is_proven_(begun_.is_proven),
       awaits_broker_(begun_.awaits_broker),
       ends_at_(begun_.ends_at),
-      uncertified_(begun_.uncertified.value_or(base::Error{ErrorCode::kUnavailable, ""})) {}
+      uncertified_(begun_.uncertified.value_or(base::Error{ErrorCode::kUnavailable, ""})),
+      aks_may_be_gone_(begun_.aks_may_be_gone) {}
+
+AttestationUpkeep::Begun AttestationUpkeep::so_far() const {
+  auto begun = begun_;
+  begun.ends_at = ends_at_;
+  begun.uncertified.reset();
+  if (!uncertified_.message.empty()) {
+    begun.uncertified = uncertified_;
+  }
+  begun.renew_at.reset();
+  if (schedule_.due()) {
+    begun.renew_at = std::chrono::floor<std::chrono::seconds>(wall() + (*schedule_.due() - now()));
+  }
+  if (twins_word_.readiness != Readiness::kReady) {
+    // There are no keys to go by.
+    begun.readiness = twins_word_;
+    begun.keys.reset();
+  }
+  begun.is_proven = is_proven_;
+  begun.aks_may_be_gone = aks_may_be_gone_ || ak_is_missing_;
+  return begun;
+}
 
 AttestationReadiness AttestationUpkeep::readiness() const {
   const bool obstructed = begun_.readiness.readiness != Readiness::kReady &&

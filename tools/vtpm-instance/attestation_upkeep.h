@@ -30,6 +30,7 @@ class AttestationUpkeep {
  public:
   // What provisioning has found out, for the life of the TPM.
   struct Begun {
+    Begun() = default;
     explicit Begun(const base::Result<vtpm::provision::Provisioned>& provisioned);
 
     AttestationReadiness readiness;
@@ -39,6 +40,7 @@ class AttestationUpkeep {
     std::optional<std::chrono::sys_seconds> ends_at;
     std::optional<base::Error> uncertified;
     bool is_proven = false;  // else the twin has yet to say that the keys are the TPM's own
+    bool aks_may_be_gone = false;
 
     // Whoever certifies is away with the VM's key broker: nothing is asked before it is back.
     bool awaits_broker = false;
@@ -71,6 +73,10 @@ class AttestationUpkeep {
 
   // stop() ends what is going on as far as it can be ended, before the TPM is turned off for good.
   void stop();
+
+  // so_far() is what another upkeep of the same TPM goes on from, in another process. While no
+  // command of the guest runs.
+  [[nodiscard]] Begun so_far() const;
 
   // before() sees each command of the guest, on the thread that runs it and while no other runs.
   void before(base::ByteView command);

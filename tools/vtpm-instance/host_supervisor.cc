@@ -4,6 +4,8 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include "keybroker/protocol/readiness.h"
 #include "tools/cli/exit_status.h"
 #include "tools/vtpm-instance/run.h"
+#include "vtpm/host/lease.h"
 
 namespace tools::vtpm_instance {
 
@@ -40,6 +43,14 @@ instance::Log::Level level_of(base::LogLevel level) {
   return instance::Log::ERROR;
 }
 
+instance::Opened message_of(const Opened& opened) {
+  instance::Opened message;
+  message.set_created(opened.created);
+  message.set_opened_by(opened.opened_by);
+  message.set_simulated_tee(opened.simulated_tee);
+  return message;
+}
+
 InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends) {
   InstanceSetup setup;
   setup.launch_document = base::copy_of(base::bytes_of(told.launch_document()));
@@ -59,6 +70,7 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
         .store = conversion.store_path(),
         .key_file = conversion.key_path()};
   }
+  setup.predecessor = std::move(ends.predecessor);
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);
   setup.variables.listening = std::move(ends.variables);
@@ -71,8 +83,11 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
 
 }  // namespace
 
-HostSupervisor::HostSupervisor(base::Descriptor link)
-    : link_(std::move(link)), certifier_(ends()), channel_(ends()) {}
+HostSupervisor::HostSupervisor(base::Descriptor link, Belongings belongings)
+    : link_(std::move(link)),
+      belongings_(std::move(belongings)),
+      certifier_(ends()),
+      channel_(ends()) {}
 
 LinkEnds HostSupervisor::ends() {
   return {.send = [this](const instance::FromInstance& message) { return send(message); },
@@ -152,15 +167,15 @@ base::Result<instance::Setup> HostSupervisor::receive_setup() {
     return base::fail(ErrorCode::kCorrupt, "vtpmd began with something else than a setup");
   }
   awaits_serve_ = message.setup().may_create() || message.setup().await_serve();
+  is_successor_ = message.setup().take_over();
   return message.setup();
 }
 
 base::Result<void> HostSupervisor::opened(const Opened& opened) {
   opened_ = true;
+  opened_with_ = message_of(opened);
   instance::FromInstance message;
-  message.mutable_opened()->set_created(opened.created);
-  message.mutable_opened()->set_opened_by(opened.opened_by);
-  message.mutable_opened()->set_simulated_tee(opened.simulated_tee);
+  *message.mutable_opened() = opened_with_;
   TRY(send(message));
   bool may_serve = true;
   if (awaits_serve_) {
@@ -197,13 +212,69 @@ void HostSupervisor::loop_reads(bool reads) {
 
 void HostSupervisor::changed(Readiness readiness, std::string_view reason, bool hypervisor) {
   last_ = readiness;
+  last_reason_ = reason;
+  has_hypervisor_ = hypervisor;
+  if (!is_successor_) {
+    send_state();
+  }
+}
+
+void HostSupervisor::send_state() {
   instance::FromInstance message;
   auto& state = *message.mutable_state();
-  state.set_readiness(std::string(name(readiness)));
-  state.set_reason(std::string(reason));
-  state.set_guest(hypervisor);
+  state.set_readiness(std::string(name(last_)));
+  state.set_reason(last_reason_);
+  state.set_guest(has_hypervisor_);
   // A vtpmd that is gone does not want to know, and order() tells so.
   (void)send(message);
+}
+
+void HostSupervisor::hand_over_ended(const base::Result<void>& ended) {
+  handed_over_ = ended.has_value();
+  instance::FromInstance message;
+  auto& said = *message.mutable_hand_over_ended();
+  said.set_handed_over(handed_over_);
+  said.set_reason(ended ? "" : ended.error().message);
+  (void)send(message);
+}
+
+void HostSupervisor::taken_over(const Opened& opened, std::chrono::microseconds pause) {
+  is_successor_ = false;
+  if (auto signed_lease = vtpm::host::sign_lease(belongings_.lease); !signed_lease) {
+    // It is held all the same; only its holder's number is not known.
+    base::log(base::LogLevel::kWarning, signed_lease.error().message);
+  }
+  opened_ = true;
+  opened_with_ = message_of(opened);
+  instance::FromInstance message;
+  auto& said = *message.mutable_taken_over();
+  *said.mutable_opened() = opened_with_;
+  said.set_pause_microseconds(static_cast<std::uint64_t>(pause.count()));
+  (void)send(message);
+}
+
+bool HostSupervisor::let_in() {
+  base::Descriptor caller(::accept4(belongings_.door.number(), nullptr, nullptr, SOCK_CLOEXEC));
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (!caller.is_open() ||
+      ::getsockopt(caller.number(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 ||
+      (who.uid != ::geteuid() && who.uid != 0)) {
+    return false;
+  }
+  {
+    const std::lock_guard lock(sending_);
+    link_ = std::move(caller);
+  }
+  received_ = {};
+  orders_.clear();
+  certifier_.exchange().opened_again();
+  channel_.exchange().opened_again();
+  instance::FromInstance message;
+  *message.mutable_reclaimed()->mutable_opened() = opened_with_;
+  (void)send(message);
+  send_state();
+  return true;
 }
 
 Order HostSupervisor::order() {
@@ -211,9 +282,17 @@ Order HostSupervisor::order() {
   const auto complete = hand_out();
   const bool stopped = std::any_of(orders_.begin(), orders_.end(),
                                    [](const ToInstance& message) { return message.has_stop(); });
+  const bool hands_over =
+      std::any_of(orders_.begin(), orders_.end(),
+                  [](const ToInstance& message) { return message.has_hand_over(); });
   orders_.clear();
   if (stopped) {
     return Order::kStop;
+  }
+  if (hands_over) {
+    auto descriptors = received_.take_descriptors();
+    successor_ = descriptors.size() == 1 ? std::move(descriptors.front()) : base::Descriptor();
+    return Order::kHandOver;
   }
   if ((!open && open.error().code != ErrorCode::kUnavailable) || (open && !*open) || !complete) {
     certifier_.exchange().closed();
@@ -230,9 +309,12 @@ void HostSupervisor::keep_receipt(base::ByteView receipt) {
 }
 
 bool HostSupervisor::log(base::LogLevel level, std::string_view line) {
-  int unread_bytes = 0;
-  if (ioctl(link_.number(), SIOCOUTQ, &unread_bytes) == 0 && unread_bytes > kMaxUnreadBytes) {
-    return true;
+  {
+    const std::lock_guard lock(sending_);
+    int unread_bytes = 0;
+    if (ioctl(link_.number(), SIOCOUTQ, &unread_bytes) == 0 && unread_bytes > kMaxUnreadBytes) {
+      return true;
+    }
   }
   instance::FromInstance message;
   message.mutable_log()->set_level(level_of(level));
@@ -241,6 +323,14 @@ bool HostSupervisor::log(base::LogLevel level, std::string_view line) {
 }
 
 void HostSupervisor::finish(const base::Result<void>& done) {
+  if (handed_over_) {
+    return;
+  }
+  if (is_successor_) {
+    hand_over_ended(base::fail(done ? base::Error{ErrorCode::kUnavailable, "it was not needed"}
+                                    : done.error()));
+    return;
+  }
   instance::FromInstance message;
   auto& state = *message.mutable_state();
   state.set_is_last(true);
@@ -258,7 +348,7 @@ void HostSupervisor::finish(const base::Result<void>& done) {
 }
 
 int run_supervised(vtpm::host::ChildEnds ends) {
-  HostSupervisor supervisor(std::move(ends.link));
+  HostSupervisor supervisor(std::move(ends.link), {std::move(ends.lease), std::move(ends.door)});
   base::set_log_sink([&supervisor](base::LogLevel level, std::string_view line) {
     if (!supervisor.log(level, line)) {
       std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
@@ -270,7 +360,7 @@ int run_supervised(vtpm::host::ChildEnds ends) {
   }
   const auto done = run(setup_of(*told, ends), supervisor);
   // The store is closed, and vtpmd may start the next instance as soon as it hears the last word.
-  ends.lease = base::Descriptor();
+  supervisor.belongings() = {};
   supervisor.finish(done);
   // Other threads are gone; nothing logs through `supervisor` any more.
   base::set_log_sink({});

@@ -24,7 +24,7 @@ namespace tools::vtpm_instance {
 // HostSupervisor is vtpmd as an instance knows it: the other end of the link of instance.proto.
 class HostSupervisor final : public Supervisor {
  public:
-  explicit HostSupervisor(base::Descriptor link);
+  explicit HostSupervisor(base::Descriptor link, Belongings belongings = {});
 
   // receive_setup() waits for what this instance is told. kUnavailable if vtpmd went away first;
   // kCorrupt if it says something else.
@@ -43,6 +43,15 @@ class HostSupervisor final : public Supervisor {
                bool hypervisor) override;
 
   [[nodiscard]] std::stop_token stopping() const override { return stopping_.get_token(); }
+
+  base::Descriptor successor() override { return std::move(successor_); }
+
+  void hand_over_ended(const base::Result<void>& ended) override;
+  void taken_over(const Opened& opened, std::chrono::microseconds pause) override;
+
+  Belongings& belongings() override { return belongings_; }
+
+  bool let_in() override;
 
   void loop_reads(bool reads) override;
 
@@ -63,11 +72,22 @@ class HostSupervisor final : public Supervisor {
   base::Result<void> read_until(std::chrono::steady_clock::time_point deadline);
   void stop_early();
   base::Result<void> send(const strongroom::instance::v1::FromInstance& message);
+  void send_state();
 
   base::Descriptor link_;
   vtpm::host::FrameReader received_;
   std::deque<strongroom::instance::v1::ToInstance> orders_;  // received, and for this alone
+
+  // What was said last.
+  strongroom::instance::v1::Opened opened_with_;
   keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
+  std::string last_reason_;
+  bool has_hypervisor_ = false;
+
+  Belongings belongings_;
+  base::Descriptor successor_;
+  bool is_successor_ = false;  // and has taken nothing over yet
+  bool handed_over_ = false;
 
   bool awaits_serve_ = false;  // vtpmd has something to note about this start first
   bool opened_ = false;        // and from then on a stop is an orderly end

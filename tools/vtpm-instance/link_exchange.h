@@ -59,6 +59,12 @@ class LinkExchange {
     changed_.notify_all();
   }
 
+  // opened_again() says that there is another vtpmd.
+  void opened_again() {
+    const std::lock_guard lock(mutex_);
+    closed_ = false;
+  }
+
   // others_read() says whether another thread reads the link from now on. Nobody asks meanwhile.
   void others_read(bool they_do) {
     const std::lock_guard lock(mutex_);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -51,11 +52,24 @@ class Nobody final : public Supervisor {
               std::string(row.name) + (needs_help ? ": " + std::string(row.remedy) : ""));
   }
 
+  base::Descriptor successor() override { return {}; }
+
+  void hand_over_ended(const base::Result<void>&) override {}
+
+  void taken_over(const Opened&, std::chrono::microseconds) override {}
+
+  Belongings& belongings() override { return belongings_; }
+
+  bool let_in() override { return false; }
+
   void loop_reads(bool) override {}
 
   [[nodiscard]] int descriptor() const override { return -1; }
 
   Order order() override { return Order::kNone; }
+
+ private:
+  Belongings belongings_;
 };
 
 const std::string& program_name() {

@@ -77,6 +77,10 @@ struct InstanceSetup {
   // The TPM's state arrives from another host; nothing is opened or made before it has.
   bool incoming = false;
 
+  // The way to the instance that this one takes the place of, if there is one: then nothing is
+  // opened or made, and everything comes from there.
+  base::Descriptor predecessor = {};
+
   Home home = Home::kHost;
 
   Endpoint control = {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include "keybroker/client/channel.h"
 #include "keybroker/protocol/readiness.h"
 #include "vmgs/base/bytes.h"
+#include "vmgs/base/descriptor.h"
 #include "vmgs/base/result.h"
 #include "vtpm/provision/certifier.h"
 
@@ -24,8 +26,15 @@ struct Opened {
 // What whoever started the instance wants of it now.
 enum class Order {
   kNone,
-  kStop,   // end in order
-  kAlone,  // go on for the guest that is there, take no other, and end in order when it has gone
+  kStop,      // end in order
+  kAlone,     // go on for the guest that is there, take no other, and end in order when it has gone
+  kHandOver,  // give everything to the successor
+};
+
+// Belongings are what an instance has from whoever started it, and passes on to its successor.
+struct Belongings {
+  base::Descriptor lease;  // held for as long as the VM has an instance
+  base::Descriptor door;   // listens for a vtpmd that finds an instance of an earlier one
 };
 
 // Supervisor is whoever started an instance and follows its life. Called on the thread of run(),
@@ -62,6 +71,20 @@ class Supervisor {
   // stopping() is requested once an order to end has come, or whoever orders has gone, while
   // something is awaited before a hypervisor is served.
   [[nodiscard]] virtual std::stop_token stopping() const { return {}; }
+
+  // successor() is the way to the successor, once after each order kHandOver; hand_over_ended()
+  // says what became of that. After a success nothing else is said.
+  virtual base::Descriptor successor() = 0;
+  virtual void hand_over_ended(const base::Result<void>& ended) = 0;
+
+  // taken_over() is said in place of opened() by a successor that serves: how the store was opened,
+  // and how long the TPM stood still.
+  virtual void taken_over(const Opened& opened, std::chrono::microseconds pause) = 0;
+
+  virtual Belongings& belongings() = 0;
+
+  // let_in() takes who knocks at the door for the supervisor from then on. False for a stranger.
+  virtual bool let_in() = 0;
 
   // loop_reads() says whether run()'s loop looks for orders from now on. While it does not, who
   // asks something by way of the supervisor reads the answer himself; without that, an instance

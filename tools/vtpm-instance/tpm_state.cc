@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "tools/vtpm-instance/attestation_record.h"
 #include "tools/vtpm-instance/statement.h"
 #include "vmgs/crypto/random.h"
 #include "vtpm/boot/incoming_store.h"
@@ -24,6 +25,7 @@ using keybroker::protocol::Readiness;
 using vtpm::boot::IncomingStore;
 using vtpm::boot::Protector;
 using vtpm::boot::StateStore;
+using vtpm::engine::BlobKind;
 using vtpm::engine::NvStore;
 using vtpm::provision::Obstacle;
 using vtpm::provision::Provisioned;
@@ -38,14 +40,33 @@ tl::unexpected<base::Error> not_arrived() {
                     "after its next start");
 }
 
+tl::unexpected<base::Error> of_confidential_vm() {
+  return base::fail(
+      ErrorCode::kDenied,
+      "the TPM of a confidential VM passes to no other process: what its key may do is "
+      "bound to this start. Restart the VM");
+}
+
 tl::unexpected<base::Error> not_served() {
   return base::fail(ErrorCode::kUnavailable, "the TPM is not powered on here");
+}
+
+void name_owner(const TpmState::Identity& identity, vtpm::handover::Estate& estate) {
+  estate.vm_id = identity.vm_id;
+  estate.boot_id = identity.boot_id;
 }
 
 class EphemeralState final : public TpmState {
  public:
   // Nothing yet: the state is still to arrive.
   EphemeralState() : provisioned_(not_arrived()) {}
+
+  // What another instance had.
+  EphemeralState(vtpm::engine::MemoryNvStore memory, base::Result<Provisioned> provisioned,
+                 const vtpm::handover::Estate& estate)
+      : memory_(std::move(memory)),
+        provisioned_(std::move(provisioned)),
+        identity_{estate.vm_id, estate.boot_id} {}
 
   EphemeralState(vtpm::engine::MemoryNvStore memory, Provisioned provisioned,
                  const Identity& identity)
@@ -69,6 +90,20 @@ class EphemeralState final : public TpmState {
   }
 
   base::Result<void> close() override { return {}; }
+
+  base::Result<void> hand_over(vtpm::handover::Estate& estate) override {
+    name_owner(identity_, estate);
+    for (const auto& [kind, slot] : {std::pair(BlobKind::kPermanent, &estate.memory_permanent),
+                                     std::pair(BlobKind::kVolatile, &estate.memory_volatile)}) {
+      TRY_ASSIGN(blob, memory_.load(kind));
+      if (blob) {
+        *slot = *std::move(blob);
+      }
+    }
+    return {};
+  }
+
+  void abandon() override {}
 
  private:
   vtpm::engine::MemoryNvStore memory_;
@@ -109,6 +144,18 @@ class StoredState final : public TpmState {
 
   base::Result<void> close() override { return store_->close(); }
 
+  base::Result<void> hand_over(vtpm::handover::Estate& estate) override {
+    if (protector_->mode() == Protection::kHardware) {
+      return of_confidential_vm();
+    }
+    name_owner(identity_, estate);
+    TRY_ASSIGN(handed, store_->hand_over());
+    estate.store = std::move(handed);
+    return {};
+  }
+
+  void abandon() override { store_->abandon(); }
+
  private:
   std::unique_ptr<Protector> protector_;
   std::unique_ptr<StateStore> store_;
@@ -142,6 +189,10 @@ class BrokeredState final : public TpmState {
 
   base::Result<void> close() override { return broker_.close(); }
 
+  base::Result<void> hand_over(vtpm::handover::Estate&) override { return of_confidential_vm(); }
+
+  void abandon() override {}
+
  private:
   vtpm::boot::BrokerBoot& broker_;
   vtpm::boot::BrokerBoot::Started started_;
@@ -170,6 +221,15 @@ class IncomingState final : public TpmState {
   }
 
   base::Result<void> close() override { return store_.close(); }
+
+  base::Result<void> hand_over(vtpm::handover::Estate& estate) override {
+    TRY_ASSIGN(handed, store_.hand_over());
+    name_owner({handed.vm_id, handed.boot_id}, estate);
+    estate.store = std::move(handed);
+    return {};
+  }
+
+  void abandon() override { store_.abandon(); }
 
  private:
   std::unique_ptr<Protector> protector_;
@@ -339,6 +399,35 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
                                            setup.may_create);
   }
   return open_stored(start, settings, std::move(protector));
+}
+
+base::Result<std::unique_ptr<TpmState>> TpmState::take_over(const InstanceSetup& setup,
+                                                            const LaunchChoice& choice,
+                                                            vtpm::handover::Estate& estate) {
+  if (choice.tee != nullptr) {
+    return of_confidential_vm();
+  }
+  auto provisioned = provisioned_of(estate.attestation, estate.index_password);
+  if (choice.lifetime == Lifetime::kEphemeral) {
+    vtpm::engine::MemoryNvStore memory;
+    if (estate.memory_permanent.size() > 0) {
+      TRY(memory.store(BlobKind::kPermanent, estate.memory_permanent.expose()));
+    }
+    if (estate.memory_volatile.size() > 0) {
+      TRY(memory.store(BlobKind::kVolatile, estate.memory_volatile.expose()));
+    }
+    return std::make_unique<EphemeralState>(std::move(memory), std::move(provisioned), estate);
+  }
+  if (!estate.store || (choice.vm_id && *choice.vm_id != estate.vm_id)) {
+    return base::fail(ErrorCode::kDenied, "the instance before serves another VM");
+  }
+  vtpm::boot::StoreSettings settings{.path = setup.store};
+  settings.barriers = setup.barriers;
+  auto protector = protector_of(setup, choice);
+  TRY_ASSIGN(store, StateStore::take_over(std::move(settings), *protector,
+                                          *std::exchange(estate.store, std::nullopt)));
+  return std::make_unique<StoredState>(std::move(protector), std::move(store),
+                                       std::move(provisioned), StoredState::Past::kOpened);
 }
 
 AttestationReadiness readiness_of_uncertified(const base::Error& error) {

@@ -12,6 +12,7 @@
 #include "vmgs/format/vm_id.h"
 #include "vtpm/boot/broker_boot.h"
 #include "vtpm/engine/nv_store.h"
+#include "vtpm/handover/estate.h"
 #include "vtpm/provision/provision.h"
 #include "vtpm/state/flash_store.h"
 
@@ -31,6 +32,20 @@ class TpmState {
                                                       const LaunchChoice& choice,
                                                       vtpm::provision::Certifier* certifier,
                                                       vtpm::boot::BrokerBoot* broker);
+
+  // take_over() goes on with the state of an instance that has given it away; nothing is written.
+  // kDenied for a confidential VM.
+  static base::Result<std::unique_ptr<TpmState>> take_over(const InstanceSetup& setup,
+                                                           const LaunchChoice& choice,
+                                                           vtpm::handover::Estate& estate);
+
+  // hand_over() puts into an estate what another instance needs of this. Nothing may be stored here
+  // from then on, until it is known who goes on. kDenied where nothing may leave; kUnavailable
+  // where there is nothing yet.
+  virtual base::Result<void> hand_over(vtpm::handover::Estate& estate) = 0;
+
+  // abandon() lets go of what another instance has taken over.
+  virtual void abandon() = 0;
 
   virtual vtpm::engine::NvStore& nv_store() = 0;
 

@@ -119,6 +119,35 @@ base::Result<void> VariableService::close() {
   return flash_.commit(Clock::now());
 }
 
+base::Result<VariableService::AtRest> VariableService::suspend() {
+  server_->pause();
+  auto rest = at_rest();
+  if (!rest) {
+    server_->go_on();
+  }
+  return rest;
+}
+
+base::Result<VariableService::AtRest> VariableService::at_rest() {
+  TRY_ASSIGN(client, server_->client());
+  TRY(flash_.commit(Clock::now()));
+  AtRest rest{.client = std::move(client), .image = {}};
+  if (!door_) {
+    rest.image = base::SecretBytes(flash_.size_bytes());
+    flash_.read(0, rest.image.fill());
+  }
+  return rest;
+}
+
+void VariableService::go_on() { server_->go_on(); }
+
+base::Result<void> VariableService::adopt(AtRest rest) {
+  if (rest.image.size() > 0) {
+    flash_.resume(std::move(rest.image));
+  }
+  return rest.client ? server_->adopt(*std::move(rest.client)) : base::Result<void>();
+}
+
 void VariableService::post(std::function<void()> event) {
   boost::asio::post(io_, [open = open_, event = std::move(event)] {
     if (*open) {

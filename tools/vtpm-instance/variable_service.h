@@ -55,6 +55,22 @@ class VariableService final : transport::nbd::BlockExport {
       boost::asio::io_context& io, vtpm::device::Device& device, vtpm::state::FlashStore* store,
       vtpm::state::VariableFlash::FirstImage first, Clients clients, Events events);
 
+  // What another process needs to go on with the flash.
+  struct AtRest {
+    std::optional<transport::nbd::Server::AtRest> client;
+    base::SecretBytes image;  // where there is no store
+  };
+
+  // suspend() serves nobody any more, with all that was written stored, until go_on(). Where it
+  // fails it goes on itself: kUnavailable while a client can be left to nobody; errors of the
+  // store.
+  base::Result<AtRest> suspend();
+  void go_on();
+
+  // adopt() has what another process' suspend() gave served as soon as go_on() says so. Nothing is
+  // stored before. Before `io` runs; errors of the store.
+  base::Result<void> adopt(AtRest rest);
+
   // close() hangs up and stores what is not stored. On the thread of `io`; no event is told later.
   // Errors of the store.
   base::Result<void> close();
@@ -78,6 +94,8 @@ class VariableService final : transport::nbd::BlockExport {
   VariableService(boost::asio::io_context& io, vtpm::device::Device& device,
                   vtpm::state::FlashStore* store, vtpm::state::VariableFlash::FirstImage first,
                   Events events);
+
+  base::Result<AtRest> at_rest();
 
   base::Result<void> begin() override;
   void end() override;

@@ -11,6 +11,7 @@ cli::Command list_command();
 cli::Command show_command();
 cli::Command start_command();
 cli::Command stop_command();
+cli::Command replace_command();
 cli::Command convert_command();
 cli::Command delete_command();
 cli::Command watch_command();

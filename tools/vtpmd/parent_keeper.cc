@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpmd/parent_keeper.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -52,7 +54,35 @@ ParentKeeper::ParentKeeper(asio::io_context& io, std::filesystem::path program, 
 
 ParentKeeper::~ParentKeeper() = default;
 
+ParentKeeper::ProgramFile ParentKeeper::program_file() const {
+  struct stat found {};
+
+  if (::stat(program_.c_str(), &found) != 0) {
+    return {};
+  }
+  return {.device = found.st_dev,
+          .node = found.st_ino,
+          .changed_at = std::int64_t{found.st_ctim.tv_sec} * 1'000'000'000 + found.st_ctim.tv_nsec};
+}
+
+base::Result<void> ParentKeeper::renew() {
+  if (running_ && program_file() == program_file_) {
+    return {};
+  }
+  const auto before = running_;
+  TRY(start_cold());
+  if (before) {
+    base::log(base::LogLevel::kInfo, program_.string() +
+                                         " is another one: instances from now on "
+                                         "are of that");
+    // Without its link it ends.
+    before->link.close();
+  }
+  return {};
+}
+
 base::Result<void> ParentKeeper::start() {
+  program_file_ = program_file();
   TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
   if (auto warm = vtpm::host::await_warm(started, kWarmLimit); !warm) {
     return base::fail(std::move(warm).error().context(program_.string()));
@@ -63,6 +93,7 @@ base::Result<void> ParentKeeper::start() {
 
 // Requests may be sent to it at once: they wait in the link until it is warm.
 base::Result<void> ParentKeeper::start_cold() {
+  program_file_ = program_file();
   TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
   keep(std::move(started), false);
   return {};

@@ -32,12 +32,27 @@ class ParentKeeper {
   // noticed now. The errors of start_warmed_parent() and await_warm().
   base::Result<void> start();
 
+  // renew() starts another where the program is no longer the file that the running one is of: it
+  // was upgraded. Instances of the one before go on. Errors of start_warmed_parent().
+  base::Result<void> renew();
+
   // request_fork() has it fork, after starting one if there is none now.
   base::Result<void> request_fork(std::uint64_t serial, const std::string& process_name,
                                   const vtpm::host::ChildEnds& ends);
 
  private:
   struct Running;
+
+  // Which file a program is.
+  struct ProgramFile {
+    std::uint64_t device = 0;
+    std::uint64_t node = 0;
+    std::int64_t changed_at = 0;  // nanoseconds since 1970
+
+    friend bool operator==(const ProgramFile&, const ProgramFile&) = default;
+  };
+
+  [[nodiscard]] ProgramFile program_file() const;
 
   base::Result<void> start_cold();
   void keep(vtpm::host::WarmedParent started, bool is_warm);
@@ -49,6 +64,7 @@ class ParentKeeper {
   std::filesystem::path program_;
   Events events_;
   std::shared_ptr<Running> running_;
+  ProgramFile program_file_;    // that it is of
   std::chrono::seconds pause_;  // before the next one is started
 };
 

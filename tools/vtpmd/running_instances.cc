@@ -16,6 +16,7 @@
 
 #include "keybroker/protocol/instance.pb.h"
 #include "tools/daemon/log.h"
+#include "tools/vtpmd/instance_link.h"
 #include "transport/rpc/within.h"
 #include "vtpm/host/frame.h"
 
@@ -34,6 +35,21 @@ using vmgs::format::VmId;
 // How often to look for the end of a lease's holder that cannot be watched.
 constexpr std::chrono::seconds kHolderPause{1};
 
+base::LogLevel level_of(instance::Log::Level level) {
+  switch (level) {
+    case instance::Log::DEBUG:
+      return base::LogLevel::kDebug;
+    case instance::Log::WARNING:
+      return base::LogLevel::kWarning;
+    case instance::Log::ERROR:
+      return base::LogLevel::kError;
+    default:
+      return base::LogLevel::kInfo;
+  }
+}
+
+}  // namespace
+
 base::Result<std::array<base::Descriptor, 2>> make_pair() {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
@@ -51,47 +67,6 @@ base::Result<base::Descriptor> duplicate(int number) {
   }
   return copy;
 }
-
-base::LogLevel level_of(instance::Log::Level level) {
-  switch (level) {
-    case instance::Log::DEBUG:
-      return base::LogLevel::kDebug;
-    case instance::Log::WARNING:
-      return base::LogLevel::kWarning;
-    case instance::Log::ERROR:
-      return base::LogLevel::kError;
-    default:
-      return base::LogLevel::kInfo;
-  }
-}
-
-}  // namespace
-
-// Our end of the link to one instance.
-struct RunningInstances::Link {
-  Link(asio::io_context& io, base::Descriptor end, std::uint64_t number)
-      : socket(io, end.release()), serial(number) {}
-
-  stream_descriptor socket;
-  std::uint64_t serial;
-  vtpm::host::FrameReader said;
-
-  bool call_is_open = false;    // to the key broker
-  bool receipt_is_due = false;  // an answer has come that may bear one
-};
-
-// Copies of the listening sockets, so that to stop watching is to destroy them.
-struct RunningInstances::Watch {
-  Watch(asio::io_context& io, base::Descriptor control_copy, base::Descriptor data_copy,
-        base::Descriptor variables_copy)
-      : control(io, control_copy.release()),
-        data(io, data_copy.release()),
-        variables(io, variables_copy.release()) {}
-
-  stream_descriptor control;
-  stream_descriptor data;
-  stream_descriptor variables;
-};
 
 RunningInstances::RunningInstances(asio::io_context& io, vtpm::host::StateFolder folder,
                                    std::filesystem::path program,
@@ -205,13 +180,25 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   TRY_ASSIGN(control, duplicate(entry.sockets->control.number()));
   TRY_ASSIGN(data, duplicate(entry.sockets->data.number()));
   TRY_ASSIGN(variables, duplicate(entry.sockets->variables.number()));
-  const vtpm::host::ChildEnds ends{std::move(pair[1]), std::move(control), std::move(data),
-                                   std::move(variables), std::move(lease)};
+  // The door outlives this vtpmd, and is the instance's alone.
+  TRY_ASSIGN(door, transport::net::UnixListener::replace(folder_.door(id), std::nullopt));
+  const vtpm::host::ChildEnds ends{std::move(pair[1]),   std::move(control), std::move(data),
+                                   std::move(variables), std::move(lease),   door.give_away()};
   const auto serial = ++last_serial_;
   TRY(parent_.request_fork(serial, "vtpm-" + setup.name(), ends));
   launches_[serial] = id;
   entry.link = std::make_shared<Link>(io_, std::move(pair[0]), serial);
   asio::co_spawn(io_, follow(id, entry.link), asio::detached);
+  auto sent = send(id, message_of(id, setup));
+  if (!sent) {
+    // Without its link it ends by itself.
+    std::exchange(entry.link, nullptr)->socket.close();
+  }
+  return sent;
+}
+
+instance::ToInstance RunningInstances::message_of(const VmId& id,
+                                                  const instance::Setup& setup) const {
   instance::ToInstance message;
   *message.mutable_setup() = setup;
   message.mutable_setup()->set_tcb_grace_over(tcb_grace_over_);
@@ -220,12 +207,7 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   }
   message.mutable_setup()->set_ask_for_certificates(authority_ != nullptr &&
                                                     !authority_->has_certified(id.bytes));
-  auto sent = send(id, message);
-  if (!sent) {
-    // Without its link it ends by itself.
-    std::exchange(entry.link, nullptr)->socket.close();
-  }
-  return sent;
+  return message;
 }
 
 base::Result<void> RunningInstances::send(const VmId& id, const instance::ToInstance& message) {
@@ -245,11 +227,7 @@ asio::awaitable<void> RunningInstances::follow(VmId id, std::shared_ptr<Link> li
   }
   // A request that was lost with the parent is never answered.
   launches_.erase(link->serial);
-  const auto found = entries_.find(id);
-  if (found != entries_.end() && found->second.link == link) {
-    found->second.link.reset();
-    host_->instance_ended(id);
-  }
+  closed(id, link);
 }
 
 void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link) {
@@ -264,6 +242,18 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
     }
     if (!*complete) {
       return;
+    }
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) {
+      return;
+    }
+    if (link != found->second.link) {
+      if (link == found->second.successor) {
+        handle_successor(id, link, message);
+      } else if (message.has_log()) {
+        log_line(id, message.log());
+      }
+      continue;
     }
     switch (message.message_case()) {
       case instance::FromInstance::kOpened:
@@ -284,9 +274,18 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
       case instance::FromInstance::kReceipt:
         keep_receipt(id, link, message.receipt());
         break;
+      case instance::FromInstance::kReclaimed:
+        host_->reclaimed(id, message.reclaimed().opened());
+        break;
+      case instance::FromInstance::kHandOverEnded:
+        if (!message.hand_over_ended().handed_over() && found->second.successor) {
+          found->second.successor->why = message.hand_over_ended().reason();
+        }
+        break;
       case instance::FromInstance::kConverted:
         host_->converted(id);
         break;
+      case instance::FromInstance::kTakenOver:  // of a successor alone
       case instance::FromInstance::MESSAGE_NOT_SET:
         break;
     }

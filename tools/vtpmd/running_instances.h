@@ -46,6 +46,8 @@ class RunningInstances final : public vtpm::host::Instances {
   void refuse_connections(const VmId& id) override;
   base::Result<void> launch(const VmId& id, base::Descriptor lease,
                             const strongroom::instance::v1::Setup& setup) override;
+  base::Result<void> replace(const VmId& id, const strongroom::instance::v1::Setup& setup) override;
+  void reclaim(const VmId& id) override;
   base::Result<void> send(const VmId& id,
                           const strongroom::instance::v1::ToInstance& message) override;
   void kill(const VmId& id) override;
@@ -66,6 +68,7 @@ class RunningInstances final : public vtpm::host::Instances {
     std::optional<Sockets> sockets;
     std::shared_ptr<Watch> watch;
     std::shared_ptr<Link> link;
+    std::shared_ptr<Link> successor;  // of the one that is to take the instance's place
   };
 
   static void stop_watching(Entry& entry);
@@ -74,6 +77,11 @@ class RunningInstances final : public vtpm::host::Instances {
   boost::asio::awaitable<void> follow_holder(VmId id,
                                              std::shared_ptr<vtpm::host::LeaseHolder> holder);
   void handle(const VmId& id, const std::shared_ptr<Link>& link);
+  void handle_successor(const VmId& id, const std::shared_ptr<Link>& link,
+                        const strongroom::instance::v1::FromInstance& message);
+  void closed(const VmId& id, const std::shared_ptr<Link>& link);
+  [[nodiscard]] strongroom::instance::v1::ToInstance message_of(
+      const VmId& id, const strongroom::instance::v1::Setup& setup) const;
   void certify(const VmId& id, const std::shared_ptr<Link>& link,
                const strongroom::instance::v1::CertificationRequest& request);
   void answer(const VmId& id, const std::weak_ptr<Link>& asked_by,

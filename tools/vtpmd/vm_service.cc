@@ -35,6 +35,9 @@ constexpr std::chrono::seconds kStopLimit{30};
 // How long an instance may take to copy a store.
 constexpr std::chrono::seconds kConversionLimit{60};
 
+// How long a new instance may take until it serves.
+constexpr std::chrono::seconds kReplaceLimit{60};
+
 std::int64_t now() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -113,6 +116,10 @@ void VmService::enter(transport::rpc::Methods& methods) {
   methods.unary<api::StopVmRequest, api::StopVmResponse>(
       service, "StopVm",
       [this](api::StopVmRequest r, CallContext c) { return stop(std::move(r), std::move(c)); });
+  methods.unary<api::ReplaceVmRequest, api::ReplaceVmResponse>(
+      service, "ReplaceVm", [this](api::ReplaceVmRequest r, CallContext c) {
+        return replace(std::move(r), std::move(c));
+      });
   methods.unary<api::ConvertVmRequest, api::ConvertVmResponse>(
       service, "ConvertVm", [this](api::ConvertVmRequest r, CallContext c) {
         return convert(std::move(r), std::move(c));
@@ -274,6 +281,45 @@ asio::awaitable<bool> VmService::wait_for_end(VmId id) {
   Changes::Watch watch(changes_);
   for (const auto* vm = host_.find(id); vm != nullptr && vm->phase != Phase::kStopped;
        vm = host_.find(id)) {
+    co_await watch.next();
+  }
+  co_return true;
+}
+
+VmService::Answer<api::ReplaceVmResponse> VmService::replace(api::ReplaceVmRequest request,
+                                                             Context context) {
+  const auto call = call_of("ReplaceVm", request);
+  auto before = replay<api::ReplaceVmResponse>(call);
+  CO_TRY_ASSIGN(answered, std::move(before));
+  if (answered) {
+    co_return *std::move(answered);
+  }
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  note_caller(call, vm->record.name, context);
+  const auto id = vm->id();
+  CO_TRY(host_.replace(id));
+  const auto ended = co_await transport::rpc::within(kReplaceLimit, wait_for_replacement(id));
+  const auto* after = host_.find(id);
+  if (!ended || after == nullptr || !after->replaced) {
+    co_return base::fail(ErrorCode::kUnavailable,
+                         "it is not known whether '" + request.vm() +
+                             "' has another instance by now; its guest is served either way");
+  }
+  if (after->replaced->failed) {
+    co_return base::fail(base::Error(*after->replaced->failed)
+                             .context("'" + request.vm() + "' is served as before"));
+  }
+  api::ReplaceVmResponse response;
+  *response.mutable_vm() = view_of(host_, *after);
+  response.set_pause_microseconds(static_cast<std::uint64_t>(after->replaced->pause.count()));
+  CO_TRY(remember(call, response));
+  co_return response;
+}
+
+asio::awaitable<bool> VmService::wait_for_replacement(VmId id) {
+  Changes::Watch watch(changes_);
+  for (const auto* vm = host_.find(id); vm != nullptr && vm->replacing; vm = host_.find(id)) {
     co_await watch.next();
   }
   co_return true;

@@ -41,6 +41,8 @@ class VmService {
                                                       Context context);
   Answer<strongroom::host::v1::StopVmResponse> stop(strongroom::host::v1::StopVmRequest request,
                                                     Context context);
+  Answer<strongroom::host::v1::ReplaceVmResponse> replace(
+      strongroom::host::v1::ReplaceVmRequest request, Context context);
   Answer<strongroom::host::v1::ConvertVmResponse> convert(
       strongroom::host::v1::ConvertVmRequest request, Context context);
   Answer<strongroom::host::v1::DeleteVmResponse> remove(
@@ -63,6 +65,7 @@ class VmService {
 
   boost::asio::awaitable<bool> wait_for_end(vtpm::host::VmId id);
   boost::asio::awaitable<bool> wait_while_converting(vtpm::host::VmId id);
+  boost::asio::awaitable<bool> wait_for_replacement(vtpm::host::VmId id);
 
   vtpm::host::Host& host_;
   vtpm::host::Registry& registry_;

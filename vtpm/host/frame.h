@@ -15,7 +15,7 @@ namespace vtpm::host {
 
 // Messages of instance.proto travel as frames: the length in four bytes, big-endian, then protobuf.
 inline constexpr std::size_t kMaxFrameBytes = 64 * 1024;
-inline constexpr std::size_t kMaxFrameDescriptors = 5;
+inline constexpr std::size_t kMaxFrameDescriptors = 6;
 
 // send_frame() sends one message, with descriptors beside its first byte. It does not wait: peers
 // read at once and messages are small, so a socket that is full belongs to a peer that has hung.

@@ -316,6 +316,7 @@ void Host::detach(Vm& vm) {
   vm.guest = true;
   instances_.watch_holder(vm.id(), holder ? std::optional(*std::move(holder)) : std::nullopt);
   instances_.watch_sockets(vm.id());
+  instances_.reclaim(vm.id());
   changed_(vm.id());
 }
 
@@ -359,6 +360,46 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
     warn(target, "killed, for it takes no message: " + sent.error().message);
     instances_.kill(id);
   }
+  changed_(id);
+  return {};
+}
+
+base::Result<void> Host::replace(const VmId& id) {
+  TRY_ASSIGN(found, vm(id));
+  auto& target = *found;
+  if (target.document.tee_family != protocol::TeeFamily::kNone) {
+    return base::fail(ErrorCode::kDenied,
+                      quoted_name(target) +
+                          " is confidential: its TPM passes to no other process. Restart the VM "
+                          "when you can");
+  }
+  switch (target.phase) {
+    case Phase::kServing:
+      break;
+    case Phase::kStopped:
+      return base::fail(ErrorCode::kDenied, quoted_name(target) +
+                                                " does not run; its next start is with the program "
+                                                "as it is then");
+    case Phase::kDetached:
+      return base::fail(ErrorCode::kDenied, quoted_name(target) +
+                                                " is served by an instance that does not answer; "
+                                                "restart the VM when you can");
+    case Phase::kStarting:
+    case Phase::kStopping:
+    case Phase::kConverting:
+      return base::fail(ErrorCode::kUnavailable,
+                        quoted_name(target) + " is starting or stopping; try again");
+  }
+  if (target.replacing) {
+    return base::fail(ErrorCode::kUnavailable, quoted_name(target) + " is being replaced already");
+  }
+  auto setup = setup_of(target);
+  setup.set_may_create(false);
+  setup.set_await_serve(false);
+  setup.set_take_over(true);
+  target.replaced.reset();
+  TRY(instances_.replace(id, setup));
+  target.replacing = true;
   changed_(id);
   return {};
 }

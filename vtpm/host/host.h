@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -27,8 +28,14 @@ enum class Phase {
   kStarting,    // It was asked for and has not opened its store yet.
   kServing,     // It may accept its hypervisor.
   kStopping,    // It was told to end.
-  kDetached,    // There is one that an earlier vtpmd started.
+  kDetached,    // There is one that an earlier vtpmd started, out of our reach.
   kConverting,  // It copies the VM's store, and serves nobody.
+};
+
+// Replacement is how an instance gave its place to another process.
+struct Replacement {
+  std::chrono::microseconds pause{};  // that the guest saw
+  std::optional<base::Error> failed;  // why it did not: then it serves as before
 };
 
 // BrokerContact is an answer of a key broker's that was carried to a VM's instance.
@@ -55,6 +62,11 @@ struct Vm {
 
   // The last one since this vtpmd began.
   std::optional<BrokerContact> broker;
+
+  // Another process is taking the instance's place; what became of the last one since this vtpmd
+  // began.
+  bool replacing = false;
+  std::optional<Replacement> replaced;
 
   // Why this VM cannot run whatever is done, until somebody repairs the host.
   std::optional<base::Error> broken;
@@ -123,6 +135,12 @@ class Host {
   // second stop() with `force` does not ask any more. A VM without an instance is a success.
   base::Result<void> stop(const VmId& id, bool force);
 
+  // replace() has another process take the place of the VM's instance under its guest. kDenied for
+  // a VM that is not served, and for a confidential one, whose keys are bound to their process;
+  // kUnavailable while that is going on already, or if it cannot begin now. What becomes of it is
+  // in `replaced`.
+  base::Result<void> replace(const VmId& id);
+
   // convert() gives a VM that does not run another launch document. The one before is kept, with
   // its store, until the VM has started under the new one; convert() back to it, planned by
   // plan_undo(), is as good as if nothing had been.
@@ -147,6 +165,9 @@ class Host {
   void said(const VmId& id, const strongroom::instance::v1::State& state);
   void receipt_came(const VmId& id, const strongroom::instance::v1::Receipt& receipt);
   void broker_answered(const VmId& id, const BrokerContact& contact);
+  void taken_over(const VmId& id, const strongroom::instance::v1::TakenOver& taken_over);
+  void replacement_failed(const VmId& id, const std::string& reason);
+  void reclaimed(const VmId& id, const strongroom::instance::v1::Opened& opened);
   void instance_ended(const VmId& id);
   void holder_ended(const VmId& id);
 

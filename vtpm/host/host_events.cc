@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include "vtpm/host/host.h"
 #include "vtpm/host/lease.h"
@@ -145,6 +146,62 @@ void Host::broker_answered(const VmId& id, const BrokerContact& contact) {
   }
 }
 
+void Host::taken_over(const VmId& id, const instance::TakenOver& taken_over) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {
+    return;
+  }
+  auto& target = **found;
+  target.replacing = false;
+  target.replaced = Replacement{.pause = std::chrono::microseconds(taken_over.pause_microseconds()),
+                                .failed = std::nullopt};
+  target.opened_by = taken_over.opened().opened_by();
+  target.simulated_tee = taken_over.opened().simulated_tee();
+  target.said_why = false;
+  target.ended_how.clear();
+  if (const auto holder = lease_holder(folder_.lease(id))) {
+    target.pid = holder->pid;
+    target.last_pid = holder->pid;
+  }
+  if (target.phase == Phase::kStopping) {
+    // It was told to the one before.
+    instance::ToInstance message;
+    message.mutable_stop();
+    if (!instances_.send(id, message)) {
+      instances_.kill(id);
+    }
+  }
+  changed_(id);
+}
+
+void Host::replacement_failed(const VmId& id, const std::string& reason) {
+  const auto found = vm(id);
+  if (!found || !(*found)->replacing) {
+    return;
+  }
+  auto& target = **found;
+  target.replacing = false;
+  target.replaced =
+      Replacement{.pause = {}, .failed = base::Error{ErrorCode::kUnavailable, reason}};
+  warn(target, "keeps its instance: " + reason);
+  changed_(id);
+}
+
+void Host::reclaimed(const VmId& id, const instance::Opened& opened) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase != Phase::kDetached) {
+    return;
+  }
+  auto& target = **found;
+  target.phase = Phase::kServing;
+  target.opened_by = opened.opened_by();
+  target.simulated_tee = opened.simulated_tee();
+  target.forked = true;
+  target.said_why = false;
+  target.last_pid = target.pid;
+  changed_(id);
+}
+
 void Host::instance_ended(const VmId& id) {
   const auto found = vm(id);
   if (!found || (*found)->phase == Phase::kStopped || (*found)->phase == Phase::kDetached) {
@@ -154,6 +211,10 @@ void Host::instance_ended(const VmId& id) {
   if (target.phase == Phase::kConverting) {
     conversion_ended(target);
     return;
+  }
+  if (std::exchange(target.replacing, false)) {
+    target.replaced = Replacement{
+        .pause = {}, .failed = base::Error{ErrorCode::kUnavailable, "the instance has ended"}};
   }
   const bool was_starting = target.phase == Phase::kStarting;
   if (was_starting && !target.said_why && !target.forked &&

@@ -380,6 +380,30 @@ TEST_F(DetachedTest, IsRecognisedWithItsProcess) {
   EXPECT_TRUE(instances_.holders[0]);
 }
 
+TEST_F(DetachedTest, IsReclaimedWhenItLetsTheNextVtpmdIn) {
+  EXPECT_TRUE(instances_.knocked.contains(vm_->id()));
+  instance::Opened opened;
+  opened.set_opened_by("a key");
+
+  host_->reclaimed(vm_->id(), opened);
+  say(*vm_, "ready", true);
+
+  EXPECT_EQ(vm_->phase, Phase::kServing);
+  EXPECT_EQ(vm_->readiness, Readiness::kReady);
+  EXPECT_EQ(vm_->opened_by, "a key");
+  EXPECT_TRUE(vm_->guest);
+  // Its holder's end is seen by both roads.
+  end(*vm_);
+  host_->holder_ended(vm_->id());
+  EXPECT_EQ(vm_->phase, Phase::kStopped);
+  EXPECT_EQ(vm_->readiness, Readiness::kCrashed);
+}
+
+TEST_F(DetachedTest, IsNotReplacedWhileItIsOutOfReach) {
+  EXPECT_EQ(host_->replace(vm_->id()).error().code, ErrorCode::kDenied);
+  EXPECT_TRUE(instances_.successors.empty());
+}
+
 TEST_F(DetachedTest, GetsNoSecondInstanceWhileItLives) {
   host_->connection_waits(vm_->id());
 

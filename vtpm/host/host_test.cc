@@ -224,6 +224,9 @@ TEST_F(HostTest, IgnoresEventsOfVmsThatAreGone) {
   host_->fork_failed(id, "");
   host_->opened(id, {});
   host_->said(id, {});
+  host_->taken_over(id, {});
+  host_->replacement_failed(id, "");
+  host_->reclaimed(id, {});
   host_->instance_ended(id);
   host_->holder_ended(id);
   host_->process_ended(1, "");

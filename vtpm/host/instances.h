@@ -32,6 +32,15 @@ class Instances {
   virtual base::Result<void> launch(const VmId& id, base::Descriptor lease,
                                     const strongroom::instance::v1::Setup& setup) = 0;
 
+  // replace() has another instance forked, of the program as it lies on the disk now, that takes
+  // the place of the one there is. Host::taken_over() or replacement_failed() follows.
+  virtual base::Result<void> replace(const VmId& id,
+                                     const strongroom::instance::v1::Setup& setup) = 0;
+
+  // reclaim() knocks at the door of an instance that this process did not start. If it lets us in,
+  // Host::reclaimed() follows, and then all that an instance of our own says.
+  virtual void reclaim(const VmId& id) = 0;
+
   // send() is kUnavailable if the instance takes no message; it is dead or hangs.
   virtual base::Result<void> send(const VmId& id,
                                   const strongroom::instance::v1::ToInstance& message) = 0;

@@ -25,6 +25,7 @@ using vmgs::format::VmId;
 //   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
+//   RUNTIME/vms/ID/door            where its instance listens for the next vtpmd
 //   RUNTIME/vms/ID/tpm.sock        for programs that speak TPM commands (tcti-swtpm wants this
 //   pair)
 //   RUNTIME/vms/ID/vars.sock       its UEFI variables, for its hypervisor
@@ -69,6 +70,8 @@ class StateFolder {
   [[nodiscard]] std::filesystem::path variables_socket(const VmId& id) const {
     return sockets(id) / "vars.sock";
   }
+
+  [[nodiscard]] std::filesystem::path door(const VmId& id) const { return sockets(id) / "door"; }
 
   // prepare() makes the folders of a VM; those that are there stay as they are. kIo.
   [[nodiscard]] base::Result<void> prepare(const VmId& id) const;

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "keybroker/protocol/instance.pb.h"
 #include "vtpm/host/frame.h"
@@ -118,12 +119,21 @@ base::Result<std::optional<ChildEnds>> Parent::run() {
 
 base::Result<std::optional<ChildEnds>> Parent::answer(const instance::ForkRequest& request) {
   auto received = requests_.take_descriptors();
-  if (received.size() != kMaxFrameDescriptors) {
+  if (received.size() != (request.successor() ? 5U : 6U)) {
     return base::fail(ErrorCode::kCorrupt, "a fork request came with " +
                                                std::to_string(received.size()) + " descriptors");
   }
-  ChildEnds ends{std::move(received[0]), std::move(received[1]), std::move(received[2]),
-                 std::move(received[3]), std::move(received[4])};
+  ChildEnds ends;
+  ends.link = std::move(received[0]);
+  ends.control = std::move(received[1]);
+  ends.data = std::move(received[2]);
+  ends.variables = std::move(received[3]);
+  if (request.successor()) {
+    ends.predecessor = std::move(received[4]);
+  } else {
+    ends.lease = std::move(received[4]);
+    ends.door = std::move(received[5]);
+  }
   instance::FromParent reply;
   const pid_t pid = fork();
   const int error = errno;
@@ -149,7 +159,9 @@ base::Result<std::optional<ChildEnds>> Parent::answer(const instance::ForkReques
 base::Result<ChildEnds> Parent::become_child(const instance::ForkRequest& request, ChildEnds ends) {
   sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
   prctl(PR_SET_NAME, request.process_name().c_str());
-  TRY(sign_lease(ends.lease));
+  if (ends.lease.is_open()) {
+    TRY(sign_lease(ends.lease));
+  }
   return ends;
 }
 
@@ -266,9 +278,14 @@ base::Result<void> request_fork(int link, std::uint64_t serial, const std::strin
   instance::ForkRequest request;
   request.set_serial(serial);
   request.set_process_name(process_name);
-  const std::array<int, kMaxFrameDescriptors> descriptors{
-      ends.link.number(), ends.control.number(), ends.data.number(), ends.variables.number(),
-      ends.lease.number()};
+  request.set_successor(ends.predecessor.is_open());
+  std::vector<int> descriptors{ends.link.number(), ends.control.number(), ends.data.number(),
+                               ends.variables.number()};
+  if (ends.predecessor.is_open()) {
+    descriptors.push_back(ends.predecessor.number());
+  } else {
+    descriptors.insert(descriptors.end(), {ends.lease.number(), ends.door.number()});
+  }
   return send_frame(link, request, descriptors);
 }
 

@@ -29,6 +29,10 @@ struct ChildEnds {
   base::Descriptor data;       // listens for programs that speak TPM commands
   base::Descriptor variables;  // listens for the hypervisor's use of UEFI variables
   base::Descriptor lease;      // held, signed, for as long as the instance lives
+  base::Descriptor door;       // listens for another vtpmd that finds the instance
+
+  // In place of the last two: the way to the instance that this one takes the place of.
+  base::Descriptor predecessor = {};
 };
 
 // run_warmed_parent() says that it is warm and forks on request until vtpmd closes the link, and

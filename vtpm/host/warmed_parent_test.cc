@@ -99,10 +99,11 @@ class WarmedParentTest : public ::testing::Test {
     auto control = socket_pair();
     auto data = socket_pair();
     auto variables = socket_pair();
+    auto door = socket_pair();
     auto lease = take_lease(folder_ / ("lease" + std::to_string(serial)));
     EXPECT_TRUE(lease && *lease);
-    const ChildEnds ends{std::move(link[1]), std::move(control[0]), std::move(data[0]),
-                         std::move(variables[0]), std::move(**lease)};
+    const ChildEnds ends{std::move(link[1]),      std::move(control[0]), std::move(data[0]),
+                         std::move(variables[0]), std::move(**lease),    std::move(door[0])};
     EXPECT_TRUE(request_fork(parent_.link.number(), serial, "vtpm-test", ends));
     return std::move(link[0]);
   }
@@ -132,9 +133,9 @@ class WarmedParentTest : public ::testing::Test {
 
 TEST_F(WarmedParentTest, ForksAChildThatHasItsOwnEndsAndNothingElse) {
   const auto first = fork_child(1);
-  EXPECT_EQ(read_byte(first), 5);
+  EXPECT_EQ(read_byte(first), 6);
   const auto second = fork_child(2);
-  EXPECT_EQ(read_byte(second), 5);
+  EXPECT_EQ(read_byte(second), 6);
 
   const auto report = next_report();
   EXPECT_EQ(report.forked().serial(), 1U);

@@ -52,6 +52,9 @@ class VariableFlash {
 
   [[nodiscard]] std::uint64_t size_bytes() const { return image_.size(); }
 
+  // resume() opens a flash that is kept in memory only, with the image that it had elsewhere.
+  void resume(base::SecretBytes image) { image_ = std::move(image); }
+
   // The range of these lies within the size of an open flash. A write is in the image whatever it
   // returns, but while the last commit has failed it says so.
   void read(std::uint64_t offset, std::span<std::byte> into) const;
