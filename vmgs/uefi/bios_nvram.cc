@@ -76,4 +76,39 @@ base::Result<std::vector<Variable>> decode_bios_nvram(base::ByteView bytes) {
   return variables;
 }
 
+base::Result<base::Bytes> encode_bios_nvram(const std::vector<Variable>& variables) {
+  base::Writer writer;
+  for (const auto& variable : variables) {
+    const auto name = encode_name(variable.name);
+    if (name.size() > kMaxNameBytes || variable.data.size() > kMaxDataBytes) {
+      return base::fail(ErrorCode::kDenied,
+                        text_of(variable.name) + " has " + std::to_string(variable.data.size()) +
+                            " bytes: a variable of BIOS_NVRAM has at most " +
+                            std::to_string(kMaxDataBytes) + ", and a name of at most 1023 letters");
+    }
+    const auto& time = variable.timestamp;
+    RecordLayout raw{};
+    raw.type = kVariableRecord;
+    raw.record_bytes =
+        static_cast<std::uint32_t>(sizeof(RecordLayout) + name.size() + variable.data.size());
+    raw.attributes = variable.attributes;
+    raw.year = time.year;
+    raw.month_to_second = {std::byte{time.month}, std::byte{time.day}, std::byte{time.hour},
+                           std::byte{time.minute}, std::byte{time.second}};
+    raw.vendor = variable.vendor;
+    raw.name_bytes = static_cast<std::uint16_t>(name.size());
+    raw.data_bytes = static_cast<std::uint16_t>(variable.data.size());
+    writer.layout(raw);
+    writer.bytes(name);
+    writer.bytes(variable.data);
+  }
+  if (writer.size() > kMaxBiosNvramBytes) {
+    return base::fail(ErrorCode::kDenied, "the variables would take " +
+                                              std::to_string(writer.size()) + " of " +
+                                              std::to_string(kMaxBiosNvramBytes) +
+                                              " bytes: delete variables that nobody needs");
+  }
+  return std::move(writer).take();
+}
+
 }  // namespace vmgs::uefi

@@ -16,4 +16,8 @@ inline constexpr std::size_t kMaxBiosNvramBytes = 131072;
 // a record whose lengths do not fit, or more than the format has room for.
 base::Result<std::vector<Variable>> decode_bios_nvram(base::ByteView bytes);
 
+// encode_bios_nvram() is its inverse, one record for each of `variables` whatever its state says.
+// kDenied for a name or content that is larger than the format takes, or all of them together.
+base::Result<base::Bytes> encode_bios_nvram(const std::vector<Variable>& variables);
+
 }  // namespace vmgs::uefi

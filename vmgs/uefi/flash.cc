@@ -7,86 +7,13 @@
 #include "vmgs/base/cursor.h"
 #include "vmgs/base/layout.h"
 #include "vmgs/format/vm_id.h"
+#include "vmgs/uefi/flash_layout.h"
 
 namespace vmgs::uefi {
 
 namespace {
 
 using base::ErrorCode;
-
-constexpr std::uint32_t kVolumeSignature = 0x4856465f;  // _FVH
-constexpr std::uint8_t kFormatted = 0x5a;
-constexpr std::uint8_t kHealthy = 0xfe;
-constexpr std::uint16_t kVariableStart = 0x55aa;
-constexpr std::size_t kAlignment = 4;
-constexpr std::uint8_t kErased = 0xff;
-
-// States of a variable: bits of an erased byte are cleared one by one, and never set again.
-constexpr std::uint8_t kHeaderIsValid = 0x80;
-constexpr std::uint8_t kAdded = 0x40;
-constexpr std::uint8_t kIsDeleted = 0x02;
-constexpr std::uint8_t kInDeletedTransition = 0x01;
-
-struct VolumeHeaderLayout {
-  std::array<std::byte, 16> zero_vector;
-  std::array<std::byte, 16> file_system;
-  base::U64Le volume_bytes;
-  base::U32Le signature;
-  base::U32Le attributes;
-  base::U16Le header_bytes;
-  base::U16Le checksum;
-  base::U16Le extended_header;
-  std::array<std::byte, 1> reserved;
-  std::array<std::byte, 1> revision;
-};
-
-static_assert(sizeof(VolumeHeaderLayout) == 56);
-static_assert(offsetof(VolumeHeaderLayout, signature) == 40);
-static_assert(offsetof(VolumeHeaderLayout, header_bytes) == 48);
-
-struct StoreHeaderLayout {
-  Guid signature;
-  base::U32Le store_bytes;
-  std::array<std::byte, 1> format;
-  std::array<std::byte, 1> state;
-  std::array<std::byte, 6> reserved;
-};
-
-static_assert(sizeof(StoreHeaderLayout) == 28);
-
-struct TimeLayout {
-  base::U16Le year;
-  std::array<std::byte, 5> month_to_second;
-  std::array<std::byte, 9> rest;
-};
-
-static_assert(sizeof(TimeLayout) == 16);
-
-// Both kinds begin so.
-struct VariableStartLayout {
-  base::U16Le start;
-  std::array<std::byte, 1> state;
-  std::array<std::byte, 1> reserved;
-  base::U32Le attributes;
-};
-
-static_assert(sizeof(VariableStartLayout) == 8);
-
-struct AuthenticationLayout {
-  base::U64Le monotonic_count;
-  TimeLayout timestamp;
-  base::U32Le public_key_index;
-};
-
-static_assert(sizeof(AuthenticationLayout) == 28);
-
-struct VariableEndLayout {
-  base::U32Le name_bytes;
-  base::U32Le data_bytes;
-  Guid vendor;
-};
-
-static_assert(sizeof(VariableEndLayout) == 24);
 
 Guid guid_of(std::string_view text) { return format::guid_bytes(*format::parse_vm_id(text)); }
 
@@ -208,6 +135,7 @@ base::Result<Flash> decode_flash(base::ByteView image) {
   Flash flash;
   TRY_ASSIGN(volume, content_of_volume(image));
   TRY_ASSIGN(store, content_of_store(volume, flash));
+  flash.store_at = static_cast<std::size_t>(volume.data() - image.data());
   base::Reader reader(store);
   while (reader.remaining() >= sizeof(VariableStartLayout)) {
     const auto next = store.subspan(reader.offset(), sizeof(base::U16Le));
@@ -221,6 +149,7 @@ base::Result<Flash> decode_flash(base::ByteView image) {
           "the variable at " + std::to_string(at) + " of the variable store"));
     }
     flash.variables.push_back(*std::move(variable));
+    flash.variables_at.push_back(flash.store_at + sizeof(StoreHeaderLayout) + at);
     const auto padding = (kAlignment - reader.offset() % kAlignment) % kAlignment;
     if (padding > reader.remaining()) {
       break;

@@ -18,6 +18,10 @@ struct Flash {
   std::uint64_t store_bytes = 0;  // of the variable store
   std::uint64_t used_bytes = 0;   // of it, deleted variables included
   std::vector<Variable> variables;
+
+  // Where the store begins in the image, and where each of `variables` does.
+  std::size_t store_at = 0;
+  std::vector<std::size_t> variables_at = {};
 };
 
 // decode_flash() reads the raw image of a flash. kNotFound for one in which no firmware has made a

@@ -136,6 +136,62 @@ base::Result<std::u16string> decode_name(base::ByteView bytes) {
   return name;
 }
 
+base::Bytes encode_name(std::u16string_view name) {
+  base::Writer writer;
+  for (const char16_t unit : name) {
+    writer.u16_le(unit);
+  }
+  writer.u16_le(0);
+  return std::move(writer).take();
+}
+
+base::Result<std::u16string> parse_name(std::string_view text) {
+  const auto wrong = [&] {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "\"" + std::string(text) + "\" is no name of a variable");
+  };
+  std::u16string name;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const std::size_t length = lead < 0x80 ? 1 : lead >> 5 == 0x6 ? 2 : lead >> 4 == 0xe ? 3 : 0;
+    if (length == 0 || length > text.size() - i) {
+      return wrong();
+    }
+    char32_t character = length == 1 ? lead : lead & (0xffU >> (length + 1));
+    for (std::size_t k = 1; k < length; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if ((next & 0xc0) != 0x80) {
+        return wrong();
+      }
+      character = character << 6 | (next & 0x3f);
+    }
+    const bool is_surrogate = character >= 0xd800 && character < 0xe000;
+    if (character == 0 || is_surrogate || (length == 2 && character < 0x80) ||
+        (length == 3 && character < 0x800)) {
+      return wrong();
+    }
+    name.push_back(static_cast<char16_t>(character));
+    i += length;
+  }
+  return name.empty() ? base::Result<std::u16string>(wrong()) : name;
+}
+
+base::Result<Guid> parse_guid(std::string_view text) {
+  for (const auto& [guid, name] : vendors()) {
+    if (name == text) {
+      return guid;
+    }
+  }
+  const auto parsed = format::parse_vm_id(text);
+  if (!parsed) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "\"" + std::string(text) +
+                          "\" is no GUID such as 8be4df61-93ca-11d2-aa0d-00e098032b8c, nor the "
+                          "name of one that is known here");
+  }
+  return format::guid_bytes(*parsed);
+}
+
 std::vector<const Variable*> current(const std::vector<Variable>& variables) {
   std::map<std::pair<Guid, std::u16string_view>, const Variable*> found;
   for (const auto& variable : variables) {

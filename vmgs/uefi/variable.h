@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -34,6 +35,7 @@ inline constexpr std::uint32_t kNonVolatile = 0x01;
 inline constexpr std::uint32_t kBootServiceAccess = 0x02;
 inline constexpr std::uint32_t kRuntimeAccess = 0x04;
 inline constexpr std::uint32_t kTimeBasedAuthenticatedWrite = 0x20;
+inline constexpr std::uint32_t kAppendWrite = 0x40;
 
 // attribute_names() are the words of the standard without their prefix, such as "NON_VOLATILE";
 // bits that it does not know are one hexadecimal number.
@@ -49,7 +51,7 @@ struct Timestamp {
   std::uint8_t minute = 0;
   std::uint8_t second = 0;
 
-  friend bool operator==(const Timestamp&, const Timestamp&) = default;
+  friend auto operator<=>(const Timestamp&, const Timestamp&) = default;
 };
 
 // What has become of a variable in a flash. Firmware never changes one in place: it adds the new
@@ -78,6 +80,17 @@ std::string text_of(std::u16string_view text);
 // decode_name() reads a name of `bytes` in UCS-2, up to its first zero. kCorrupt for an odd size or
 // without a zero at the end.
 base::Result<std::u16string> decode_name(base::ByteView bytes);
+
+// encode_name() is its inverse, with the zero at the end.
+base::Bytes encode_name(std::u16string_view name);
+
+// parse_name() reads a name from UTF-8. kInvalidArgument for what is no UTF-8, empty, or has
+// characters that UCS-2 lacks.
+base::Result<std::u16string> parse_name(std::string_view text);
+
+// parse_guid() reads a GUID as to_string() writes it, in either case, or a name of known_name().
+// kInvalidArgument otherwise.
+base::Result<Guid> parse_guid(std::string_view text);
 
 // current() are the variables that firmware finds: without what is deleted, incomplete, or has a
 // successor. Of two of one name the later is taken. The pointers are into `variables`.
