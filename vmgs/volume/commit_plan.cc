@@ -94,9 +94,29 @@ std::uint64_t sequence_after(Sequence change, std::uint64_t before) {
   return 0;
 }
 
-base::Result<void> plan_changes(CommitPlan& plan, Placement& placement,
-                                const Transaction& transaction) {
+// The bytes as they lie, ciphertext where they are that.
+base::Result<void> plan_relocation(storage::BlockDevice& device, CommitPlan& plan,
+                                   Placement& placement, FileId id) {
+  auto& entry = plan.table[id];
+  if (!entry) {
+    return {};
+  }
+  TRY_ASSIGN(place, place_file(placement, entry->valid_bytes));
+  base::Bytes content(static_cast<std::size_t>(entry->valid_bytes));
+  TRY(device.read(std::uint64_t{entry->first_block} * format::kBlockBytes, content));
+  entry->first_block = place.first_block;
+  entry->allocated_blocks = place.allocated_blocks;
+  plan.writes.push_back({entry->first_block, whole_blocks(content)});
+  return {};
+}
+
+base::Result<void> plan_changes(storage::BlockDevice* device, CommitPlan& plan,
+                                Placement& placement, const Transaction& transaction) {
   for (const auto& change : transaction.changes()) {
+    if (change.relocates) {
+      TRY(plan_relocation(*device, plan, placement, change.id));
+      continue;
+    }
     if (!change.removes) {
       TRY(plan_file(plan, placement, change));
       continue;
@@ -138,6 +158,28 @@ base::Result<void> seal_tables(CommitPlan& plan, const CommitKey& key, std::uint
   return {};
 }
 
+// A plaintext store has a blank extended table, and nothing that is encrypted.
+base::Result<void> plan_plaintext(const Generation& committed, Placement& placement,
+                                  const Transaction& transaction, CommitPlan& plan) {
+  for (std::size_t i = 0; i < format::kFileIds; ++i) {
+    const auto id = static_cast<FileId>(i);
+    const auto& changes = transaction.changes();
+    const bool is_changed = std::any_of(changes.begin(), changes.end(), [&](const auto& change) {
+      return change.id == id && !change.relocates;
+    });
+    if (format::is_content(id) && plan.table[id] && committed.is_encrypted(id) && !is_changed) {
+      return base::fail(base::ErrorCode::kInvalidArgument,
+                        format::describe(id) + " would stay encrypted in a store that is not");
+    }
+  }
+  plan.header.encrypted = false;
+  plan.header.key_slots = {};
+  TRY_ASSIGN(entry, place_file(placement, format::kBlockBytes));
+  plan.table[FileId::kExtendedFileTable] = entry;
+  plan.writes.push_back({entry.first_block, base::Bytes(format::kBlockBytes)});
+  return {};
+}
+
 // The file table goes last into a plan: it is complete only then.
 void write_file_table(CommitPlan& plan) {
   plan.writes.push_back(
@@ -167,7 +209,7 @@ base::Result<CommitPlan> plan_format(std::uint64_t capacity_blocks, const Transa
     plan.extended.emplace();
   }
   Placement placement(capacity_blocks, plan.table, nullptr);
-  TRY(plan_changes(plan, placement, first));
+  TRY(plan_changes(nullptr, plan, placement, first));
   if (key != nullptr) {
     TRY(seal_tables(plan, {key, 0}, sequence_after(first.sequence(), 0)));
   } else {
@@ -187,14 +229,18 @@ base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generat
   plan.header.sequence += 1;
   plan.header.reprovisioned = false;
   if (key.key != nullptr) {
-    plan.extended = committed.extended().clone();
+    plan.header.encrypted = true;
+    plan.extended = committed.unlocked() ? committed.extended().clone() : format::ExtendedTable();
   }
   Placement placement(format::capacity_blocks(device.size_bytes()), plan.table, previous);
 
   TRY_ASSIGN(table_entry, place_file(placement, format::kBlockBytes));
   plan.table[FileId::kFileTable] = table_entry;
   plan.header.file_table_block = table_entry.first_block;
-  TRY(plan_changes(plan, placement, transaction));
+  TRY(plan_changes(&device, plan, placement, transaction));
+  if (key.decrypts) {
+    TRY(plan_plaintext(committed, placement, transaction, plan));
+  }
   if (plan.extended) {
     TRY_ASSIGN(extended_entry, place_file(placement, format::kBlockBytes));
     plan.table[FileId::kExtendedFileTable] = extended_entry;

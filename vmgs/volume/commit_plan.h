@@ -36,11 +36,14 @@ struct CommitPlan {
 struct CommitKey {
   const DatastoreKey* key = nullptr;  // none: a plaintext store, or a locked one
   std::size_t slot = 0;               // the only key slot that stays in use
+  bool decrypts = false;              // an unlocked store becomes a plaintext one; no key then
 };
 
 // plan_commit() draws fresh keys, seals and places everything. `previous` is the file table of the
-// generation before the committed one, whose blocks are spared while there is room. kDenied without
-// room; errors of reading where digests of untouched files have to be made.
+// generation before the committed one, whose blocks are spared while there is room. With a key a
+// plaintext store becomes an encrypted one. kDenied without
+// room; kInvalidArgument where a store that is to be plaintext would keep an encrypted file; errors
+// of reading where digests of untouched files have to be made.
 base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generation& committed,
                                      const format::FileTable* previous,
                                      const Transaction& transaction, const CommitKey& key,

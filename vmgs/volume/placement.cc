@@ -35,8 +35,10 @@ std::vector<Placement::Range> Placement::holes(bool spare_previous) const {
   std::vector<Range> found;
   std::uint64_t free_from = format::kFirstUsableBlock;
   for (const auto& range : taken) {
-    if (range.first > free_from) {
-      found.push_back({free_from, range.first});
+    // A store that is about to shrink has files beyond what may be given away.
+    const auto end = std::min(range.first, capacity_blocks_);
+    if (end > free_from) {
+      found.push_back({free_from, end});
     }
     free_from = std::max(free_from, range.end);
   }

@@ -6,10 +6,12 @@
 namespace vmgs::volume {
 
 void Transaction::put(format::FileId id, base::ByteView content, Protection protection) {
-  set({id, false, content, protection});
+  set({id, false, content, protection, false});
 }
 
-void Transaction::remove(format::FileId id) { set({id, true, {}, Protection::kAsStore}); }
+void Transaction::remove(format::FileId id) { set({id, true, {}, Protection::kAsStore, false}); }
+
+void Transaction::relocate(format::FileId id) { set({id, false, {}, Protection::kAsStore, true}); }
 
 void Transaction::set(Change change) {
   const auto place =

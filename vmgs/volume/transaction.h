@@ -36,6 +36,7 @@ class Transaction {
     bool removes = false;
     base::ByteView content;
     Protection protection = Protection::kAsStore;
+    bool relocates = false;
   };
 
   explicit Transaction(Sequence sequence = Sequence::kAdvance,
@@ -47,6 +48,11 @@ class Transaction {
 
   // remove() takes the file out of the store; no matter if it is not there.
   void remove(format::FileId id);
+
+  // relocate() gives a file other blocks. Its content, key and digest stay, and so does the digest
+  // of the state. The extended table may be relocated too: in a plaintext store nothing else moves
+  // it.
+  void relocate(format::FileId id);
 
   // on_locked_store() allows the plaintext changes of this transaction to be made without the key.
   // The state is `edited` from then on: an instance refuses it until somebody with the key accepts

@@ -44,7 +44,8 @@ void report_bad_header(const HeaderSlots& slots, const HeaderOrder& order,
 
 base::Result<void> check_ids(const Transaction& transaction) {
   for (const auto& change : transaction.changes()) {
-    if (!format::is_content(change.id)) {
+    if (!format::is_content(change.id) &&
+        !(change.relocates && change.id == FileId::kExtendedFileTable)) {
       return base::fail(base::ErrorCode::kInvalidArgument,
                         format::describe(change.id) + " holds a table and is no file to write");
     }
@@ -262,7 +263,7 @@ base::Result<void> Volume::check_writable(const Transaction& transaction) const 
 base::Result<void> Volume::commit(const Transaction& transaction) {
   TRY(check_writable(transaction));
   const auto slot = newest_.key_slot().value_or(0);
-  return commit_under(transaction, key_ ? &*key_ : nullptr, slot, transaction.barriers());
+  return commit_under(transaction, {key_ ? &*key_ : nullptr, slot}, transaction.barriers());
 }
 
 base::Result<void> Volume::rekey(DatastoreKey key, const Transaction& transaction) {
@@ -276,10 +277,55 @@ base::Result<void> Volume::rekey(DatastoreKey key, const Transaction& transactio
     return base::fail(base::ErrorCode::kDenied, "the store is locked: unlock it first");
   }
   const auto new_slot = other(newest_.key_slot().value_or(1));
-  TRY(commit_under(transaction, &key, new_slot, Barriers::kTwo));
+  TRY(commit_under(transaction, {&key, new_slot}, Barriers::kTwo));
   key_ = std::move(key);
   // The other header still wraps the old metadata key under the old key.
-  return commit_under(Transaction(Sequence::kKeep), &*key_, new_slot, Barriers::kTwo);
+  return commit_under(Transaction(Sequence::kKeep), {&*key_, new_slot}, Barriers::kTwo);
+}
+
+base::Result<void> Volume::encrypt(DatastoreKey key) {
+  TRY(check_key(key));
+  if (encrypted()) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the store is encrypted already: rekey changes its key");
+  }
+  Transaction transaction(Sequence::kEdit, Barriers::kTwo);
+  TRY(check_writable(transaction));
+  TRY_ASSIGN(contents, contents_where([](FileId id) { return !format::is_plaintext_by_role(id); }));
+  for (const auto& [id, content] : contents) {
+    transaction.put(id, content.expose());
+  }
+  TRY(commit_under(transaction, {&key, 0}, Barriers::kTwo));
+  key_ = std::move(key);
+  // The other header still leads to the plaintext.
+  return commit_under(Transaction(Sequence::kKeep), {&*key_, 0}, Barriers::kTwo);
+}
+
+base::Result<void> Volume::decrypt() {
+  if (!encrypted()) {
+    return base::fail(base::ErrorCode::kInvalidArgument, "the store is not encrypted");
+  }
+  Transaction transaction(Sequence::kEdit, Barriers::kTwo);
+  TRY(check_writable(transaction));
+  TRY_ASSIGN(contents, contents_where([&](FileId id) { return newest_.is_encrypted(id); }));
+  for (const auto& [id, content] : contents) {
+    transaction.put(id, content.expose(), Protection::kPlaintext);
+  }
+  TRY(commit_under(transaction, {nullptr, 0, true}, Barriers::kTwo));
+  key_.reset();
+  return commit_under(Transaction(Sequence::kKeep), {}, Barriers::kTwo);
+}
+
+base::Result<std::vector<std::pair<FileId, base::SecretBytes>>> Volume::contents_where(
+    const std::function<bool(FileId)>& wanted) const {
+  std::vector<std::pair<FileId, base::SecretBytes>> contents;
+  for (const auto& file : files()) {
+    if (wanted(file.id)) {
+      TRY_ASSIGN(content, read(file.id));
+      contents.emplace_back(file.id, std::move(content));
+    }
+  }
+  return contents;
 }
 
 base::Result<void> Volume::close() {
@@ -294,10 +340,10 @@ base::Result<void> Volume::close() {
   return device_->flush();
 }
 
-base::Result<void> Volume::commit_under(const Transaction& transaction, const DatastoreKey* key,
-                                        std::size_t key_slot, Barriers barriers) {
+base::Result<void> Volume::commit_under(const Transaction& transaction, const CommitKey& key,
+                                        Barriers barriers) {
   TRY_ASSIGN(plan, plan_commit(*device_, newest_, previous_table_ ? &*previous_table_ : nullptr,
-                               transaction, {key, key_slot}, barriers));
+                               transaction, key, barriers));
   if (!base_is_durable_) {
     // As in recover(): this commit may reuse blocks of the generation before the open one, so the
     // open one must not lie in a page cache only.

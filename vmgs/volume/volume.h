@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "vmgs/base/result.h"
@@ -114,6 +116,17 @@ class Volume {
   // all-zero key or a plaintext store; else as commit(), always with two barriers.
   base::Result<void> rekey(DatastoreKey key, const Transaction& transaction);
 
+  // encrypt() makes a plaintext store an encrypted one: every file but those that are plaintext by
+  // role is sealed, and so is the other header's generation afterwards. If it fails in between, the
+  // key opens the store. Blocks that held plaintext are free then and still hold it: see
+  // vmgs/edit/scrub.h. kDenied for a store that is encrypted or has no room for all files twice;
+  // else as rekey().
+  base::Result<void> encrypt(DatastoreKey key);
+
+  // decrypt() makes an unlocked store a plaintext one, with all of its files, in both generations.
+  // kInvalidArgument for a store that is not encrypted; else as commit(), always with two barriers.
+  base::Result<void> decrypt();
+
   // close() leaves a store that any reader opens: a generation committed with one barrier is
   // committed again with two. The volume can still be used afterwards. As commit(); after a commit
   // that left the disk unknown it fails too.
@@ -124,9 +137,11 @@ class Volume {
          std::optional<Generation> older);
 
   [[nodiscard]] base::Result<void> check_writable(const Transaction& transaction) const;
-  base::Result<void> commit_under(const Transaction& transaction, const DatastoreKey* key,
-                                  std::size_t key_slot, Barriers barriers);
+  base::Result<void> commit_under(const Transaction& transaction, const CommitKey& key,
+                                  Barriers barriers);
   base::Result<void> carry_out(CommitPlan plan);
+  base::Result<std::vector<std::pair<format::FileId, base::SecretBytes>>> contents_where(
+      const std::function<bool(format::FileId)>& wanted) const;
 
   storage::BlockDevice* device_;
   format::HeaderSpacing spacing_;
