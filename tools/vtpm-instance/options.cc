@@ -33,6 +33,7 @@ struct Typed {
   std::string variables;
   std::string variables_image;
   std::uint64_t variables_bytes = 0;
+  std::optional<std::uint16_t> simulator_port;
   bool create = false;
   bool incoming = false;
 };
@@ -43,6 +44,10 @@ void declare(CLI::App& app, Typed& typed) {
       ->type_name("SOCKET");
   app.add_option("--data", typed.data, "Data socket to listen on, for clients without a hypervisor")
       ->type_name("SOCKET");
+  app.add_option("--mssim", typed.simulator_port,
+                 "Speak the reference simulator's protocol at this port of 127.0.0.1, and its "
+                 "platform's at the next, to everybody on this machine; 0 takes free ones")
+      ->type_name("PORT");
   app.add_option("--vmgs", typed.vmgs, "Guest-state store: a file or a block device")
       ->type_name("FILE");
   app.add_flag("--create", typed.create, "Make the store, with a new TPM, if there is none");
@@ -188,6 +193,10 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
     setup.export_for_openhcl = std::move(configuration);
   }
   TRY(read_variables(typed, setup));
+  if (typed.simulator_port && (setup.incoming || setup.home == Home::kParavisor)) {
+    return usage("--mssim is for a TPM without a hypervisor; leave out --incoming and --home");
+  }
+  setup.simulator_port = typed.simulator_port;
   setup.control.path = typed.control;
   setup.data.path = typed.data;
   return setup;

@@ -67,6 +67,18 @@ TEST(InstanceOptionsTest, ReachTheSetup) {
             Home::kParavisor);
 }
 
+TEST(InstanceOptionsTest, SpeakTheSimulatorsProtocolOnlyWhereThereIsNoHypervisor) {
+  EXPECT_FALSE(read({"--ctrl", "c", "--vmgs", "v"})->setup.simulator_port);
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v", "--mssim", "2321"})->setup.simulator_port, 2321);
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v", "--mssim", "0"})->setup.simulator_port, 0);
+  for (const char* option : {"--incoming", "--home=paravisor"}) {
+    EXPECT_EQ(error_code(read({"--ctrl", "c", "--vmgs", "v", "--mssim", "0", option})),
+              ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(error_code(read({"--ctrl", "c", "--vmgs", "v", "--mssim", "65536"})),
+            ErrorCode::kInvalidArgument);
+}
+
 TEST(InstanceOptionsTest, GiveAnEphemeralTpmNoStore) {
   EXPECT_EQ(read({"--ctrl", "c", "--lifetime", "ephemeral"})->setup.lifetime, Lifetime::kEphemeral);
   EXPECT_EQ(error_code(read({"--ctrl", "c", "--lifetime", "ephemeral", "--vmgs", "v"})),

@@ -14,6 +14,7 @@
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/listening.h"
 #include "tools/vtpm-instance/service.h"
+#include "tools/vtpm-instance/simulator_service.h"
 #include "tools/vtpm-instance/statement.h"
 #include "tools/vtpm-instance/succession.h"
 #include "tools/vtpm-instance/tee_choice.h"
@@ -68,6 +69,14 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
       return refuse(readiness, std::move(converted).error());
     }
     return supervisor.converted();
+  }
+  std::optional<SimulatorPorts> simulator;
+  if (setup.simulator_port) {
+    auto listening = listen_for_simulator(*setup.simulator_port);
+    if (!listening) {
+      return refuse(Readiness::kNotSetUp, std::move(listening).error());
+    }
+    simulator = *std::move(listening);
   }
   // Guest, upkeep and broker ask it on threads of their own.
   const auto tee = std::exchange(choice->tee, nullptr);
@@ -155,7 +164,7 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
                      .statement = *statement},
                     supervisor);
     served = service.serve(std::move(setup.control), std::move(setup.data),
-                           std::move(setup.variables), std::move(heritage));
+                           std::move(setup.variables), std::move(simulator), std::move(heritage));
   }
   if (!served && inherits) {
     (*state)->abandon();  // it is the other instance's, or is opened next as after a crash

@@ -58,6 +58,7 @@ Service::Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmStat
       rest_(io_) {}
 
 base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint variables,
+                                  std::optional<SimulatorPorts> simulator,
                                   std::optional<Heritage> heritage) {
   TRY_ASSIGN(data_listening, listen_at(std::move(data)));
   TRY_ASSIGN(variables_listening, listen_at(std::move(variables)));
@@ -69,6 +70,7 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
   }
   TRY_ASSIGN(data_server, DataServer::start(commands_, std::move(data_listening.socket), {},
                                             std::move(channels)));
+  TRY(serve_simulator(std::move(simulator)));
   ControlOfDevice control_of_device(
       device_, *data_server, setup_.home == Home::kHost ? &state_blobs_ : nullptr,
       {.powered_on = [this](const base::Result<void>& done) { powered_on(done); },
@@ -119,6 +121,7 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
   io_.run();
   succession_.reset();
   control_.reset();
+  simulator_.reset();
   return closing_ ? *closing_ : close();
 }
 
@@ -134,6 +137,22 @@ base::Result<void> Service::serve_variables(base::Descriptor listener, Heritage*
                   .trouble = [this](const auto& trouble) { variables_trouble(trouble); }}));
   variables_ = std::move(started);
   return heritage == nullptr ? base::Result<void>() : variables_->adopt(variables_of(*heritage));
+}
+
+base::Result<void> Service::serve_simulator(std::optional<SimulatorPorts> ports) {
+  if (!ports) {
+    return {};
+  }
+  // These come on threads of the protocol.
+  TRY_ASSIGN(started,
+             SimulatorService::start(device_, *std::move(ports),
+                                     {.powered_on =
+                                          [this](const auto& done) {
+                                            asio::post(io_, [this, done] { powered_on(done); });
+                                          },
+                                      .stop = [this] { asio::post(io_, [this] { end(); }); }}));
+  simulator_ = std::move(started);
+  return {};
 }
 
 // A TPM in failure mode is worse.

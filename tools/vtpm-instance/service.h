@@ -15,6 +15,7 @@
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/rejoin_upkeep.h"
 #include "tools/vtpm-instance/setup.h"
+#include "tools/vtpm-instance/simulator_service.h"
 #include "tools/vtpm-instance/state_blob_codec.h"
 #include "tools/vtpm-instance/succession.h"
 #include "tools/vtpm-instance/supervisor.h"
@@ -57,10 +58,12 @@ class Service {
   // successor. With a heritage it goes on with what is there; an error before it was claimed leaves
   // that to the instance before.
   base::Result<void> serve(Endpoint control, Endpoint data, Endpoint variables,
+                           std::optional<SimulatorPorts> simulator,
                            std::optional<Heritage> heritage);
 
  private:
   base::Result<void> serve_variables(base::Descriptor listener, Heritage* heritage);
+  base::Result<void> serve_simulator(std::optional<SimulatorPorts> ports);
   void variables_trouble(const std::optional<base::Error>& trouble);
   vtpm::device::Options device_options();
   void tell(keybroker::protocol::Readiness readiness, const std::string& reason);
@@ -94,6 +97,7 @@ class Service {
   CommandsOfDevice commands_;
   std::unique_ptr<VariableService> variables_;
   SwtpmStateBlobs state_blobs_;
+  std::unique_ptr<SimulatorService> simulator_;
   std::optional<transport::tpm_socket::ControlServer> control_;
   std::optional<Succession> succession_;
   boost::asio::signal_set signals_;

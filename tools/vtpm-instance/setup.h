@@ -86,6 +86,10 @@ struct InstanceSetup {
   Endpoint control = {};
   Endpoint data = {};
 
+  // Where the protocol of the reference simulator is spoken on the loopback interface, if anywhere;
+  // 0 takes two ports that are free.
+  std::optional<std::uint16_t> simulator_port = std::nullopt;
+
   // Where the hypervisor finds the VM's variable flash, as a block export; and with which image, or
   // else of which size, the flash begins where the store has none.
   Endpoint variables = {};

@@ -217,6 +217,19 @@ base::Result<void> Device::set_locality(std::uint8_t number) {
   return {};
 }
 
+base::Result<void> Device::fail() {
+  const std::lock_guard lock(busy_);
+  if (!engine_.running()) {
+    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
+  }
+  engine_.fail_next_store();
+  // It stores something, and is refused by a TPM that waits for its Startup.
+  auto command = protocol::shutdown(protocol::StartupType::kState);
+  TRY(engine_.process(protocol::Locality(), command));
+  note_failure(std::nullopt);
+  return {};
+}
+
 base::Result<bool> Device::established() {
   const std::lock_guard lock(busy_);
   return engine_.established();

@@ -117,6 +117,13 @@ class Device {
   // set_locality() is for the commands to come, on or off. kInvalidArgument above 4.
   base::Result<void> set_locality(std::uint8_t number);
 
+  // set_physical_presence() is for the commands to come, on or off. There is none at first.
+  void set_physical_presence(bool present) { engine_.set_physical_presence(present); }
+
+  // fail() has the TPM go into failure mode until it is powered off, for tests of those who use
+  // one: at once, or with its Startup if it has had none. Nothing is stored. kDenied when off.
+  base::Result<void> fail();
+
   // established() is the tpmEstablished bit. kDenied when off.
   base::Result<bool> established();
 

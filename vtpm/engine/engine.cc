@@ -18,6 +18,7 @@
 #include <cstring>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "vmgs/base/idle_memory.h"
 #include "vmgs/crypto/random.h"
@@ -133,6 +134,10 @@ struct Engine::Callbacks {
     }
     const auto kind = std::string_view(name) == TPM_PERMANENT_ALL_NAME ? BlobKind::kPermanent
                                                                        : BlobKind::kVolatile;
+    if (std::exchange(engine.next_store_fails_, false)) {
+      engine.failure_ = base::Error{base::ErrorCode::kDenied, "failure mode was asked for"};
+      return TPM_FAIL;
+    }
     auto stored = engine.store_.store(kind, std::as_bytes(std::span(data, size)));
     if (!stored) {
       engine.failure_ = std::move(stored).error();
@@ -156,7 +161,7 @@ struct Engine::Callbacks {
   }
 
   static TPM_RESULT physical_presence(TPM_BOOL* present, std::uint32_t) {
-    *present = 0;
+    *present = the_engine.load()->physically_present_ ? 1 : 0;
     return TPM_SUCCESS;
   }
 
@@ -336,6 +341,7 @@ base::Result<void> Engine::stir() {
 void Engine::terminate() {
   if (running_) {
     running_ = false;
+    next_store_fails_ = false;
     TPMLIB_Terminate();
   }
 }

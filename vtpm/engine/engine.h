@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -118,6 +119,14 @@ class Engine {
   // off.
   base::Result<void> reset_established(protocol::Locality locality);
 
+  // set_physical_presence() is for the commands to come, until it is said otherwise; there is none
+  // at first. Any thread.
+  void set_physical_presence(bool present) { physically_present_ = present; }
+
+  // fail_next_store() has the TPM go into failure mode with its next change of durable state, which
+  // is not stored; for tests of those who use a TPM. A power-off forgets it.
+  void fail_next_store() { next_store_fails_ = true; }
+
   // failure() is what the store said when it failed, if that is why the TPM is in failure mode.
   // The next start() clears it.
   [[nodiscard]] const std::optional<base::Error>& failure() const { return failure_; }
@@ -145,7 +154,9 @@ class Engine {
 
   // What the callbacks of libtpms read and write while one of its functions runs.
   protocol::Locality locality_;
+  std::atomic<bool> physically_present_ = false;
   bool manufacturing_ = false;
+  bool next_store_fails_ = false;
   bool resuming_ = false;
   std::optional<base::SecretBytes> stored_permanent_;
   std::optional<base::SecretBytes> stored_volatile_;

@@ -2,7 +2,7 @@
 # The steps that topics are made of: a VM with its instance, and commands with their outcomes. A
 # topic runs in a folder of its own, $work, which holds whatever it makes.
 
-failed=0 passed=0 work='' instance='' broker=''
+failed=0 passed=0 work='' instance='' broker='' port=''
 
 new_vm() {
   work=$(mktemp -d)
@@ -18,10 +18,10 @@ end_vm() {
   work=
 }
 
-# await_line DESCRIPTOR PATTERN: reads until a line matches. What a program says before it is ready
-# is no concern of ours; if it never is, its last words are.
+# await_line DESCRIPTOR PATTERN: reads until a line matches, into $line. What a program says before it
+# is ready is no concern of ours; if it never is, its last words are.
 await_line() {
-  local line=
+  line=
   while read -r -t 60 -u "$1" line; do
     # shellcheck disable=SC2053
     [[ $line == $2 ]] && return 0
@@ -33,12 +33,19 @@ await_line() {
 # power_on starts the instance, and the resource manager if there is to be one.
 power_on() {
   coproc INSTANCE {
-    exec "$program" --vmgs "$work/vm.vmgs" --create --ctrl "$work/tpm.ctrl" --data "$work/tpm" 2>&1
+    exec "$program" --vmgs "$work/vm.vmgs" --create --ctrl "$work/tpm.ctrl" --data "$work/tpm" \
+      ${simulator:+--mssim 0} 2>&1
   }
   instance=$INSTANCE_PID
+  if [ -n "$simulator" ]; then
+    await_line "${INSTANCE[0]}" '*the simulator protocol is spoken at*' || exit 1
+    [[ $line =~ port\ ([0-9]+), ]] || exit 1
+    port=${BASH_REMATCH[1]}
+  fi
   # A TPM that sleeps is not provisioned, so there is no report of this start.
   await_line "${INSTANCE[0]}" '*: @(ready|report-missing:*)' || exit 1
   TPM2TOOLS_TCTI=swtpm:path=$work/tpm
+  [ -z "$simulator" ] || TPM2TOOLS_TCTI=mssim:host=127.0.0.1,port=$port
   if [ -n "$resource_manager" ]; then
     tpm2-abrmd --session --allow-root --tcti "$TPM2TOOLS_TCTI" >"$work/broker.log" 2>&1 &
     broker=$!
