@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs suites of an end-to-end check of vTPM services, run-e2e.sh, with VMs of a vtpmd:
+#
+#   e2e_under_vtpmd.sh RUN_E2E VTPMD VTPMCTL VTPM_INSTANCE [SUITE...]
+#
+# The check starts a service to a VM's state folder and control socket, and expects it to run while the
+# VM does. Here that is this script once more (--vm FOLDER SOCKET): it creates the VM of that folder, or
+# starts it again, and stays for as long as its instance lives. A receiving side that knows nothing has
+# no VM in a vtpmd yet, so what --incoming needs is the instance alone.
+set -u  # no pipefail: a reader that has what it wants leaves its writer behind
+
+if [ "$1" = --vm ]; then
+    folder=$2 control=$3
+    name=e2e-$(echo "$folder" | sha256sum | cut -c1-16)
+    "$VTPMCTL" create "$name" --socket "$VTPMD_SOCKET" || "$VTPMCTL" start "$name" --socket "$VTPMD_SOCKET" || exit 1
+    "$VTPMCTL" start "$name" --socket "$VTPMD_SOCKET" || exit 1
+    field() { "$VTPMCTL" show "$name" --json --socket "$VTPMD_SOCKET" | sed -n 's/.*"'"$1"'":"\{0,1\}\([^",]*\).*/\1/p'; }
+    pid=$(field pid)
+    [ "${pid:-0}" -gt 0 ] || exit 1
+    stop() { "$VTPMCTL" stop "$name" --force --socket "$VTPMD_SOCKET"; }
+    trap stop TERM
+    ln -sf "$(field control_socket)" "$control"
+    # It is no child of ours, so this waits until its last open end of a pipe is closed with it; the
+    # kernel says so for a process too.
+    python3 -c 'import os, select, sys; select.select([os.pidfd_open(int(sys.argv[1]))], [], [])' "$pid" &
+    wait $! || wait $!
+    exit 0
+fi
+
+run_e2e=$1
+export VTPMCTL=$3
+vtpmd=$2 instance=$4
+shift 4
+work=$(mktemp -d)
+export VTPMD_SOCKET=$work/run/vtpmd.sock
+mkdir "$work/run"
+"$vtpmd" --state "$work/state" --runtime "$work/run" --instance "$instance" >"$work/vtpmd.log" 2>&1 &
+daemon=$!
+cleanup() {
+    kill -TERM "$daemon" 2>/dev/null
+    wait "$daemon"
+    rm -rf "$work"
+}
+trap cleanup EXIT
+timeout 60 tail -n +1 -F "$work/vtpmd.log" 2>/dev/null | grep -q -m 1 'serving' || { cat "$work/vtpmd.log"; exit 1; }
+"$run_e2e" --service "$0 --vm %D %S" --incoming "$instance --vmgs %D/vm.vmgs --create --ctrl %S --incoming" "$@"
+status=$?
+[ "$status" = 0 ] || tail -n 20 "$work/vtpmd.log"
+exit "$status"

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# What system tests with a guest share: a folder of their own, programs that end with the test, and a
+# QEMU whose guest (guest/init) does what is written to its serial line.
+#
+# Sourced. $here is tests/system, $work the test's folder.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+limit=${GUEST_SECONDS:-180}
+pids=()
+checks=0
+
+skip() {
+    echo "skipped: $1"
+    [ "${CI:-}" = true ] && exit 1
+    exit 77
+}
+
+command -v qemu-system-x86_64 >/dev/null || skip "no qemu-system-x86_64 here"
+code=/usr/share/OVMF/OVMF_CODE.fd
+variables=/usr/share/OVMF/OVMF_VARS.fd
+[ -r "$code" ] && [ -r "$variables" ] || skip "no OVMF here (package ovmf)"
+guest=$("$here/guest/build.sh")
+case $? in 0) ;; 77) exit 77 ;; *) exit 1 ;; esac
+
+work=$(mktemp -d)
+cleanup() {
+    local pid
+    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null; done
+    wait 2>/dev/null
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+fail() {
+    echo "FAIL $1"
+    tail -n 8 "$work"/*.log
+    exit 1
+}
+
+pass() {
+    checks=$((checks + 1))
+    echo "PASS $1"
+}
+
+# expect_line PATTERN FILE: waits for a line in a file that somebody writes, or fails.
+expect_line() {
+    timeout "$limit" tail -n +1 -F "$2" 2>/dev/null | grep -q -m 1 -a -- "$1" ||
+        fail "no '$1' in $(basename "$2")"
+}
+
+# expect_end PID STATUS WHO
+expect_end() {
+    local status=0
+    wait "$1" || status=$?
+    [ "$status" = "$2" ] || fail "$3 ended with $status"
+}
+
+# start_service NAME COMMAND...: a program whose log is $work/NAME.log; its pid is $service. It is
+# waited for until it is ready.
+start_service() {
+    local name=$1
+    shift
+    : >"$work/$name.log"
+    "$@" 2>>"$work/$name.log" >&2 &
+    service=$!
+    pids+=("$service")
+    expect_line '^[a-z-]*: \(ready\|report-missing.*\|the TPM.s state is still to arrive\)$' "$work/$name.log"
+}
+
+# boot NAME CONTROL_SOCKET [OPTION...]: a QEMU of that name, whose pid is $qemu. Its serial line is
+# read into $work/NAME.serial.log and written by tell; QMP commands go to the descriptor $qmp, and
+# what comes back is in $work/NAME.qemu.log.
+boot() {
+    local name=$1 control=$2
+    shift 2
+    mkfifo "$work/$name.in" "$work/$name.out" "$work/$name.qmp"
+    : >"$work/$name.serial.log"
+    exec {serial}<>"$work/$name.in" {qmp}<>"$work/$name.qmp"
+    # Held open for writing as well: the reader goes on over QEMU's end, and ends with the test.
+    cat <>"$work/$name.out" >"$work/$name.serial.log" &
+    pids+=($!)
+    qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 -m 256 \
+        -accel tcg,tb-size=32 -cpu max \
+        ${GUEST_BIOS:+-bios "$GUEST_BIOS"} \
+        $([ -n "${GUEST_BIOS:-}" ] || echo "-drive if=pflash,unit=0,format=raw,readonly=on,file=$code -drive if=pflash,unit=1,format=raw,file=$work/variables.fd") \
+        -kernel "$guest/vmlinuz" -initrd "$guest/initramfs.img" \
+        -append 'console=ttyS0 quiet mitigations=off panic=-1' \
+        -drive "if=virtio,format=raw,file=$work/disk.img" \
+        -chardev "socket,id=chrtpm,path=$control" -tpmdev emulator,id=tpm0,chardev=chrtpm \
+        -device "${GUEST_TPM:-tpm-crb},tpmdev=tpm0" \
+        -chardev "pipe,id=chrserial,path=$work/$name" -serial chardev:chrserial -qmp stdio \
+        "$@" <"$work/$name.qmp" >"$work/$name.qemu.log" 2>&1 &
+    qemu=$!
+    pids+=("$qemu")
+    vm=$name
+    answered=0
+    ask '{"execute": "qmp_capabilities"}'
+    expect_line '{"return": {}}' "$work/$name.qemu.log"
+}
+
+# ask QMP: has QEMU do something.
+ask() { echo "$1" >&"$qmp"; }
+
+# new_machine: a blank disk and variable flash.
+new_machine() {
+    truncate -s 32M "$work/disk.img"
+    cp "$variables" "$work/variables.fd"
+}
+
+# next_answer: waits for the next line of the guest's, into $answer.
+next_answer() {
+    answer=$(timeout "$limit" tail -n +1 -F "$work/$vm.serial.log" 2>/dev/null |
+        awk -v wanted=$((answered + 1)) 'sub(/.*GUEST /, "") && ++seen == wanted { sub(/\r$/, ""); print; exit }')
+    [ -n "$answer" ] || fail "the guest of $vm says nothing more"
+    answered=$((answered + 1))
+}
+
+# tell COMMAND...: has the guest do something; its answer is in $answer.
+tell() {
+    echo "$*" >&"$serial"
+    next_answer
+}
+
+# order COMMAND: of which no answer comes.
+order() { echo "$*" >&"$serial"; }
+
+# expect_answer WHAT EXPECTED
+expect_answer() {
+    [ "$answer" = "$2" ] || fail "$1: the guest says '$answer' and not '$2'"
+    pass "$1"
+}
