@@ -66,7 +66,7 @@ start_service() {
     expect_line '^[a-z-]*: \(ready\|report-missing.*\|the TPM.s state is still to arrive\)$' "$work/$name.log"
 }
 
-# boot NAME CONTROL_SOCKET [OPTION...]: a QEMU of that name, whose pid is $qemu. Its serial line is
+# boot NAME CONTROL_SOCKET [OPTION...]: a QEMU of that name, without a TPM if the socket is "", whose pid is $qemu. Its serial line is
 # read into $work/NAME.serial.log and written by tell; QMP commands go to the descriptor $qmp, and
 # what comes back is in $work/NAME.qemu.log.
 boot() {
@@ -81,12 +81,11 @@ boot() {
     qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 -m 256 \
         -accel tcg,tb-size=32 -cpu max \
         ${GUEST_BIOS:+-bios "$GUEST_BIOS"} \
-        $([ -n "${GUEST_BIOS:-}" ] || echo "-drive if=pflash,unit=0,format=raw,readonly=on,file=$code -drive if=pflash,unit=1,format=raw,file=$work/variables.fd") \
+        $([ -n "${GUEST_BIOS:-}" ] || echo "-drive if=pflash,unit=0,format=raw,readonly=on,file=$code -drive if=pflash,unit=1,format=raw,${GUEST_FLASH:-file=$work/variables.fd}") \
         -kernel "$guest/vmlinuz" -initrd "$guest/initramfs.img" \
         -append 'console=ttyS0 quiet mitigations=off panic=-1' \
         -drive "if=virtio,format=raw,file=$work/disk.img" \
-        -chardev "socket,id=chrtpm,path=$control" -tpmdev emulator,id=tpm0,chardev=chrtpm \
-        -device "${GUEST_TPM:-tpm-crb},tpmdev=tpm0" \
+        $([ -z "$control" ] || echo "-chardev socket,id=chrtpm,path=$control -tpmdev emulator,id=tpm0,chardev=chrtpm -device ${GUEST_TPM:-tpm-crb},tpmdev=tpm0") \
         -chardev "pipe,id=chrserial,path=$work/$name" -serial chardev:chrserial -qmp stdio \
         "$@" <"$work/$name.qmp" >"$work/$name.qemu.log" 2>&1 &
     qemu=$!
@@ -99,6 +98,19 @@ boot() {
 
 # ask QMP: has QEMU do something.
 ask() { echo "$1" >&"$qmp"; }
+
+# migrate NAME QMP SOCKET: has the QEMU of that name and descriptor migrate to one that waits at SOCKET,
+# until it has.
+migrate() {
+    local events='{"capabilities": [{"capability": "events", "state": true}]}'
+    {
+        echo '{"execute": "migrate-set-capabilities", "arguments": '"$events"'}'
+        echo '{"execute": "migrate-set-parameters", "arguments": {"downtime-limit": 3000}}'
+        echo '{"execute": "migrate", "arguments": {"uri": "unix:'"$3"'"}}'
+    } >&"$2"
+    expect_line '"MIGRATION", "data": {"status": "\(completed\|failed\)"}' "$work/$1.qemu.log"
+    grep -q '"MIGRATION", "data": {"status": "completed"}' "$work/$1.qemu.log" || fail 'the migration failed'
+}
 
 # new_machine: a blank disk and variable flash.
 new_machine() {

@@ -55,11 +55,7 @@ tell busy
 source_qemu=$qemu source_service=$service source_qmp=$qmp
 serve fourth destination --incoming
 boot four "$work/fourth.ctrl" -incoming "unix:$work/migration"
-echo '{"execute": "migrate-set-capabilities", "arguments": {"capabilities": [{"capability": "events", "state": true}]}}' >&"$source_qmp"
-echo '{"execute": "migrate-set-parameters", "arguments": {"downtime-limit": 3000}}' >&"$source_qmp"
-echo '{"execute": "migrate", "arguments": {"uri": "unix:'"$work"'/migration"}}' >&"$source_qmp"
-expect_line '"MIGRATION", "data": {"status": "\(completed\|failed\)"}' "$work/three.qemu.log"
-grep -q '"MIGRATION", "data": {"status": "completed"}' "$work/three.qemu.log" || fail 'the migration failed'
+migrate three "$source_qmp" "$work/migration"
 echo '{"execute": "quit"}' >&"$source_qmp"
 expect_end "$source_qemu" 0 'the source QEMU'
 expect_end "$source_service" 0 'the source instance'
