@@ -78,6 +78,11 @@ void examine_extended_entry(const Generation& generation, FileId id, Report& rep
                              : "the file table calls it encrypted, the sealed table does not: "
                                "somebody without the key changed the file table");
   }
+  if (is_encrypted && entry->valid_bytes == 0 && format::is_content(id)) {
+    report.note("empty-encrypted", where,
+                "is encrypted and empty, which other tools take for damage: `vmgs repair --accept "
+                "empty-encrypted` keeps it in plaintext");
+  }
   const bool has_digest = generation.commit_info() && !is_encrypted;
   if ((raw.attributes.value() & ~format::kAttributesEncrypted) != 0 ||
       (!has_digest && !base::is_all_zero(raw.reserved))) {

@@ -54,6 +54,26 @@ void examine_slots(const volume::HeaderSlots& slots, Report& report) {
   }
 }
 
+// A header where slot 1 would lie at the other spacing: whoever formatted the store had other
+// sectors than whoever opens it here, and wrote its commits there.
+base::Result<void> examine_spacing(storage::BlockDevice& device, format::HeaderSpacing spacing,
+                                   const volume::HeaderSlots& slots, Report& report) {
+  if (slots[1].header) {
+    return {};
+  }
+  base::Bytes area(format::kHeaderAreaBytes);
+  TRY(device.read(0, area));
+  const auto other = spacing == format::HeaderSpacing::k512 ? format::HeaderSpacing::k4096
+                                                            : format::HeaderSpacing::k512;
+  if (format::decode_header(format::header_at(format::HeaderArea(area), other, 1))) {
+    report.error("wrong-spacing", slot_name(1),
+                 "there is a header " + std::to_string(format::bytes(other)) +
+                     " bytes from the first, as on a disk with sectors of that size, where nobody "
+                     "looks who opens this store here: it may be the newest");
+  }
+  return {};
+}
+
 // A header that still wraps a key which the newest one has dropped: the old key opens the file as
 // it lies, if the newest header is damaged.
 void examine_old_key(const Generation& newest, const Generation& older, Report& report) {
@@ -174,6 +194,7 @@ base::Result<Examination> examine(storage::BlockDevice& device, format::HeaderSp
     report.error(std::string(code_of_no_store(slots.error().code)), "store", slots.error().message);
     return Examination{std::move(report).take()};
   }
+  TRY(examine_spacing(device, spacing, *slots, report));
   examine_slots(*slots, report);
   const auto order = volume::order_headers(*slots);
   if (!order) {

@@ -17,6 +17,7 @@ namespace vmgs::repair {
 //
 //   too-short blank version-1                        it is no store of this format
 //   bad-header no-valid-header sequence-gap          the two headers
+//   wrong-spacing
 //   no-key-slot two-keys downgrade old-key-remains   what a header says
 //   bad-file-table bad-entry bad-self-entry          the file table
 //   bad-extended-entry overlap extra-blocks
@@ -24,9 +25,10 @@ namespace vmgs::repair {
 //   zero-metadata-key no-commit-info edited          the sealed table
 //   one-barrier orphan-key attributes-differ
 //   fell-back edited-without-key auth-failure        what opens and what does not
-//   unreadable-file unreadable-generation
+//   unreadable-file unreadable-generation empty-encrypted
 //   bad-content wrong-size foreign-tpm-state         what files hold
-//   unknown-bits reprovisioned vhd-slack             anything else
+//   unknown-bits reprovisioned                       anything else
+//   bad-container vhd-slack missing-footer           what the store is wrapped in
 
 struct Examination {
   std::vector<volume::Finding> findings;  // in order of the store's parts

@@ -9,7 +9,7 @@
 
 #include "vmgs/format/vhd_footer.h"
 #include "vmgs/storage/fixed_vhd.h"
-#include "vmgs/storage/folder.h"
+#include "vmgs/storage/undoable_file.h"
 
 namespace vmgs::storage {
 
@@ -87,37 +87,17 @@ base::Result<HeaderSpacing> spacing_of(FileDevice& file, ContainerKind kind,
   return known;
 }
 
-// A new file beside those that are there already, of the owner whose file is saved in it.
-base::Result<UndoTarget> make_undo_file(const std::filesystem::path& wanted,
-                                        const FileDevice& saved) {
-  constexpr int kMostNames = 100;
-  auto path = wanted;
-  for (int name = 2;; ++name) {
-    auto made = FileDevice::create_preallocated(path, 0);
-    if (!made && made.error().code == base::ErrorCode::kDenied && std::filesystem::exists(path) &&
-        name < kMostNames) {
-      path = wanted.string() + "-" + std::to_string(name);
-      continue;
-    }
-    if (!made) {
-      return base::fail(std::move(made).error().context("no undo file"));
-    }
-    TRY((*made)->belong_to_owner_of(saved));
-    TRY(sync_folder_of(path));
-    return UndoTarget{*std::move(made), path};
-  }
-}
-
 // Puts a recorder between the file and what is opened on it, if one is wanted.
-std::unique_ptr<ResizableDevice> undoable(Container& container, std::unique_ptr<FileDevice> opened,
-                                          const std::optional<std::filesystem::path>& undo_file) {
-  std::unique_ptr<ResizableDevice> whole = std::move(opened);
+std::unique_ptr<ResizableDevice> whole_file(Container& container,
+                                            std::unique_ptr<FileDevice> opened,
+                                            const std::optional<std::filesystem::path>& undo_file) {
+  std::unique_ptr<ResizableDevice> whole;
   if (undo_file) {
-    auto recorder = std::make_unique<UndoRecorder>(
-        std::move(whole),
-        [wanted = *undo_file, file = container.file] { return make_undo_file(wanted, *file); });
+    auto recorder = undoable(std::move(opened), *undo_file);
     container.undo = recorder.get();
     whole = std::move(recorder);
+  } else {
+    whole = std::move(opened);
   }
   container.whole = whole.get();
   return whole;
@@ -145,7 +125,7 @@ base::Result<Container> open_locked(std::unique_ptr<FileDevice> opened,
   }
   TRY_ASSIGN(spacing, spacing_of(*opened, container.kind, options.spacing));
   container.spacing = spacing;
-  auto whole = undoable(container, std::move(opened), options.undo_file);
+  auto whole = whole_file(container, std::move(opened), options.undo_file);
   if (container.kind != ContainerKind::kFixedVhd) {
     container.device = std::move(whole);
     return container;

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "vmgs/base/result.h"
+#include "vmgs/format/header_spacing.h"
+#include "vmgs/storage/block_device.h"
+#include "vmgs/volume/generation.h"
+#include "vmgs/volume/headers.h"
+
+namespace vmgs::repair {
+
+// mended_header() is the header that stood in 168 damaged bytes, if enough of it is left to know
+// one by: its fixed fields and its checksum are made good, the rest is taken as it lies. Nothing of
+// it is proven until its tables are looked at.
+std::optional<format::Header> mended_header(format::HeaderBytes raw);
+
+// tables_found() scans a store for blocks that are a file table: all 64 entries keep the format's
+// rules, entry 0 names the block itself, and no two overlap. Most are of generations long past.
+base::Result<std::vector<std::uint32_t>> tables_found(storage::BlockDevice& device);
+
+// is_sound() tells whether a plaintext generation keeps every rule: its table decodes, nothing
+// overlaps, nothing in it is encrypted.
+bool is_sound(const volume::Generation& generation);
+
+// is_whole() tells whether the unlocked generation is all there: tables, digests, every file.
+bool is_whole(storage::BlockDevice& device, const volume::Generation& generation);
+
+// generations_opened() tries every key slot that is left of any header, at either spacing, with
+// every table that a header names or a scan finds, and returns the generations that the key opens,
+// each with a header that could be written. With a header of its own in a slot a generation has
+// that header's sequence, else 0. A file table alone proves nothing; here the sealed table does.
+base::Result<std::vector<volume::Generation>> generations_opened(storage::BlockDevice& device,
+                                                                 const volume::DatastoreKey& key);
+
+}  // namespace vmgs::repair

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "vmgs/repair/candidates.h"
+#include "vmgs/repair/mend.h"
+#include "vmgs/volume/headers.h"
+
+namespace vmgs::repair {
+
+namespace {
+
+using format::Header;
+using volume::Generation;
+using volume::write_header;
+
+constexpr std::uint32_t kUnknownSequence = 2;
+
+std::string slot_name(std::size_t slot) { return "header slot " + std::to_string(slot); }
+
+base::Result<base::Bytes> read_area(storage::BlockDevice& device) {
+  base::Bytes area(format::kHeaderAreaBytes);
+  TRY(device.read(0, area));
+  return area;
+}
+
+// Makes `header` the state in its slot, and the other slot a copy that counts as the commit before.
+base::Result<void> write_both(const Case& patient, std::size_t slot, const Header& header) {
+  TRY(write_header(patient.device, patient.spacing, slot, header));
+  TRY(patient.device.flush());
+  auto copy = header;
+  copy.sequence -= 1;
+  TRY(write_header(patient.device, patient.spacing, 1 - slot, copy));
+  return patient.device.flush();
+}
+
+std::uint64_t commit_sequence(const Generation& generation) {
+  const auto info = generation.commit_info();
+  return info ? info->sequence : 0;
+}
+
+// Whether `a` is known to be newer than `b`, by the counter of the headers and, where both have it,
+// by the authenticated one, which must not say the contrary.
+bool is_newer(const Generation& a, const Generation& b) {
+  const auto of_a = commit_sequence(a);
+  const auto of_b = commit_sequence(b);
+  if (of_a != 0 && of_b != 0 && of_a != of_b) {
+    return of_a > of_b;
+  }
+  return a.header().sequence != 0 && b.header().sequence != 0 &&
+         format::follows(a.header().sequence, b.header().sequence);
+}
+
+// The one that is newer than all others, or the one whose table was asked for.
+const Generation* newest_of(const std::vector<Generation>& found, const Wishes& wishes) {
+  for (const auto& one : found) {
+    if (wishes.file_table ? one.header().file_table_block == *wishes.file_table
+                          : std::all_of(found.begin(), found.end(), [&](const Generation& other) {
+                              return &other == &one || is_newer(one, other);
+                            })) {
+      return &one;
+    }
+  }
+  return nullptr;
+}
+
+std::string listed(const std::vector<Generation>& found) {
+  std::string text;
+  for (const auto& generation : found) {
+    const auto files =
+        std::count_if(generation.table()->entries.begin(), generation.table()->entries.end(),
+                      [](const auto& entry) { return entry.has_value(); });
+    text += (text.empty() ? "" : ", ") + std::string("block ") +
+            std::to_string(generation.header().file_table_block) + " with " +
+            std::to_string(files > 2 ? files - 2 : 0) + " files";
+  }
+  return text;
+}
+
+// Plaintext states that a damaged header or, failing that, a scan leads to.
+base::Result<std::vector<Generation>> sound_generations(const Case& patient,
+                                                        format::HeaderArea area) {
+  std::vector<Generation> result;
+  for (std::size_t slot = 0; slot < 2; ++slot) {
+    const auto header = mended_header(format::header_at(area, patient.spacing, slot));
+    if (header) {
+      TRY_ASSIGN(generation, Generation::read(patient.device, slot, *header));
+      if (is_sound(generation)) {
+        result.push_back(std::move(generation));
+      }
+    }
+  }
+  if (!result.empty()) {
+    return result;
+  }
+  TRY_ASSIGN(tables, tables_found(patient.device));
+  for (const auto block : tables) {
+    Header header;
+    header.file_table_block = block;
+    TRY_ASSIGN(generation, Generation::read(patient.device, 0, header));
+    if (is_sound(generation)) {
+      result.push_back(std::move(generation));
+    }
+  }
+  return result;
+}
+
+bool speaks_of_encryption(format::HeaderArea area, format::HeaderSpacing spacing) {
+  for (std::size_t slot = 0; slot < 2; ++slot) {
+    const auto raw = base::load<format::HeaderLayout>(format::header_at(area, spacing, slot));
+    if (!base::is_all_zero(raw.key_slots[0].wrapped_key) ||
+        !base::is_all_zero(raw.key_slots[1].wrapped_key)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Mended mend_spacing(const Case& patient) {
+  const auto* const finding = patient.found("wrong-spacing");
+  if (finding == nullptr) {
+    return std::optional<Outcome>();
+  }
+  TRY_ASSIGN(area, read_area(patient.device));
+  const auto other = patient.spacing == format::HeaderSpacing::k512 ? format::HeaderSpacing::k4096
+                                                                    : format::HeaderSpacing::k512;
+  TRY_ASSIGN(header, format::decode_header(format::header_at(format::HeaderArea(area), other, 1)));
+  TRY(write_header(patient.device, patient.spacing, 1, header));
+  TRY(patient.device.flush());
+  const base::Bytes nothing(format::kHeaderBytes);
+  TRY(patient.device.write(static_cast<std::uint64_t>(other), nothing));
+  TRY(patient.device.flush());
+  auto outcome = done(finding->code, finding->where,
+                      "move header slot 1 to where this container has it, so that the newest state "
+                      "is seen");
+  // What opened until now was the state that slot 0 alone leads to.
+  outcome.anything_changes = true;
+  return std::optional(std::move(outcome));
+}
+
+Mended mend_lone_header(const Case& patient) {
+  const auto slots = volume::read_header_slots(patient.device, patient.spacing);
+  const auto order = slots ? volume::order_headers(*slots)
+                           : base::Result<volume::HeaderOrder>(base::fail(slots.error()));
+  if (!order || order->older) {
+    return std::optional<Outcome>();
+  }
+  const auto bad = 1 - order->newest;
+  const auto& valid = *(*slots)[order->newest].header;
+  if ((*slots)[bad].blank && valid.sequence == 1) {
+    return std::optional<Outcome>();
+  }
+  const auto where = slot_name(bad);
+  TRY_ASSIGN(area, read_area(patient.device));
+  const auto mended =
+      mended_header(format::header_at(format::HeaderArea(area), patient.spacing, bad));
+  if (mended && mended->file_table_block != valid.file_table_block) {
+    TRY_ASSIGN(generation, Generation::read(patient.device, bad, *mended));
+    const bool is_older = format::follows(valid.sequence, mended->sequence);
+    if (is_older && generation.table()) {
+      TRY(write_header(patient.device, patient.spacing, bad, *mended));
+      TRY(patient.device.flush());
+      return std::optional(done("bad-header", where,
+                                "mend the header of the commit before the newest, whose tables are "
+                                "still there"));
+    }
+    if (!is_older && generation.table() && mended->encrypted) {
+      TRY_ASSIGN(present, Generation::read(patient.device, order->newest, valid));
+      auto unlocking = volume::Unlocking::kNoSlotOpens;
+      auto of_present = volume::Unlocking::kNoSlotOpens;
+      if (patient.key != nullptr) {
+        TRY_ASSIGN(tried, generation.unlock(patient.device, *patient.key));
+        unlocking = tried;
+        if (valid.encrypted) {
+          TRY_ASSIGN(tried_present, present.unlock(patient.device, *patient.key));
+          of_present = tried_present;
+        }
+      }
+      if (unlocking != volume::Unlocking::kOpened && of_present != volume::Unlocking::kOpened) {
+        return std::optional(not_done("bad-header", where,
+                                      "the damaged header may be the one of the newest state. Only "
+                                      "the store's key can tell: give it with --key"));
+      }
+      if (unlocking == volume::Unlocking::kOpened && is_whole(patient.device, generation) &&
+          (of_present != volume::Unlocking::kOpened || commit_sequence(present) == 0 ||
+           commit_sequence(generation) >= commit_sequence(present))) {
+        TRY(write_header(patient.device, patient.spacing, bad, *mended));
+        TRY(patient.device.flush());
+        auto outcome = done("bad-header", where,
+                            "mend the header of the newest commit: with the key, all that it leads "
+                            "to authenticates");
+        outcome.anything_changes = true;
+        return std::optional(std::move(outcome));
+      }
+    } else if (!is_older && is_sound(generation) && !patient.accepts("bad-header")) {
+      if (!patient.accepts("newer-header")) {
+        return std::optional(
+            not_done("newer-header", where,
+                     "only the checksum of the other header may be wrong, and then it is the newer "
+                     "state. Say --accept newer-header to take that one, or --accept bad-header to "
+                     "stay with the state that opens today"));
+      }
+      TRY(write_header(patient.device, patient.spacing, bad, *mended));
+      TRY(patient.device.flush());
+      auto outcome = done("newer-header", where, "mend this header and take what it leads to");
+      outcome.anything_changes = true;
+      return std::optional(std::move(outcome));
+    }
+  }
+  auto copy = valid;
+  copy.sequence -= 1;
+  TRY(write_header(patient.device, patient.spacing, bad, copy));
+  TRY(patient.device.flush());
+  return std::optional(done("bad-header", where,
+                            "fill it with a copy of slot " + std::to_string(order->newest) +
+                                ", so that one bad sector does not take the store away"));
+}
+
+Mended mend_lost_headers(const Case& patient) {
+  const bool blank = patient.found("blank") != nullptr;
+  if (!blank && patient.found("no-valid-header") == nullptr) {
+    return std::optional<Outcome>();
+  }
+  TRY_ASSIGN(area, read_area(patient.device));
+  std::vector<Generation> found;
+  if (patient.key != nullptr) {
+    TRY_ASSIGN(opened, generations_opened(patient.device, *patient.key));
+    for (auto& generation : opened) {
+      if (generation.table()) {
+        found.push_back(std::move(generation));
+      }
+    }
+  }
+  if (found.empty() && speaks_of_encryption(format::HeaderArea(area), patient.spacing)) {
+    return std::optional(not_done("no-valid-header", "headers",
+                                  patient.key == nullptr
+                                      ? "the store is encrypted: with its key (--key) the tables "
+                                        "can be told apart and the headers made again"
+                                      : "this key opens none of the key slots that are left with "
+                                        "any table that is left"));
+  }
+  if (found.empty()) {
+    TRY_ASSIGN(sound, sound_generations(patient, format::HeaderArea(area)));
+    found = std::move(sound);
+  }
+  if (found.empty()) {
+    return blank
+               ? std::optional<Outcome>()
+               : std::optional(not_done("no-valid-header", "headers",
+                                        "no file table was found either. `vmgs salvage` looks for "
+                                        "what is left"));
+  }
+  const auto* const chosen = newest_of(found, patient.wishes);
+  if (chosen == nullptr) {
+    return std::optional(not_done("no-valid-header", "headers",
+                                  "several file tables were found and nothing tells which is the "
+                                  "newest: " +
+                                      listed(found) +
+                                      ". Look at what `vmgs salvage` gets out of each, then say "
+                                      "--table BLOCK"));
+  }
+  if (blank && !patient.accepts("blank")) {
+    return std::optional(not_done("blank", "headers",
+                                  "both headers are blank, yet there is a file table (" +
+                                      listed(found) +
+                                      "): say --accept blank to make its headers again"));
+  }
+  auto header = chosen->header();
+  if (header.sequence == 0) {
+    header.sequence = kUnknownSequence;
+  }
+  TRY(write_both(patient, chosen->slot(), header));
+  // The generation before may have its header too.
+  for (const auto& other : found) {
+    if (other.slot() != chosen->slot() && other.header().sequence != 0 &&
+        format::follows(header.sequence, other.header().sequence)) {
+      TRY(write_header(patient.device, patient.spacing, other.slot(), other.header()));
+      TRY(patient.device.flush());
+      break;
+    }
+  }
+  return std::optional(done(blank ? "blank" : "no-valid-header", "headers",
+                            "make the headers again for the file table at block " +
+                                std::to_string(header.file_table_block)));
+}
+
+Mended mend_sequence_gap(const Case& patient) {
+  if (patient.found("sequence-gap") == nullptr) {
+    return std::optional<Outcome>();
+  }
+  TRY_ASSIGN(slots, volume::read_header_slots(patient.device, patient.spacing));
+  std::vector<Generation> usable;
+  bool needs_key = false;
+  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+    if (!slots[slot].header) {
+      return std::optional<Outcome>();
+    }
+    TRY_ASSIGN(generation, Generation::read(patient.device, slot, *slots[slot].header));
+    if (!generation.header().encrypted) {
+      if (is_sound(generation)) {
+        usable.push_back(std::move(generation));
+      }
+      continue;
+    }
+    needs_key = patient.key == nullptr;
+    if (patient.key != nullptr) {
+      TRY_ASSIGN(unlocking, generation.unlock(patient.device, *patient.key));
+      if (unlocking == volume::Unlocking::kOpened && generation.table()) {
+        usable.push_back(std::move(generation));
+      }
+    }
+  }
+  if (needs_key || usable.empty()) {
+    return std::optional(not_done("sequence-gap", "headers",
+                                  needs_key ? "with the store's key (--key) the two can be told "
+                                              "apart"
+                                            : "neither header leads to a state that opens"));
+  }
+  const Generation* chosen = usable.size() == 1 ? &usable.front() : nullptr;
+  if (chosen == nullptr && commit_sequence(usable[0]) != 0 && commit_sequence(usable[1]) != 0 &&
+      commit_sequence(usable[0]) != commit_sequence(usable[1])) {
+    chosen = &usable[commit_sequence(usable[0]) > commit_sequence(usable[1]) ? 0 : 1];
+  }
+  for (const auto& generation : usable) {
+    if (patient.accepts("slot-" + std::to_string(generation.slot()))) {
+      chosen = &generation;
+    }
+  }
+  if (chosen == nullptr) {
+    return std::optional(
+        not_done("sequence-gap", "headers",
+                 "both lead to a state that opens (" + listed(usable) +
+                     ") and nothing tells which is the newer. Look at both with "
+                     "`vmgs salvage`, then say --accept slot-0 or --accept slot-1"));
+  }
+  auto copy = chosen->header();
+  copy.sequence -= 1;
+  TRY(write_header(patient.device, patient.spacing, 1 - chosen->slot(), copy));
+  TRY(patient.device.flush());
+  return std::optional(done("sequence-gap", "headers",
+                            "take the state of slot " + std::to_string(chosen->slot()) +
+                                " and make the other slot its copy"));
+}
+
+Mended mend_downgrade(const Case& patient) {
+  const auto* finding = patient.found("downgrade");
+  if (finding == nullptr) {
+    finding = patient.found("no-key-slot");
+  }
+  const auto slots = volume::read_header_slots(patient.device, patient.spacing);
+  const auto order = slots ? volume::order_headers(*slots)
+                           : base::Result<volume::HeaderOrder>(base::fail(slots.error()));
+  if (finding == nullptr || !order) {
+    return std::optional<Outcome>();
+  }
+  const auto& header = *(*slots)[order->newest].header;
+  if (patient.key == nullptr) {
+    return std::optional(not_done(finding->code, finding->where,
+                                  "the store was encrypted: with its key (--key) the header can be "
+                                  "made right"));
+  }
+  TRY_ASSIGN(opened, generations_opened(patient.device, *patient.key));
+  for (const auto& generation : opened) {
+    if (generation.header().file_table_block == header.file_table_block) {
+      auto right = generation.header();
+      right.sequence = header.sequence;
+      TRY(write_header(patient.device, patient.spacing, order->newest, right));
+      TRY(patient.device.flush());
+      return std::optional(
+          done(finding->code, finding->where,
+               "say again that the store is encrypted, under the key slot that the "
+               "key opens"));
+    }
+  }
+  return std::optional(not_done(finding->code, finding->where,
+                                "the key opens no key slot that fits this file table"));
+}
+
+}  // namespace vmgs::repair

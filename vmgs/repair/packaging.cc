@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmgs/repair/packaging.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "vmgs/crypto/random.h"
+#include "vmgs/format/file_table.h"
+#include "vmgs/format/vhd_footer.h"
+#include "vmgs/repair/mend.h"
+
+namespace vmgs::repair {
+
+namespace {
+
+using format::kVhdFooterBytes;
+using Sector = std::array<std::byte, kVhdFooterBytes>;
+
+// What the deployed tools open at most; a table that asks for more was not cut, but is wrong.
+constexpr std::uint64_t kMostStoreToRestore = std::uint64_t{4} << 30;
+// How far from the end a footer is looked for.
+constexpr std::uint64_t kMostAppendedBytes = std::uint64_t{64} << 20;
+
+base::Result<Sector> read_sector(storage::BlockDevice& whole, std::uint64_t offset) {
+  Sector sector{};
+  TRY(whole.read(offset, sector));
+  return sector;
+}
+
+// Where a whole footer stands with more behind it: 0 if nowhere.
+base::Result<std::uint64_t> earlier_footer(storage::BlockDevice& whole) {
+  const auto size = whole.size_bytes();
+  const auto lowest = size > kMostAppendedBytes ? size - kMostAppendedBytes : 0;
+  for (auto at = (size - 1) / kVhdFooterBytes * kVhdFooterBytes;
+       at >= std::max<std::uint64_t>(lowest, format::kHeaderAreaBytes); at -= kVhdFooterBytes) {
+    if (at + kVhdFooterBytes >= size) {
+      continue;
+    }
+    TRY_ASSIGN(sector, read_sector(whole, at));
+    const auto footer = format::decode_vhd_footer(sector, at + kVhdFooterBytes);
+    if (footer && footer->disk_bytes() == at) {
+      return at;
+    }
+  }
+  return 0;
+}
+
+// How many bytes the tables that the headers lead to speak of.
+base::Result<std::uint64_t> bytes_spoken_of(storage::BlockDevice& whole) {
+  base::Bytes area(format::kHeaderAreaBytes);
+  TRY(whole.read(0, area));
+  std::uint64_t most = 0;
+  const auto raw_blocks = whole.size_bytes() / format::kBlockBytes;
+  for (const std::size_t at : {std::size_t{0}, std::size_t{512}}) {
+    const auto header =
+        format::decode_header(std::span(area).subspan(at).first<format::kHeaderBytes>());
+    if (!header || header->file_table_block >= raw_blocks) {
+      continue;
+    }
+    format::Block block{};
+    TRY(whole.read(std::uint64_t{header->file_table_block} * format::kBlockBytes, block));
+    const auto table = format::decode_file_table(block, header->file_table_block,
+                                                 kMostStoreToRestore / format::kBlockBytes);
+    for (std::size_t i = 0; table && i < format::kFileIds; ++i) {
+      if (const auto& entry = table->entries[i]) {
+        most = std::max(most, std::uint64_t{entry->end_block()} * format::kBlockBytes);
+      }
+    }
+  }
+  return most;
+}
+
+base::Result<format::VhdFooter> footer_for(const Sector& damaged, std::uint64_t disk_bytes) {
+  std::array<std::byte, 16> id{};
+  TRY(crypto::random_bytes(id));
+  TRY_ASSIGN(fresh, format::make_vhd_footer(disk_bytes, id));
+  const auto old = base::load<format::VhdFooterLayout>(damaged);
+  if (old.cookie == fresh.raw.cookie) {
+    // Who made it and what it is called is kept.
+    fresh.raw.unique_id = old.unique_id;
+    fresh.raw.time_stamp = old.time_stamp;
+    fresh.raw.creator_application = old.creator_application;
+    fresh.raw.creator_version = old.creator_version;
+    fresh.raw.creator_host = old.creator_host;
+    fresh.raw.geometry = old.geometry;
+    return format::resize_vhd_footer(fresh, disk_bytes);
+  }
+  return fresh;
+}
+
+bool lacks_footer(std::uint64_t size) { return size % format::kBlockBytes == kVhdFooterBytes; }
+
+Mended write_footer(Overlay& whole, const Sector& damaged, std::uint64_t disk_bytes,
+                    std::string message) {
+  TRY_ASSIGN(footer, footer_for(damaged, disk_bytes));
+  if (whole.size_bytes() != disk_bytes + kVhdFooterBytes) {
+    TRY(whole.resize(disk_bytes + kVhdFooterBytes));
+  }
+  TRY(whole.write(disk_bytes, base::view(footer.raw)));
+  TRY(whole.flush());
+  return std::optional(done("bad-container", "VHD footer", std::move(message)));
+}
+
+// A file that is no whole number of sectors, or shorter than its tables say.
+Mended mend_cut_file(Overlay& whole, const Wishes& wishes) {
+  const auto size = whole.size_bytes();
+  TRY_ASSIGN(spoken_of, bytes_spoken_of(whole));
+  const auto whole_blocks = (size + format::kBlockBytes - 1) / format::kBlockBytes;
+  const auto store_bytes = std::max(whole_blocks * format::kBlockBytes, spoken_of);
+  if (spoken_of > size && !wishes.accepted.contains("truncated")) {
+    return std::optional(
+        not_done("truncated", "container",
+                 "the file ends at byte " + std::to_string(size) + ", but its tables speak of " +
+                     std::to_string(spoken_of) +
+                     ": what lay behind is lost. Say --accept truncated to fill that with zeros, "
+                     "so that the rest opens; then take the damaged files out with --drop"));
+  }
+  auto outcome = write_footer(whole, {}, store_bytes,
+                              "fill the file up to whole blocks and give it a VHD footer again");
+  if (outcome && *outcome) {
+    (*outcome)->anything_changes = spoken_of > size;
+  }
+  return outcome;
+}
+
+}  // namespace
+
+base::Result<Packaging> find_packaging(storage::BlockDevice& whole, const Patient& patient) {
+  const auto size = whole.size_bytes();
+  Packaging result;
+  result.store_bytes = size;
+  if (size < format::kHeaderAreaBytes) {
+    return base::fail(
+        base::ErrorCode::kCorrupt,
+        "it is " + std::to_string(size) + " bytes long, too short for a guest state: was it cut?");
+  }
+  if (patient.is_block_device) {
+    TRY_ASSIGN(spacing, format::header_spacing_of(patient.sector_bytes));
+    result.spacing = spacing;
+    return result;
+  }
+  if (size % format::kVhdSectorBytes != 0) {
+    return base::fail(base::ErrorCode::kCorrupt,
+                      "it is " + std::to_string(size) +
+                          " bytes long, no whole number of sectors: was it cut, or added to?");
+  }
+  TRY_ASSIGN(first, read_sector(whole, 0));
+  TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
+  if (format::has_vhdx_signature(std::span(first).first<8>())) {
+    return base::fail(base::ErrorCode::kDenied, "this is a VHDX file, another format");
+  }
+  if (format::has_vhd_cookie(last)) {
+    TRY_ASSIGN(footer, format::decode_vhd_footer(last, size));
+    result.is_fixed_vhd = true;
+    result.store_bytes = footer.disk_bytes();
+    if (result.store_bytes < format::kHeaderAreaBytes) {
+      return base::fail(base::ErrorCode::kCorrupt, "its VHD footer speaks of a disk of " +
+                                                       std::to_string(result.store_bytes) +
+                                                       " bytes, too short for a guest state");
+    }
+    if (size - kVhdFooterBytes != result.store_bytes) {
+      result.findings.push_back({"vhd-slack", volume::Severity::kWarning, "VHD footer",
+                                 "the disk ends " +
+                                     std::to_string(size - kVhdFooterBytes - result.store_bytes) +
+                                     " bytes before the footer: the file was resized by halves"});
+    }
+    return result;
+  }
+  if (format::has_vhd_cookie(first)) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "this begins like a dynamic or differencing VHD, and only fixed ones hold a "
+                      "guest state");
+  }
+  if (lacks_footer(size)) {
+    result.findings.push_back(
+        {"missing-footer", volume::Severity::kWarning, "VHD footer",
+         "the file is as long as one with a VHD footer and has none: most deployed tools refuse "
+         "it. `vmgs repair` gives it one"});
+  }
+  if (patient.spacing) {
+    result.spacing = *patient.spacing;
+    return result;
+  }
+  base::Bytes area(format::kHeaderAreaBytes);
+  TRY(whole.read(0, area));
+  TRY_ASSIGN(spacing, format::detect_header_spacing(format::HeaderArea(area)));
+  result.spacing = spacing;
+  return result;
+}
+
+Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wishes) {
+  const auto size = whole.size_bytes();
+  if (patient.is_block_device || size < format::kHeaderAreaBytes) {
+    return std::optional<Outcome>();
+  }
+  const auto packaging = find_packaging(whole, patient);
+  if (!packaging && packaging.error().code == base::ErrorCode::kIo) {
+    return base::fail(packaging.error());
+  }
+  if (packaging && packaging->is_fixed_vhd) {
+    if (packaging->findings.empty()) {
+      return std::optional<Outcome>();
+    }
+    // Sizes that disagree lose nothing if the disk is as long as the file has room for.
+    TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
+    return write_footer(whole, last, size - kVhdFooterBytes,
+                        "let the disk reach as far as the footer");
+  }
+  if (!packaging && packaging.error().code == base::ErrorCode::kDenied) {
+    return std::optional(not_done("bad-container", "container", packaging.error().message));
+  }
+  TRY_ASSIGN(footer_at, earlier_footer(whole));
+  if (footer_at != 0) {
+    TRY(whole.resize(footer_at + kVhdFooterBytes));
+    TRY(whole.flush());
+    return std::optional(done("bad-container", "container",
+                              "cut off the " + std::to_string(size - footer_at - kVhdFooterBytes) +
+                                  " bytes that were added behind the VHD footer"));
+  }
+  if (size % format::kVhdSectorBytes == 0 && lacks_footer(size)) {
+    TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
+    return write_footer(whole, last, size - kVhdFooterBytes, "write the VHD footer anew");
+  }
+  TRY_ASSIGN(spoken_of, bytes_spoken_of(whole));
+  if (!packaging || spoken_of > size) {
+    if (packaging || size % format::kBlockBytes != 0) {
+      return mend_cut_file(whole, wishes);
+    }
+    // A damaged footer at the end of a store that is not whole blocks long.
+    TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
+    return write_footer(whole, last, size - kVhdFooterBytes, "write the VHD footer anew");
+  }
+  return std::optional<Outcome>();
+}
+
+}  // namespace vmgs::repair

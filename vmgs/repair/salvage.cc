@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmgs/repair/salvage.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "vmgs/crypto/aead.h"
+#include "vmgs/crypto/digest.h"
+#include "vmgs/repair/candidates.h"
+
+namespace vmgs::repair {
+
+namespace {
+
+using format::FileEntry;
+using format::FileId;
+using volume::Generation;
+
+struct TableLeft {
+  std::uint32_t block;
+  std::string origin;
+};
+
+// Tables that headers name come first, since what they lead to is best known.
+base::Result<std::vector<TableLeft>> tables_left(storage::BlockDevice& device) {
+  std::vector<TableLeft> result;
+  base::Bytes area(format::kHeaderAreaBytes);
+  TRY(device.read(0, area));
+  const auto capacity = format::capacity_blocks(device.size_bytes());
+  const auto add = [&](std::uint32_t block, std::string origin) {
+    if (block < capacity && std::none_of(result.begin(), result.end(),
+                                         [&](const auto& known) { return known.block == block; })) {
+      result.push_back({block, std::move(origin)});
+    }
+  };
+  for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{4096}}) {
+    const auto header = mended_header(std::span(area).subspan(at).first<format::kHeaderBytes>());
+    if (header) {
+      add(header->file_table_block, at == 0 ? "slot-0" : "slot-1");
+    }
+  }
+  const auto scanned = tables_found(device);
+  for (const auto block : scanned ? *scanned : std::vector<std::uint32_t>()) {
+    add(block, "block-" + std::to_string(block));
+  }
+  return result;
+}
+
+class Salvage {
+ public:
+  Salvage(storage::BlockDevice& device, std::vector<Generation> opened,
+          const std::function<base::Result<void>(const Salvaged&)>& take)
+      : device_(device), opened_(std::move(opened)), take_(take) {}
+
+  base::Result<void> look_through(const TableLeft& table) {
+    format::Block block{};
+    if (!device_.read(std::uint64_t{table.block} * format::kBlockBytes, block)) {
+      return {};
+    }
+    const auto capacity = format::capacity_blocks(device_.size_bytes());
+    for (std::size_t i = 0; i < format::kFileIds; ++i) {
+      const auto id = static_cast<FileId>(i);
+      const auto entry = format::decode_file_entry(block, id, capacity);
+      if (format::is_content(id) && entry && *entry) {
+        TRY(look_at(table, id, **entry));
+      }
+    }
+    return {};
+  }
+
+ private:
+  base::Result<void> look_at(const TableLeft& table, FileId id, const FileEntry& entry) {
+    base::SecretBytes raw(entry.valid_bytes);
+    if (!device_.read(std::uint64_t{entry.first_block} * format::kBlockBytes, raw.fill())) {
+      return {};  // a bad sector takes one file, not the rest
+    }
+    for (const auto& generation : opened_) {
+      const auto& extended = generation.extended();
+      if (format::is_encrypted(extended.attributes(id))) {
+        base::SecretBytes content(raw.size());
+        if (crypto::open(extended.key(id), entry.nonce, {}, entry.tag, raw.expose(),
+                         content.fill())) {
+          return give({id, table.origin, table.block, true, std::move(content)});
+        }
+      } else if (generation.commit_info() && crypto::sha224(raw.expose()) == extended.digest(id)) {
+        return give({id, table.origin, table.block, true, std::move(raw)});
+      }
+    }
+    const bool sealed = format::is_encrypted(entry.attributes) || !base::is_all_zero(entry.nonce) ||
+                        !base::is_all_zero(entry.tag);
+    return sealed ? base::Result<void>()
+                  : give({id, table.origin, table.block, false, std::move(raw)});
+  }
+
+  base::Result<void> give(const Salvaged& found) {
+    const auto digest = crypto::sha256(found.content.expose());
+    return given_.insert({found.id, digest}).second ? take_(found) : base::Result<void>();
+  }
+
+  storage::BlockDevice& device_;
+  std::vector<Generation> opened_;
+  const std::function<base::Result<void>(const Salvaged&)>& take_;
+  std::set<std::pair<FileId, crypto::Sha256Digest>> given_;
+};
+
+}  // namespace
+
+base::Result<void> salvage(storage::BlockDevice& device, const volume::DatastoreKey* key,
+                           const std::function<base::Result<void>(const Salvaged&)>& take) {
+  if (device.size_bytes() < format::kHeaderAreaBytes) {
+    return base::fail(base::ErrorCode::kCorrupt, "it is too short to hold any file");
+  }
+  TRY_ASSIGN(tables, tables_left(device));
+  std::vector<Generation> opened;
+  if (key != nullptr) {
+    auto found = generations_opened(device, *key);
+    opened = found ? *std::move(found) : std::vector<Generation>();
+  }
+  Salvage work(device, std::move(opened), take);
+  for (const auto& table : tables) {
+    TRY(work.look_through(table));
+  }
+  return {};
+}
+
+}  // namespace vmgs::repair

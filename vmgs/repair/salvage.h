@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vmgs/format/file_id.h"
+#include "vmgs/storage/block_device.h"
+#include "vmgs/volume/datastore_key.h"
+
+namespace vmgs::repair {
+
+// One content that was found for a file id.
+struct Salvaged {
+  format::FileId id{};
+  // Which file table led to it: "slot-0" or "slot-1" for the one that the header there names,
+  // "block-N" for one that only a scan found.
+  std::string origin;
+  std::uint32_t file_table_block = 0;
+  // The sealed table vouches for it: its tag or its digest fits. What has no such witness is given
+  // out as it lies: blocks that were freed may hold anything by now.
+  bool authentic = false;
+  base::SecretBytes content;
+};
+
+// salvage() gives `take` everything that can be read, of every generation that is left: it looks at
+// each block that may be a file table, even one of which only some entries keep the rules, and
+// tries what is encrypted with every file key that `key` leads to. The same content for the same id
+// comes once, the best witnessed first origin. Nothing is written. An error of `take` ends it and
+// is returned; kIo only if the header area cannot be read.
+base::Result<void> salvage(storage::BlockDevice& device, const volume::DatastoreKey* key,
+                           const std::function<base::Result<void>(const Salvaged&)>& take);
+
+}  // namespace vmgs::repair
