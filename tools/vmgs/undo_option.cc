@@ -44,13 +44,18 @@ base::Result<std::optional<fs::path>> undo_file_for(const std::string& store,
 
 base::Result<std::optional<std::string>> finish_change(const ::vmgs::storage::Container& container,
                                                        const cli::Output& output) {
-  if (container.undo == nullptr || !container.undo->path()) {
+  return finish_change(container.undo, container.file->path().string(), output);
+}
+
+base::Result<std::optional<std::string>> finish_change(::vmgs::storage::UndoRecorder* undo,
+                                                       const std::string& store,
+                                                       const cli::Output& output) {
+  if (undo == nullptr || !undo->path()) {
     return std::optional<std::string>();
   }
-  const auto path = container.undo->path()->string();
-  TRY(container.undo->finish());
-  output.talk("to undo this: vmgs undo " + container.file->path().string() + " " + path +
-              " --apply");
+  const auto path = undo->path()->string();
+  TRY(undo->finish());
+  output.talk("to undo this: vmgs undo " + store + " " + path + " --apply");
   return std::optional(path);
 }
 

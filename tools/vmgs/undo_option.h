@@ -37,4 +37,9 @@ base::Result<std::optional<std::filesystem::path>> undo_file_for(const std::stri
 base::Result<std::optional<std::string>> finish_change(const ::vmgs::storage::Container& container,
                                                        const cli::Output& output);
 
+// The same of a whole file that is open behind a recorder, or behind none.
+base::Result<std::optional<std::string>> finish_change(::vmgs::storage::UndoRecorder* undo,
+                                                       const std::string& store,
+                                                       const cli::Output& output);
+
 }  // namespace tools::vmgs
