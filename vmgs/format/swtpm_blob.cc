@@ -16,6 +16,7 @@ namespace vmgs::format {
 namespace {
 
 constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kVersionWithoutRecords = 1;
 constexpr std::uint8_t kMinVersion = 1;
 
 constexpr std::uint16_t kFlagEncrypted = 0x0001;
@@ -56,8 +57,9 @@ base::Result<base::ByteView> find_record(base::ByteView bytes, std::uint16_t tag
   return *found;
 }
 
-// What a header says, and the records that follow it.
+// What a header says, and the records that follow it; in version 1 the bytes as they are.
 struct Unframed {
+  std::uint8_t version;
   unsigned flags;
   base::ByteView records;
 };
@@ -77,13 +79,12 @@ base::Result<Unframed> unframe(base::ByteView bytes) {
   if (header.version < header.min_version) {
     return base::fail(base::ErrorCode::kCorrupt, "swtpm blob is older than it says it may be");
   }
-  // Version 1 has no records; nothing since 2016 writes it.
-  if (header.version < kVersion || header.min_version > kVersion) {
+  if (header.version < kVersionWithoutRecords || header.min_version > kVersion) {
     return base::fail(base::ErrorCode::kDenied, "swtpm blob has version " +
                                                     std::to_string(header.version) +
-                                                    "; only version 2 can be read");
+                                                    "; only versions 1 and 2 can be read");
   }
-  return Unframed{header.flags.value(), bytes.subspan(header_bytes)};
+  return Unframed{header.version, header.flags.value(), bytes.subspan(header_bytes)};
 }
 
 // One layer of encryption: which records it has, and which flag says that its key has 32 bytes.
@@ -123,12 +124,16 @@ base::Result<std::size_t> padding_of(base::ByteView padded, const SwtpmKey& key)
   return count;
 }
 
+tl::unexpected<base::Error> missing(const Layer& layer) {
+  return base::fail(base::ErrorCode::kNotFound, "the TPM state is encrypted under swtpm's " +
+                                                    std::string(layer.key_name) +
+                                                    " key, and no such key was given");
+}
+
 base::Result<base::SecretBytes> take_off(const Layer& layer, const SwtpmKey* key, unsigned flags,
                                          base::ByteView records) {
   if (key == nullptr) {
-    return base::fail(base::ErrorCode::kNotFound, "the TPM state is encrypted under swtpm's " +
-                                                      std::string(layer.key_name) +
-                                                      " key, and no such key was given");
+    return missing(layer);
   }
   const auto needed = static_cast<std::size_t>(
       (flags & layer.flag_256) != 0 ? SwtpmCipher::kAes256Cbc : SwtpmCipher::kAes128Cbc);
@@ -163,6 +168,43 @@ base::Result<base::SecretBytes> take_off(const Layer& layer, const SwtpmKey* key
   base::SecretBytes plain(padded.size() - padding);
   std::copy_n(padded.expose().begin(), plain.size(), plain.fill().begin());
   return plain;
+}
+
+base::SecretBytes secret_copy(base::ByteView bytes) {
+  base::SecretBytes copy(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), copy.fill().begin());
+  return copy;
+}
+
+// A layer of version 1, which nothing has written since 2016: a digest and what it is of, encrypted
+// with no IV, by a key of either size.
+base::Result<base::SecretBytes> take_off_old(const Layer& layer, const SwtpmKey* key,
+                                             base::ByteView ciphertext) {
+  const auto wrong = [&] {
+    return base::fail(base::ErrorCode::kAuthentication,
+                      "the " + std::string(layer.key_name) +
+                          " key is not the one that encrypted the TPM state, or its bytes have "
+                          "been changed since");
+  };
+  if (key == nullptr) {
+    return missing(layer);
+  }
+  base::SecretBytes padded(ciphertext.size());
+  if (ciphertext.empty() ||
+      !crypto::cbc_decrypt(key->expose(), crypto::CbcIv{}, ciphertext, padded.fill())) {
+    return base::fail(base::ErrorCode::kCorrupt, "swtpm blob: encrypted state has no size");
+  }
+  const auto padding = padding_of(padded.expose(), *key);
+  const std::size_t size = padding ? padded.size() - *padding : 0;
+  if (size < sizeof(crypto::Sha256Digest)) {
+    return wrong();
+  }
+  const auto digest = padded.expose().first(sizeof(crypto::Sha256Digest));
+  const auto plain = padded.expose().first(size).subspan(sizeof(crypto::Sha256Digest));
+  if (!crypto::equal_in_constant_time(digest, crypto::sha256(plain))) {
+    return wrong();
+  }
+  return secret_copy(plain);
 }
 
 void append_record(base::Writer& out, std::uint16_t tag, base::ByteView data) {
@@ -228,10 +270,27 @@ base::Result<Records> state_records(base::ByteView state, const SwtpmKey* key) {
   return Records{flags_of(*key, kFlagEncrypted, kFlagFileKey256), std::move(bytes)};
 }
 
+base::Result<base::SecretBytes> open_old(const Unframed& blob, const SwtpmKeys& keys,
+                                         bool under_migration_key, bool under_file_key) {
+  auto state = secret_copy(blob.records);
+  if (under_migration_key) {
+    TRY_ASSIGN(inner, take_off_old(kMigrationLayer, keys.migration, state.expose()));
+    state = std::move(inner);
+  }
+  if (under_file_key) {
+    TRY_ASSIGN(inner, take_off_old(kFileLayer, keys.file, state.expose()));
+    state = std::move(inner);
+  }
+  return state;
+}
+
 }  // namespace
 
 base::Result<SwtpmBlob> decode_swtpm_blob(base::ByteView bytes) {
   TRY_ASSIGN(blob, unframe(bytes));
+  if (blob.version == kVersionWithoutRecords) {
+    return base::fail(base::ErrorCode::kDenied, "swtpm blob has version 1, from before 2017");
+  }
   const auto flags = blob.flags;
   const auto records = blob.records;
   if ((flags & (kFlagEncrypted | kFlagMigrationEncrypted)) != 0) {
@@ -267,6 +326,11 @@ base::Result<OpenedSwtpmBlob> open_swtpm_blob(base::ByteView bytes, const SwtpmK
                          under_migration_key, base::SecretBytes()};
   base::SecretBytes decrypted;
   auto records = blob.records;
+  if (blob.version == kVersionWithoutRecords) {
+    TRY_ASSIGN(state, open_old(blob, keys, under_migration_key, under_file_key));
+    opened.state = std::move(state);
+    return opened;
+  }
   if (under_migration_key) {
     TRY_ASSIGN(inner, take_off(kMigrationLayer, keys.migration, blob.flags, records));
     decrypted = std::move(inner);
@@ -281,8 +345,7 @@ base::Result<OpenedSwtpmBlob> open_swtpm_blob(base::ByteView bytes, const SwtpmK
     return opened;
   }
   TRY_ASSIGN(state, find_record(records, kTagData));
-  opened.state = base::SecretBytes(state.size());
-  std::copy(state.begin(), state.end(), opened.state.fill().begin());
+  opened.state = secret_copy(state);
   return opened;
 }
 

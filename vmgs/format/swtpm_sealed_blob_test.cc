@@ -57,6 +57,39 @@ TEST_F(SwtpmSealedBlobTest, ReadsFilesThatSwtpmEncrypted) {
             "ca860577a1866d65fd042b4f08f09bc0c403956d3dfdf014f669f71c48b9de79");
 }
 
+// A digest and the state, encrypted without an IV: made by Python's hashlib and the openssl
+// program.
+TEST_F(SwtpmSealedBlobTest, ReadsVersionOneWithItsKeyOnly) {
+  auto travelled = *base::from_hex(
+      "0101000a00020000003a3eac75954651cea61f0e9d8bbad0f058b382a89ca8df70519ddeeda2dcfc9d4fbccfe005"
+      "cd"
+      "e5a915ddd8f820ad040e26");
+  const auto file = *base::from_hex(
+      "0101000a00010000004a8e4d37ae9afdc005ee7fb9b008cac67cac0bff54341f74617113f616c54bd02228c1ef80"
+      "a1"
+      "511f1ad02ba6ac9c655c9c75de5831b3ef6d3733950086e378a95d");
+  const auto plain = *base::from_hex("0101000a00000000000ccafe");
+
+  const auto opened = open_swtpm_blob(travelled, {.migration = &key_128_});
+  const auto opened_file = open_swtpm_blob(file, {.file = &key_256_});
+  const auto opened_plain = open_swtpm_blob(plain, {});
+
+  ASSERT_TRUE(opened && opened_file && opened_plain);
+  EXPECT_EQ(base::to_hex(opened->state.expose()), "cafe");
+  EXPECT_TRUE(opened->under_migration_key);
+  EXPECT_EQ(base::to_hex(opened_file->state.expose()), "cafe");
+  EXPECT_EQ(base::to_hex(opened_plain->state.expose()), "cafe");
+  EXPECT_EQ(error_code(open_swtpm_blob(travelled, {.file = &key_128_})), ErrorCode::kNotFound);
+  EXPECT_EQ(error_code(open_swtpm_blob(travelled, {.migration = &key_256_})),
+            ErrorCode::kAuthentication);
+  travelled[20] ^= std::byte{1};
+  EXPECT_EQ(error_code(open_swtpm_blob(travelled, {.migration = &key_128_})),
+            ErrorCode::kAuthentication);
+  travelled.resize(25);
+  travelled[9] = std::byte{25};
+  EXPECT_EQ(error_code(open_swtpm_blob(travelled, {.migration = &key_128_})), ErrorCode::kCorrupt);
+}
+
 TEST_F(SwtpmSealedBlobTest, ReadsBlobsThatSwtpmEncrypted) {
   EXPECT_EQ(
       digest_of(open_swtpm_blob(of_swtpm("migration-key-128.blob"), {.migration = &key_128_})),
