@@ -24,6 +24,8 @@ base::Result<vtpm::provision::Statement> statement_of(const InstanceSetup& setup
   vtpm::provision::Statement statement;
   statement.vm_id = identity.vm_id.bytes;
   statement.boot_id = identity.boot_id;
+  statement.origin = identity.imported ? keybroker::protocol::SeedOrigin::kImported
+                                       : keybroker::protocol::SeedOrigin::kOwn;
   statement.launch = choice.launch_digest_bytes();
   statement.secure_boot = choice.secure_boot;
   statement.home = setup.home == Home::kHost ? keybroker::protocol::Home::kHost

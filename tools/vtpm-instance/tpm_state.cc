@@ -56,6 +56,10 @@ void name_owner(const TpmState::Identity& identity, vtpm::handover::Estate& esta
   estate.boot_id = identity.boot_id;
 }
 
+TpmState::Identity identity_of(const StateStore& store) {
+  return {store.vm_id(), store.boot_id(), store.is_imported()};
+}
+
 class EphemeralState final : public TpmState {
  public:
   // Nothing yet: the state is still to arrive.
@@ -121,7 +125,7 @@ class StoredState final : public TpmState {
       : protector_(std::move(protector)),
         store_(std::move(store)),
         provisioned_(std::move(provisioned)),
-        identity_{store_->vm_id(), store_->boot_id()},
+        identity_(identity_of(*store_)),
         past_(past) {}
 
   NvStore& nv_store() override { return *store_; }
@@ -171,7 +175,7 @@ class BrokeredState final : public TpmState {
       : broker_(broker),
         started_(std::move(started)),
         provisioned_(std::move(provisioned)),
-        identity_{started_.store->vm_id(), started_.store->boot_id()} {}
+        identity_(identity_of(*started_.store)) {}
 
   NvStore& nv_store() override { return *started_.store; }
 
@@ -344,7 +348,7 @@ base::Result<std::unique_ptr<TpmState>> open_stored(const Start& start,
     auto provisioned =
         start.setup.export_for_openhcl
             ? base::Result<Provisioned>(not_served())
-            : start.provision({store.vm_id(), store.boot_id()}, [&](const ProvisionWishes& wishes) {
+            : start.provision(identity_of(store), [&](const ProvisionWishes& wishes) {
                 return vtpm::boot::provision_stored(store, wishes);
               });
     return std::make_unique<StoredState>(
@@ -366,10 +370,9 @@ base::Result<std::unique_ptr<TpmState>> open_brokered(const InstanceSetup& setup
   const Start start{.setup = setup, .choice = choice, .certifier = &broker, .broker = &broker};
   auto& store = *started.store;
   const auto past = started.created ? vtpm::provision::Past::kNew : vtpm::provision::Past::kUsed;
-  auto provisioned =
-      start.provision({store.vm_id(), store.boot_id()}, [&](const ProvisionWishes& wishes) {
-        return vtpm::boot::provision_stored(store, wishes, past);
-      });
+  auto provisioned = start.provision(identity_of(store), [&](const ProvisionWishes& wishes) {
+    return vtpm::boot::provision_stored(store, wishes, past);
+  });
   if (auto anchored = broker.anchor(); !anchored) {
     (void)broker.close();  // it is not served; why it is not says more than how it ended
     return base::fail(std::move(anchored).error());

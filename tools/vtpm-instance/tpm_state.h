@@ -60,6 +60,7 @@ class TpmState {
   struct Identity {
     vmgs::format::VmId vm_id;
     vmgs::format::BootId boot_id{};
+    bool imported = false;  // another program made or kept it before us
   };
 
   [[nodiscard]] virtual const Identity& identity() const = 0;

@@ -16,6 +16,7 @@ constexpr std::array<std::byte, 4> kMagic = {std::byte{'S'}, std::byte{'R'}, std
                                              std::byte{'S'}};
 constexpr std::uint16_t kVersion = 1;
 constexpr std::uint16_t kVersionWithProtection = 2;
+constexpr std::uint16_t kVersionOfImported = 3;
 
 constexpr std::size_t kDigestedBytes = offsetof(TpmStateLayout, digest);
 
@@ -77,8 +78,9 @@ base::Result<void> check_whole(const TpmStateLayout& raw, base::ByteView blob) {
 base::SecretBytes encode_tpm_state(const TpmState& state) {
   TpmStateLayout raw{};
   raw.magic = kMagic;
-  raw.version =
-      state.seed_protection == SeedProtection::kUnknown ? kVersion : kVersionWithProtection;
+  raw.version = state.imported                                      ? kVersionOfImported
+                : state.seed_protection == SeedProtection::kUnknown ? kVersion
+                                                                    : kVersionWithProtection;
   raw.seed_protection = static_cast<std::uint8_t>(state.seed_protection);
   raw.kind = static_cast<std::uint8_t>(state.kind);
   raw.libtpms_version = state.libtpms_version;
@@ -108,7 +110,7 @@ base::Result<TpmState> decode_tpm_state(base::ByteView bytes) {
                       "the TPM state was cut: it ends inside its envelope");
   }
   const auto version = front->version.value();
-  if (version != kVersion && version != kVersionWithProtection) {
+  if (version < kVersion || version > kVersionOfImported) {
     return base::fail(base::ErrorCode::kDenied, "the TPM state has version " +
                                                     std::to_string(version) +
                                                     ", from a later release; use that one");
@@ -129,7 +131,8 @@ base::Result<TpmState> decode_tpm_state(base::ByteView bytes) {
                   .libtpms_version = front->libtpms_version.value(),
                   .vm_id = VmId{front->vm_id},
                   .blob = blob,
-                  .seed_protection = protection};
+                  .seed_protection = protection,
+                  .imported = version == kVersionOfImported};
 }
 
 TpmStateForm recognise_tpm_state(base::ByteView bytes) {

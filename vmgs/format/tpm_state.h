@@ -20,7 +20,7 @@ struct TpmStateLayout {
   std::array<std::byte, 4> magic;
   base::U16Le version;
   std::uint8_t kind;
-  std::uint8_t seed_protection;  // zero in version 1, and not zero in version 2
+  std::uint8_t seed_protection;  // zero in version 1, and not zero since version 2
   base::U32Le libtpms_version;   // major << 16 | minor << 8 | micro
   std::array<std::byte, 16> vm_id;
   base::U64Le length;                // of the blob that follows
@@ -57,6 +57,10 @@ struct TpmState {
   VmId vm_id;
   base::ByteView blob;
   SeedProtection seed_protection = SeedProtection::kUnknown;
+
+  // Another program made or kept this TPM before us, so others may have its seeds. Version 3 of the
+  // envelope says so, and nothing else.
+  bool imported = false;
 };
 
 // encode_tpm_state() gives the whole file. The blob holds seeds, so the result is a secret.

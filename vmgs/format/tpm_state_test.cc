@@ -70,6 +70,17 @@ TEST(TpmStateTest, NotesTheProtectionOfItsSeedsInVersionTwo) {
   EXPECT_EQ(decode_tpm_state(valid_state())->seed_protection, SeedProtection::kUnknown);
 }
 
+TEST(TpmStateTest, SaysInVersionThreeThatAnotherProgramHadIt) {
+  const auto bytes = encode_tpm_state({.vm_id = kVm,
+                                       .blob = kPermanentBlob,
+                                       .seed_protection = SeedProtection::kHost,
+                                       .imported = true});
+
+  EXPECT_EQ(base::to_hex(bytes.expose().first(8)), "5352545303000102");
+  EXPECT_TRUE(decode_tpm_state(bytes.expose())->imported);
+  EXPECT_FALSE(decode_tpm_state(valid_state())->imported);
+}
+
 // With the digest made anew, so that nothing but the field is wrong.
 TEST(TpmStateTest, RefusesAProtectionThatItsVersionDoesNotKnow) {
   TpmState state{.vm_id = kVm, .blob = kPermanentBlob};
@@ -118,7 +129,7 @@ TEST(TpmStateTest, RejectsTrailingBytes) {
 
 TEST(TpmStateTest, RefusesALaterVersionByName) {
   auto state = valid_state();
-  state[4] = std::byte{3};
+  state[4] = std::byte{4};
 
   EXPECT_EQ(error_code(decode_tpm_state(state)), ErrorCode::kDenied);
 }

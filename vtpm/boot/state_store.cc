@@ -215,6 +215,7 @@ base::Result<void> StateStore::open_in(Container container,
   state::VolumeNvStore found(*volume_, vm_id_, seed_protection(protector_), std::nullopt);
   TRY(expect_tpm_state(found));
   weaker_ = found.is_weaker();
+  imported_ = found.is_imported();
   TRY_ASSIGN(record, record_of_boot());
   TRY(volume_->recover());
   const auto record_bytes = record ? vmgs::format::encode_record(*record) : base::Bytes();
@@ -228,7 +229,15 @@ base::Result<void> StateStore::open_in(Container container,
   }
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::move(record),
                  settings_.barriers);
+  note_past();
   return note_last();
+}
+
+// What is stored before anything is loaded has the same past.
+void StateStore::note_past() {
+  if (imported_) {
+    blobs_->note_imported();
+  }
 }
 
 base::Result<void> StateStore::find_vm_id() {
@@ -302,8 +311,8 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
     blank = std::move(found);
   }
   TRY_ASSIGN(beginning, protector_.make());
-  const auto nvram =
-      state::encode_first_state(vm_id_, seed_protection(protector_), permanent_state);
+  const auto nvram = state::encode_first_state(vm_id_, seed_protection(protector_), permanent_state,
+                                               settings_.imported);
   const auto unique_id = vm_unique_id(vm_id_);
   Record record;
   record.vm_id = vm_id_;
@@ -330,6 +339,8 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   TRY(blank ? make_in_place(*std::move(blank), std::move(beginning), first)
             : make_new_file(std::move(beginning), first));
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::nullopt, settings_.barriers);
+  imported_ = settings_.imported;
+  note_past();
   return note_last();
 }
 
@@ -402,6 +413,7 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load(BlobKind kind) {
   TRY(expect_open());
   auto loaded = blobs_->load(kind);
   weaker_ = blobs_->is_weaker();
+  imported_ = blobs_->is_imported();
   return loaded;
 }
 

@@ -102,6 +102,10 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
 
   void seeds_were_changed();
 
+  // is_imported() tells whether another program has made or kept that TPM before us; then others
+  // may have its seeds, and no certificate says that only a TEE has them.
+  [[nodiscard]] bool is_imported() const { return imported_; }
+
   // kDenied also where the path no longer leads to the file that is open: what was written there is
   // lost to whoever opens the path next, and must not count as stored.
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
@@ -142,6 +146,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> expect_open() const;
   base::Result<void> settle(base::Result<void> committed);
   base::Result<void> note_last();
+  void note_past();
   void let_go();
 
   const StoreSettings settings_;
@@ -154,6 +159,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   std::optional<state::VolumeNvStore> blobs_;
   std::optional<vmgs::format::Anchor> last_;  // that was opened or stored, for the witness
   bool weaker_ = false;
+  bool imported_ = false;
   bool failed_ = false;  // a commit did
   bool closed_ = false;
 };

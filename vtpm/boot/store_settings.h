@@ -31,6 +31,10 @@ struct StoreSettings {
   vmgs::storage::ContainerKind new_kind = vmgs::storage::ContainerKind::kFixedVhd;
   std::uint64_t new_store_bytes = vmgs::format::kDefaultStoreBytes;
 
+  // Whether the TPM of a new store is one that another program has made or kept. The store says so
+  // from then on.
+  bool imported = false;
+
   // The sector size that a raw file was formatted with, if it cannot be told.
   std::optional<vmgs::format::HeaderSpacing> spacing = std::nullopt;
 };

@@ -27,19 +27,22 @@ TpmStateKind kind_of(BlobKind kind) {
 }
 
 base::SecretBytes encode(BlobKind kind, const vmgs::format::VmId& vm_id,
-                         vmgs::format::SeedProtection protection, base::ByteView blob) {
+                         vmgs::format::SeedProtection protection, bool imported,
+                         base::ByteView blob) {
   return vmgs::format::encode_tpm_state({.kind = kind_of(kind),
                                          .libtpms_version = engine::Engine::library_version(),
                                          .vm_id = vm_id,
                                          .blob = blob,
-                                         .seed_protection = protection});
+                                         .seed_protection = protection,
+                                         .imported = imported});
 }
 
 }  // namespace
 
 base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id,
-                                     vmgs::format::SeedProtection protection, base::ByteView blob) {
-  return encode(BlobKind::kPermanent, vm_id, protection, blob);
+                                     vmgs::format::SeedProtection protection, base::ByteView blob,
+                                     bool imported) {
+  return encode(BlobKind::kPermanent, vm_id, protection, imported, blob);
 }
 
 VolumeNvStore::VolumeNvStore(vmgs::volume::Volume& volume, const vmgs::format::VmId& vm_id,
@@ -87,6 +90,7 @@ base::Result<std::optional<base::SecretBytes>> VolumeNvStore::load(BlobKind kind
   }
   if (kind == BlobKind::kPermanent) {
     strongest_ = std::max(protection_, state->seed_protection);
+    imported_ = state->imported;
   }
   base::SecretBytes blob(state->blob.size());
   std::copy(state->blob.begin(), state->blob.end(), blob.fill().begin());
@@ -94,7 +98,7 @@ base::Result<std::optional<base::SecretBytes>> VolumeNvStore::load(BlobKind kind
 }
 
 base::Result<void> VolumeNvStore::store(BlobKind kind, base::ByteView blob) {
-  const auto content = encode(kind, vm_id_, strongest_, blob);
+  const auto content = encode(kind, vm_id_, strongest_, imported_, blob);
   Transaction transaction(vmgs::volume::Sequence::kAdvance, barriers_);
   transaction.put(file_of(kind), content.expose());
   if (kind == BlobKind::kPermanent) {

@@ -15,9 +15,11 @@
 namespace vtpm::state {
 
 // encode_first_state() is the content of TPM_NVRAM for a TPM that has just been made or has just
-// arrived: `blob` is its permanent state, and the store protects it so.
+// arrived: `blob` is its permanent state, and the store protects it so. Imported is a TPM that
+// another program has made or kept.
 base::SecretBytes encode_first_state(const vmgs::format::VmId& vm_id,
-                                     vmgs::format::SeedProtection protection, base::ByteView blob);
+                                     vmgs::format::SeedProtection protection, base::ByteView blob,
+                                     bool imported = false);
 
 // VolumeNvStore keeps the blobs of one VM's TPM as files of its guest-state store: TPM_NVRAM and
 // TPM_VOLATILE, each in the envelope of vmgs/format/tpm_state.h. Each store() is one commit.
@@ -46,6 +48,12 @@ class VolumeNvStore final : public engine::NvStore {
   // seeds_were_changed() says so of the state that is stored next: its seeds have no past.
   void seeds_were_changed() { strongest_ = protection_; }
 
+  // is_imported() tells whether another program has made or kept the TPM whose permanent state was
+  // loaded last; note_imported() says it of the one that is in the store. It stays so for good.
+  [[nodiscard]] bool is_imported() const { return imported_; }
+
+  void note_imported() { imported_ = true; }
+
   // Errors of Volume::commit().
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
@@ -61,6 +69,7 @@ class VolumeNvStore final : public engine::NvStore {
   const vmgs::format::VmId vm_id_;
   const vmgs::format::SeedProtection protection_;
   vmgs::format::SeedProtection strongest_;
+  bool imported_ = false;
   const vmgs::volume::Barriers barriers_;
   std::optional<base::Bytes> record_;  // until it is committed
 };
