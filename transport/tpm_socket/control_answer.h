@@ -24,7 +24,8 @@ enum class ControlResult : std::uint32_t {
   kDecryptError = 33,
   kBadKeyProperty = 40,
   kBadLocality = 61,
-  kRetry = 0x800,  // there is no such state
+  kTpmFailure = 0x101,  // TPM_RC_FAILURE: the TPM does not start from the state it has
+  kRetry = 0x800,       // there is no such state
 };
 
 // result_of() is how a failure looks on the wire.

@@ -53,6 +53,17 @@ ControlResult locality_result(ControlCode code, const base::Result<void>& done) 
   return outcome_of(code, done);
 }
 
+// What is wrong with a state that is there, libtpms says in its own words, and swtpm passes them
+// on.
+ControlResult init_result(const base::Result<void>& done) {
+  constexpr auto kCode = ControlCode::kInit;
+  if (!done && (done.error().code == base::ErrorCode::kAuthentication ||
+                done.error().code == base::ErrorCode::kCorrupt)) {
+    return refused(kCode, done.error(), ControlResult::kTpmFailure);
+  }
+  return outcome_of(kCode, done);
+}
+
 // What a blob needs and does not find is a key.
 ControlResult state_blob_result(const base::Result<void>& done) {
   constexpr auto kCode = ControlCode::kSetStateBlob;
@@ -183,7 +194,7 @@ ControlSession::Outcome ControlSession::carry_out(const ControlRequest& request)
       Visitor{[this](const PlainRequest& plain_request) { return plain(plain_request.code); },
               [this](const InitRequest& init) -> Outcome {
                 const bool delete_volatile = (init.flags & kInitDeleteVolatile) != 0;
-                return answer(outcome_of(ControlCode::kInit, handler_.init(delete_volatile)));
+                return answer(init_result(handler_.init(delete_volatile)));
               },
               [this](const LocalityRequest& locality) -> Outcome {
                 const auto done = locality.code == ControlCode::kSetLocality

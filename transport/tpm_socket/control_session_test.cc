@@ -206,6 +206,13 @@ TEST_F(ControlSessionTest, AnswersFailuresInTheLengthThatClientsRead) {
   EXPECT_THAT(answers("0000000200000000"), ElementsAre("0000000a"));
 }
 
+TEST_F(ControlSessionTest, SaysOfAStateThatDoesNotStartWhatLibtpmsDoes) {
+  for (const auto code : {base::ErrorCode::kAuthentication, base::ErrorCode::kCorrupt}) {
+    handler_.error = code;
+    EXPECT_THAT(answers("0000000200000000"), ElementsAre("00000101"));
+  }
+}
+
 TEST_F(ControlSessionTest, BlamesTheLocalityWhereNothingElseCanBeWrong) {
   handler_.error = base::ErrorCode::kInvalidArgument;
 
