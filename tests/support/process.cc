@@ -70,6 +70,9 @@ bool somebody_listens(const std::filesystem::path& path) {
   ::dup2(output, STDERR_FILENO);
   // What whoever ran the test left open, such as ctest its log, is not for the program.
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  for (const int descriptor : options.passed) {
+    ::fcntl(descriptor, F_SETFD, 0);
+  }
   std::vector<char*> arguments;
   for (const auto& argument : argv) {
     arguments.push_back(const_cast<char*>(argument.c_str()));

@@ -19,6 +19,7 @@ class Process {
   struct Options {
     std::filesystem::path output = "/dev/null";  // its stdout and stderr, appended
     std::optional<int> cpu = std::nullopt;       // the only processor it may run on
+    std::vector<int> passed = {};                // descriptors that it gets, by their numbers
   };
 
   // start() runs argv[0], found in PATH. kNotFound if it cannot be executed.

@@ -19,5 +19,6 @@ cli::Command ready_command();
 cli::Command certificates_command();
 cli::Command revoke_command();
 cli::Command authority_command();
+cli::Command adopt_command();
 
 }  // namespace tools::vtpmctl

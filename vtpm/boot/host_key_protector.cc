@@ -12,14 +12,12 @@ using vmgs::volume::Volume;
 
 namespace {
 
-class HostKeyProtector final : public Protector {
+// What is the same wherever the host has the key.
+class HostProtector : public Protector {
  public:
-  HostKeyProtector(std::filesystem::path key_file, sealing::KeyFileKind kind)
-      : key_file_(std::move(key_file)), kind_(kind) {}
+  [[nodiscard]] Protection mode() const final { return Protection::kHost; }
 
-  [[nodiscard]] Protection mode() const override { return Protection::kHost; }
-
-  [[nodiscard]] base::Result<void> expect_fits(const Volume& volume) const override {
+  [[nodiscard]] base::Result<void> expect_fits(const Volume& volume) const final {
     if (!volume.encrypted()) {
       return base::fail(base::ErrorCode::kDenied,
                         "the VM's protection is host, but this store is not encrypted: whoever put "
@@ -38,6 +36,34 @@ class HostKeyProtector final : public Protector {
     return {};
   }
 
+  base::Result<bool> rotate(Volume&, vmgs::volume::Transaction) final { return false; }
+};
+
+class GivenKeyProtector final : public HostProtector {
+ public:
+  explicit GivenKeyProtector(vmgs::volume::DatastoreKey key) : key_(std::move(key)) {}
+
+  base::Result<void> unlock(Volume& volume) override {
+    auto unlocked = volume.unlock(vmgs::volume::fixed_key(key_.clone()));
+    if (!unlocked) {
+      return base::fail(std::move(unlocked).error().context("the key that was given"));
+    }
+    return {};
+  }
+
+  base::Result<Beginning> make() override { return Beginning{.key = key_.clone()}; }
+
+  [[nodiscard]] std::string opened_by() const override { return "the key that was given"; }
+
+ private:
+  const vmgs::volume::DatastoreKey key_;
+};
+
+class HostKeyProtector final : public HostProtector {
+ public:
+  HostKeyProtector(std::filesystem::path key_file, sealing::KeyFileKind kind)
+      : key_file_(std::move(key_file)), kind_(kind) {}
+
   base::Result<void> unlock(Volume& volume) override {
     auto key = sealing::read_host_key(key_file_, kind_);
     if (!key) {
@@ -49,8 +75,6 @@ class HostKeyProtector final : public Protector {
     }
     return {};
   }
-
-  base::Result<bool> rotate(Volume&, vmgs::volume::Transaction) override { return false; }
 
   base::Result<Beginning> make() override {
     // A key whose store a crash prevented has opened nothing yet.
@@ -98,6 +122,10 @@ class HostKeyProtector final : public Protector {
 };
 
 }  // namespace
+
+std::unique_ptr<Protector> given_key_protector(vmgs::volume::DatastoreKey key) {
+  return std::make_unique<GivenKeyProtector>(std::move(key));
+}
 
 std::unique_ptr<Protector> host_key_protector(std::filesystem::path key_file,
                                               sealing::KeyFileKind kind) {

@@ -65,6 +65,10 @@ std::unique_ptr<Protector> no_protector();
 std::unique_ptr<Protector> host_key_protector(std::filesystem::path key_file,
                                               sealing::KeyFileKind kind);
 
+// Protection host: the root key is one that whoever starts the VM brings each time, as hosts do
+// that give swtpm a key. It is kept nowhere.
+std::unique_ptr<Protector> given_key_protector(vmgs::volume::DatastoreKey key);
+
 // Protection hardware: the root key is in the store's SEALED_KEYS, which only this VM on this
 // machine opens, and lives for one boot. `tee` outlives the protector. With
 // `openhcl_vm_configuration` rotate() commits a HW_KEY_PROTECTOR for the new key as well
