@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "keybroker/protocol/readiness.h"
@@ -49,6 +50,17 @@ instance::Opened message_of(const Opened& opened) {
   message.set_opened_by(opened.opened_by);
   message.set_simulated_tee(opened.simulated_tee);
   return message;
+}
+
+// What the message holds of the authorization is wiped.
+LockoutQuestion question_of(instance::LockoutQuestion& asked) {
+  LockoutQuestion question{.serial = asked.serial()};
+  if (asked.resets()) {
+    auto& held = *asked.mutable_authorization();
+    question.authorization = base::SecretBytes::taking(base::copy_of(base::bytes_of(held)));
+    ::explicit_bzero(held.data(), held.size());
+  }
+  return question;
 }
 
 InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends) {
@@ -106,6 +118,8 @@ base::Result<void> HostSupervisor::hand_out() {
       certifier_.exchange().take(std::move(*message.mutable_certification_answer()));
     } else if (message.has_broker_reply()) {
       channel_.exchange().take(std::move(*message.mutable_broker_reply()));
+    } else if (message.has_lockout_question()) {
+      lockout_questions_.push_back(question_of(*message.mutable_lockout_question()));
     } else {
       orders_.push_back(std::move(message));
     }
@@ -268,6 +282,7 @@ bool HostSupervisor::let_in() {
   }
   received_ = {};
   orders_.clear();
+  lockout_questions_.clear();
   certifier_.exchange().opened_again();
   channel_.exchange().opened_again();
   instance::FromInstance message;
@@ -299,7 +314,41 @@ Order HostSupervisor::order() {
     channel_.exchange().closed();
     return Order::kAlone;
   }
-  return Order::kNone;
+  return lockout_questions_.empty() ? Order::kNone : Order::kLockout;
+}
+
+std::optional<LockoutQuestion> HostSupervisor::lockout_question() {
+  if (lockout_questions_.empty()) {
+    return std::nullopt;
+  }
+  auto question = std::move(lockout_questions_.front());
+  lockout_questions_.pop_front();
+  return question;
+}
+
+void HostSupervisor::answer_lockout(std::uint64_t serial,
+                                    const base::Result<vtpm::device::Device::Lockout>& lockout) {
+  instance::FromInstance message;
+  auto& answer = *message.mutable_lockout_answer();
+  answer.set_serial(serial);
+  if (!lockout) {
+    auto& refusal = *answer.mutable_refusal();
+    refusal.set_reason(lockout.error().message);
+    refusal.set_wrong_authorization(lockout.error().code == ErrorCode::kAuthentication);
+    refusal.set_may_pass(lockout.error().code == ErrorCode::kUnavailable);
+  } else {
+    auto& said = *answer.mutable_lockout();
+    said.set_failed_tries(lockout->state.failed_tries);
+    said.set_max_tries(lockout->state.max_tries);
+    said.set_recovery_seconds(lockout->state.recovery_seconds);
+    said.set_lockout_recovery_seconds(lockout->state.lockout_recovery_seconds);
+    said.set_locked_out(lockout->state.locked_out);
+    said.set_has_authorization(lockout->state.has_authorization);
+    if (lockout->until) {
+      said.set_locked_out_until(std::chrono::system_clock::to_time_t(*lockout->until));
+    }
+  }
+  (void)send(message);
 }
 
 void HostSupervisor::keep_receipt(base::ByteView receipt) {

@@ -57,6 +57,10 @@ class HostSupervisor final : public Supervisor {
 
   [[nodiscard]] int descriptor() const override { return link_.number(); }
 
+  std::optional<LockoutQuestion> lockout_question() override;
+  void answer_lockout(std::uint64_t serial,
+                      const base::Result<vtpm::device::Device::Lockout>& lockout) override;
+
   Order order() override;
 
   // log() sends a line, or drops it if vtpmd is behind with reading: no command waits for a log.
@@ -77,6 +81,7 @@ class HostSupervisor final : public Supervisor {
   base::Descriptor link_;
   vtpm::host::FrameReader received_;
   std::deque<strongroom::instance::v1::ToInstance> orders_;  // received, and for this alone
+  std::deque<LockoutQuestion> lockout_questions_;
 
   // What was said last.
   strongroom::instance::v1::Opened opened_with_;

@@ -64,6 +64,10 @@ class Nobody final : public Supervisor {
 
   void loop_reads(bool) override {}
 
+  std::optional<LockoutQuestion> lockout_question() override { return std::nullopt; }
+
+  void answer_lockout(std::uint64_t, const base::Result<vtpm::device::Device::Lockout>&) override {}
+
   [[nodiscard]] int descriptor() const override { return -1; }
 
   Order order() override { return Order::kNone; }

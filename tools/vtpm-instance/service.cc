@@ -363,12 +363,30 @@ void Service::watch_twin() {
                    });
 }
 
+void Service::answer_lockout() {
+  while (const auto question = supervisor_.lockout_question()) {
+    base::Result<void> reset;
+    if (question->authorization) {
+      // In a paravisor the host, whose question this is, is not to know what the tenant knows.
+      reset = setup_.home == Home::kHost
+                  ? device_.reset_lockout(question->authorization->expose())
+                  : base::fail(base::ErrorCode::kDenied,
+                               "the TPM of a confidential VM is reset from inside, by its tenant");
+    }
+    supervisor_.answer_lockout(question->serial,
+                               reset ? device_.lockout() : base::fail(std::move(reset).error()));
+  }
+}
+
 // False once no more orders will come.
 bool Service::follow(Order order) {
   if (order == Order::kHandOver) {
     succession_->begin();
   }
-  if (order == Order::kNone || order == Order::kHandOver) {
+  if (order == Order::kLockout) {
+    answer_lockout();
+  }
+  if (order == Order::kNone || order == Order::kHandOver || order == Order::kLockout) {
     return true;
   }
   if (order == Order::kStop || hypervisors_ == 0) {

@@ -80,6 +80,7 @@ class Service {
   void end();
   void watch_orders();
   void watch_twin();
+  void answer_lockout();
   bool follow(Order order);
 
   const InstanceSetup& setup_;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -11,6 +13,8 @@
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
 #include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vtpm/device/device.h"
 #include "vtpm/provision/certifier.h"
 
 namespace tools::vtpm_instance {
@@ -29,12 +33,20 @@ enum class Order {
   kStop,      // end in order
   kAlone,     // go on for the guest that is there, take no other, and end in order when it has gone
   kHandOver,  // give everything to the successor
+  kLockout,   // answer what is asked about the dictionary attack protection
 };
 
 // Belongings are what an instance has from whoever started it, and passes on to its successor.
 struct Belongings {
   base::Descriptor lease;  // held for as long as the VM has an instance
   base::Descriptor door;   // listens for a vtpmd that finds an instance of an earlier one
+};
+
+// LockoutQuestion asks how the dictionary attack protection stands, after it was reset by an
+// authorization if there is one.
+struct LockoutQuestion {
+  std::uint64_t serial = 0;
+  std::optional<base::SecretBytes> authorization = std::nullopt;
 };
 
 // Supervisor is whoever started an instance and follows its life. Called on the thread of run(),
@@ -93,6 +105,11 @@ class Supervisor {
 
   // descriptor() is readable when there is an order; -1 where none will ever come.
   [[nodiscard]] virtual int descriptor() const = 0;
+
+  // lockout_question() is the next one that waits, if there is one; answer_lockout() answers it.
+  virtual std::optional<LockoutQuestion> lockout_question() = 0;
+  virtual void answer_lockout(std::uint64_t serial,
+                              const base::Result<vtpm::device::Device::Lockout>& lockout) = 0;
 
   // order() reads what has come, without waiting.
   virtual Order order() = 0;

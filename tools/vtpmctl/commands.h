@@ -8,6 +8,7 @@ namespace tools::vtpmctl {
 // One function a subcommand, each in a file of its name.
 cli::Command create_command();
 cli::Command list_command();
+cli::Command lockout_command();
 cli::Command show_command();
 cli::Command start_command();
 cli::Command stop_command();

@@ -13,7 +13,8 @@ int main(int argc, char** argv) {
       .commands = {
           create_command(), adopt_command(), list_command(), show_command(), start_command(),
           stop_command(), replace_command(), convert_command(), delete_command(), watch_command(),
-          ready_command(), certificates_command(), revoke_command(), authority_command(),
+          ready_command(), lockout_command(), certificates_command(), revoke_command(),
+          authority_command(),
           tools::config::config_command({.daemon = "vtpmd",
                                          .program = "vtpmctl",
                                          .file = tools::config::kVtpmdFile,

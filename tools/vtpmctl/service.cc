@@ -90,4 +90,26 @@ std::string describe(const api::Vm& vm) {
   return text;
 }
 
+boost::json::object to_json(const api::Lockout& lockout) {
+  boost::json::object object = {{"failed_tries", lockout.failed_tries()},
+                                {"max_tries", lockout.max_tries()},
+                                {"recovery_seconds", lockout.recovery_seconds()},
+                                {"lockout_recovery_seconds", lockout.lockout_recovery_seconds()},
+                                {"locked_out", lockout.locked_out()},
+                                {"has_authorization", lockout.has_authorization()}};
+  object["locked_out_until"] = lockout.has_locked_out_until()
+                                   ? boost::json::value(time_text(lockout.locked_out_until()))
+                                   : boost::json::value(nullptr);
+  return object;
+}
+
+std::string describe(const api::Lockout& lockout) {
+  return std::to_string(lockout.failed_tries()) + " of " + std::to_string(lockout.max_tries()) +
+         " tries failed" + (lockout.locked_out() ? ", LOCKED OUT" : "") +
+         (lockout.has_locked_out_until()
+              ? " until " + time_text(lockout.locked_out_until()) + " at the latest"
+              : "") +
+         "; one is forgotten each " + std::to_string(lockout.recovery_seconds()) + " s";
+}
+
 }  // namespace tools::vtpmctl

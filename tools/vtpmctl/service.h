@@ -79,6 +79,10 @@ using cli::to_json;
 // describe() says a VM for people, with all there is to know.
 std::string describe(const api::Vm& vm);
 
+// to_json() is a lockout for --json, and describe() says it for people in a line.
+boost::json::object to_json(const api::Lockout& lockout);
+std::string describe(const api::Lockout& lockout);
+
 // describe() says a readiness, what it means and what to do, in a few lines.
 std::string describe(const api::Readiness& readiness);
 

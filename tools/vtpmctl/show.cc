@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "tools/cli/stream.h"
 #include "tools/vtpmctl/commands.h"
@@ -41,6 +42,14 @@ std::string certificate_line(const Arguments& arguments, const std::string& vm_i
   return line;
 }
 
+// How near its TPM is to a lockout; nothing where nobody can say, as its guest has not started it.
+std::optional<api::Lockout> lockout_of(const Arguments& arguments, const std::string& vm_id) {
+  api::GetLockoutRequest request;
+  request.set_vm(vm_id);
+  const auto asked = arguments.service.call<api::GetLockoutResponse>("GetLockout", request);
+  return asked ? std::optional(asked->lockout()) : std::nullopt;
+}
+
 base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& output) {
   TRY_ASSIGN(found, arguments.service.call<api::GetVmResponse>("GetVm", arguments.request));
   if (arguments.launch_document == "-") {
@@ -48,10 +57,18 @@ base::Result<cli::ExitStatus> show(const Arguments& arguments, cli::Output& outp
   } else if (!arguments.launch_document.empty()) {
     TRY(cli::write_file(arguments.launch_document, base::bytes_of(found.vm().launch_document())));
   } else if (output.json()) {
-    TRY(output.document("strongroom.vm/1", to_json(found.vm())));
+    auto document = to_json(found.vm());
+    const auto lockout = lockout_of(arguments, found.vm().vm_id());
+    document["lockout"] = lockout ? boost::json::value(to_json(*lockout)) : nullptr;
+    TRY(output.document("strongroom.vm/1", document));
   } else {
     const auto line = certificate_line(arguments, found.vm().vm_id());
-    TRY(output.text(describe(found.vm()) + (line.empty() ? "" : "  certificate " + line + "\n")));
+    auto text = describe(found.vm());
+    cli::add_line(text, "certificate", line);
+    if (const auto lockout = lockout_of(arguments, found.vm().vm_id())) {
+      cli::add_line(text, "lockout", describe(*lockout));
+    }
+    TRY(output.text(text));
   }
   return cli::ExitStatus::kDone;
 }

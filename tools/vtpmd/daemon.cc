@@ -105,6 +105,7 @@ class Daemon {
   std::unique_ptr<BrokerRelay> relay_;
   Changes changes_;
   RunningInstances instances_;
+  LockoutCalls lockouts_{io_.get_executor(), instances_};
   std::unique_ptr<Host> host_;
   std::optional<VmService> service_;
   std::optional<AuthorityService> authority_service_;
@@ -133,7 +134,9 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::VtpmdSettings&
                               [&changes](const vtpm::host::VmId& id) { changes.note(id); }));
   daemon->host_ = std::move(host);
   daemon->instances_.report_to(*daemon->host_);
-  daemon->service_.emplace(*daemon->host_, daemon->registry_, changes, *daemon->authority_);
+  daemon->instances_.answer_lockouts_to(daemon->lockouts_);
+  daemon->service_.emplace(*daemon->host_, daemon->registry_, changes, *daemon->authority_,
+                           daemon->lockouts_);
   daemon->service_->enter(daemon->methods_);
   daemon->authority_service_.emplace(*daemon->authority_, *daemon->host_);
   daemon->authority_service_->enter(daemon->methods_);

@@ -274,6 +274,11 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
       case instance::FromInstance::kReceipt:
         keep_receipt(id, link, message.receipt());
         break;
+      case instance::FromInstance::kLockoutAnswer:
+        if (lockouts_ != nullptr) {
+          lockouts_->take(id, message.lockout_answer());
+        }
+        break;
       case instance::FromInstance::kReclaimed:
         host_->reclaimed(id, message.reclaimed().opened());
         break;

@@ -10,6 +10,7 @@
 
 #include "tools/vtpmd/broker_relay.h"
 #include "tools/vtpmd/embedded_authority.h"
+#include "tools/vtpmd/lockout_calls.h"
 #include "tools/vtpmd/parent_keeper.h"
 #include "transport/net/unix_listener.h"
 #include "vtpm/host/host.h"
@@ -39,6 +40,9 @@ class RunningInstances final : public vtpm::host::Instances {
 
   // relay_by() says who carries what instances say to their key broker. It outlives all links.
   void relay_by(BrokerRelay& relay) { relay_ = &relay; }
+
+  // answer_lockouts_to() says who asks about lockouts. It outlives all links.
+  void answer_lockouts_to(LockoutCalls& lockouts) { lockouts_ = &lockouts; }
 
   base::Result<void> open_sockets(const VmId& id) override;
   void close_sockets(const VmId& id) override;
@@ -103,6 +107,7 @@ class RunningInstances final : public vtpm::host::Instances {
   vtpm::host::Host* host_ = nullptr;
   EmbeddedAuthority* authority_ = nullptr;
   BrokerRelay* relay_ = nullptr;
+  LockoutCalls* lockouts_ = nullptr;
   std::map<VmId, Entry> entries_;
   std::map<std::uint64_t, VmId> launches_;
   std::uint64_t last_serial_ = 0;

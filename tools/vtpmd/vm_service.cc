@@ -131,6 +131,14 @@ void VmService::enter(transport::rpc::Methods& methods) {
       service, "GetReadiness", [this](api::GetReadinessRequest r, CallContext c) {
         return readiness(std::move(r), std::move(c));
       });
+  methods.unary<api::GetLockoutRequest, api::GetLockoutResponse>(
+      service, "GetLockout", [this](api::GetLockoutRequest r, CallContext c) {
+        return lockout(std::move(r), std::move(c));
+      });
+  methods.unary<api::ResetLockoutRequest, api::ResetLockoutResponse>(
+      service, "ResetLockout", [this](api::ResetLockoutRequest r, CallContext c) {
+        return reset_lockout(std::move(r), std::move(c));
+      });
   methods.stream<api::WatchVmsRequest, api::WatchVmsResponse>(
       service, "WatchVms",
       [this](api::WatchVmsRequest r, CallContext c, Sink<api::WatchVmsResponse> s) {

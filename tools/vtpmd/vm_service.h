@@ -7,6 +7,7 @@
 #include "keybroker/protocol/vm_service.pb.h"
 #include "tools/vtpmd/changes.h"
 #include "tools/vtpmd/embedded_authority.h"
+#include "tools/vtpmd/lockout_calls.h"
 #include "transport/rpc/service.h"
 #include "vtpm/host/host.h"
 #include "vtpm/host/registry.h"
@@ -18,8 +19,12 @@ namespace tools::vtpmd {
 class VmService {
  public:
   VmService(vtpm::host::Host& host, vtpm::host::Registry& registry, Changes& changes,
-            EmbeddedAuthority& authority)
-      : host_(host), registry_(registry), changes_(changes), authority_(authority) {}
+            EmbeddedAuthority& authority, LockoutCalls& lockouts)
+      : host_(host),
+        registry_(registry),
+        changes_(changes),
+        authority_(authority),
+        lockouts_(lockouts) {}
 
   // enter() puts every method into the server's table.
   void enter(transport::rpc::Methods& methods);
@@ -49,6 +54,10 @@ class VmService {
       strongroom::host::v1::DeleteVmRequest request, Context context);
   Answer<strongroom::host::v1::GetReadinessResponse> readiness(
       strongroom::host::v1::GetReadinessRequest request, Context context);
+  Answer<strongroom::host::v1::GetLockoutResponse> lockout(
+      strongroom::host::v1::GetLockoutRequest request, Context context);
+  Answer<strongroom::host::v1::ResetLockoutResponse> reset_lockout(
+      strongroom::host::v1::ResetLockoutRequest request, Context context);
   Answer<void> watch(strongroom::host::v1::WatchVmsRequest request, Context context,
                      transport::rpc::Sink<strongroom::host::v1::WatchVmsResponse> sink);
 
@@ -71,6 +80,7 @@ class VmService {
   vtpm::host::Registry& registry_;
   Changes& changes_;
   EmbeddedAuthority& authority_;
+  LockoutCalls& lockouts_;
 };
 
 }  // namespace tools::vtpmd

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vtpm/device/device.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -199,8 +200,52 @@ void Device::note_lockout(const protocol::ResponseHeader& answered) {
   const auto now = response ? protocol::decode_lockout(*response) : base::Result<bool>(locked_out_);
   if (now && *now != locked_out_) {
     locked_out_ = *now;
+    locked_out_since_.reset();
+    if (locked_out_) {
+      locked_out_since_ = std::chrono::system_clock::now();
+    }
     options_.on_lockout(locked_out_);
   }
+}
+
+base::Result<Device::Lockout> Device::lockout() {
+  const std::lock_guard lock(busy_);
+  if (!engine_.running()) {
+    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
+  }
+  auto question = protocol::ask_lockout_state();
+  TRY_ASSIGN(response, engine_.process(protocol::Locality(), question));
+  TRY_ASSIGN(state, protocol::decode_lockout_state(response));
+  Lockout lockout{.state = state};
+  if (state.locked_out && locked_out_since_) {
+    // Tries are forgotten one after the other, and one below the most is enough.
+    const auto over = state.failed_tries - std::min(state.failed_tries, state.max_tries) + 1;
+    lockout.until =
+        *locked_out_since_ + over * std::chrono::seconds(std::int64_t{state.recovery_seconds});
+  }
+  return lockout;
+}
+
+base::Result<void> Device::reset_lockout(base::ByteView authorization) {
+  if (authorization.size() > protocol::kMaxAuthorizationBytes) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "a lockout authorization has at most " +
+                          std::to_string(protocol::kMaxAuthorizationBytes) + " bytes");
+  }
+  const std::lock_guard lock(busy_);
+  if (!engine_.running()) {
+    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
+  }
+  auto command = protocol::reset_lockout(authorization);
+  TRY_ASSIGN(response, engine_.process(protocol::Locality(), command.fill()));
+  // It changes what a Shutdown of the guest's has made orderly.
+  last_command_.reset();
+  const auto outcome = protocol::outcome_of_reset(response);
+  if (const auto header = protocol::decode_response_header(response)) {
+    note_failure(header->code);
+    note_lockout(*header);
+  }
+  return outcome;
 }
 
 base::Result<void> Device::cancel() {

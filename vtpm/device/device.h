@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include "vtpm/protocol/command_code.h"
 #include "vtpm/protocol/header.h"
 #include "vtpm/protocol/locality.h"
+#include "vtpm/protocol/lockout.h"
 
 namespace vtpm::device {
 
@@ -111,6 +113,23 @@ class Device {
   // not change, on or off: for what shares the TPM's store. It must not call the device.
   void undisturbed(const std::function<void()>& work);
 
+  // What lockout() tells: how the dictionary attack protection stands, and until when the TPM is
+  // locked at the latest, as far as that is known.
+  struct Lockout {
+    protocol::LockoutState state;
+    std::optional<std::chrono::system_clock::time_point> until = std::nullopt;
+  };
+
+  // lockout() asks the TPM, between two commands of its guest. As any command does that is not part
+  // of it, this ends the exclusivity of an audit session; the guest's sessions stay. kDenied when
+  // off, kUnavailable before a Startup.
+  base::Result<Lockout> lockout();
+
+  // reset_lockout() has the TPM forget failed tries, by the authorization of its lockout hierarchy.
+  // A wrong one is kAuthentication, and the TPM takes no other for a time. kDenied when off,
+  // kUnavailable before a Startup or in that time, kInvalidArgument for one that is too long.
+  base::Result<void> reset_lockout(base::ByteView authorization);
+
   // cancel() asks the running command to end with TPM_RC_CANCELED. kDenied when off.
   base::Result<void> cancel();
 
@@ -204,6 +223,7 @@ class Device {
   bool goes_on_ = false;  // from what store_volatile() stored, if it is powered off now
   bool failure_noted_ = false;
   bool locked_out_ = false;
+  std::optional<std::chrono::system_clock::time_point> locked_out_since_;  // when we saw it
   std::unique_lock<std::timed_mutex> suspended_;
 };
 

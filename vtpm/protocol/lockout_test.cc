@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace vtpm::protocol {
 namespace {
 
@@ -45,6 +47,71 @@ TEST(LockoutTest, IsNotReadFromAnotherAnswer) {
   EXPECT_FALSE(decoded(std::string(good).replace(38, 8, "00000201")));        // another property
   EXPECT_FALSE(decoded("80010000001a" + good.substr(12, good.size() - 14)));  // cut short
   EXPECT_FALSE(decoded("80010000001c" + good.substr(12) + "00"));             // more behind it
+}
+
+// A guest that has set its lockout authorization (bit 2), and failed two of three tries.
+const std::string kState =
+    "800100000043000000000000000006"
+    "00000006"
+    "0000020000000004"
+    "000002010000000f"
+    "0000020e00000002"
+    "0000020f00000003"
+    "0000021000000e10"
+    "0000021100001c20";
+
+TEST(LockoutStateTest, IsAskedForWithTheVariableProperties) {
+  EXPECT_EQ(base::to_hex(ask_lockout_state()), "8001000000160000017a000000060000020000000012");
+}
+
+TEST(LockoutStateTest, NamesTriesAndTimes) {
+  const auto state = decode_lockout_state(*base::from_hex(kState));
+
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(*state, (LockoutState{.failed_tries = 2,
+                                  .max_tries = 3,
+                                  .recovery_seconds = 3600,
+                                  .lockout_recovery_seconds = 7200,
+                                  .locked_out = false,
+                                  .has_authorization = true}));
+}
+
+TEST(LockoutStateTest, SaysThatTheTpmWasNotStarted) {
+  const auto state = decode_lockout_state(*base::from_hex("80010000000a00000100"));
+
+  ASSERT_FALSE(state);
+  EXPECT_EQ(state.error().code, base::ErrorCode::kUnavailable);
+}
+
+TEST(LockoutStateTest, RefusesWhatIsNoAnswerToIt) {
+  auto without_one = kState;
+  without_one.replace(without_one.find("0000020e"), 8, "00000213");
+  for (const auto& hex : {std::string("8001"), std::string(kInLockout), kState + "00",
+                          kState.substr(0, kState.size() - 2), without_one}) {
+    const auto state = decode_lockout_state(*base::from_hex(hex));
+    ASSERT_FALSE(state) << hex;
+    EXPECT_EQ(state.error().code, base::ErrorCode::kCorrupt) << hex;
+  }
+}
+
+TEST(LockoutResetTest, CarriesTheAuthorizationInAPasswordSession) {
+  EXPECT_EQ(base::to_hex(reset_lockout(base::bytes_of("ab")).expose()),
+            "80020000001d00000139"
+            "4000000a"
+            "0000000b"
+            "400000090000000002"
+            "6162");
+}
+
+TEST(LockoutResetTest, SaysWhatCameOfIt) {
+  const auto outcome = [](const char* code) {
+    return outcome_of_reset(*base::from_hex(std::string("80010000000a") + code));
+  };
+  EXPECT_TRUE(outcome("00000000"));
+  EXPECT_EQ(outcome("0000098e").error().code, base::ErrorCode::kAuthentication);
+  EXPECT_EQ(outcome("00000921").error().code, base::ErrorCode::kUnavailable);
+  EXPECT_EQ(outcome("00000100").error().code, base::ErrorCode::kUnavailable);
+  EXPECT_EQ(outcome("00000101").error().code, base::ErrorCode::kCorrupt);
 }
 
 }  // namespace
