@@ -18,6 +18,7 @@ cli::Command rekey_command();
 cli::Command repair_command();
 cli::Command salvage_command();
 cli::Command undo_command();
+cli::Command show_command();
 cli::Command variables_command();
 cli::Command write_command();
 

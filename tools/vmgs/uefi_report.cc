@@ -129,6 +129,30 @@ void describe_boot(const Current& variables, UefiReport& report) {
 
 }  // namespace
 
+base::Result<UefiVariables> decode_uefi_variables(FileId id, base::ByteView content) {
+  UefiVariables variables;
+  variables.from = id;
+  switch (id) {
+    case FileId::kUefiFlash: {
+      TRY_ASSIGN(flash, uefi::decode_flash(content));
+      variables.store_bytes = flash.store_bytes;
+      variables.used_bytes = flash.used_bytes;
+      variables.all = std::move(flash.variables);
+      return variables;
+    }
+    case FileId::kBiosNvram: {
+      TRY_ASSIGN(records, uefi::decode_bios_nvram(content));
+      variables.store_bytes = uefi::kMaxBiosNvramBytes;
+      variables.used_bytes = content.size();
+      variables.all = std::move(records);
+      return variables;
+    }
+    default:
+      return base::fail(ErrorCode::kInvalidArgument,
+                        ::vmgs::format::describe(id) + " holds no UEFI variables");
+  }
+}
+
 base::Result<UefiVariables> read_uefi_variables(const OpenStore& store) {
   for (const auto id : {FileId::kUefiFlash, FileId::kBiosNvram}) {
     if (!store.volume.contains(id)) {
@@ -137,28 +161,13 @@ base::Result<UefiVariables> read_uefi_variables(const OpenStore& store) {
     const auto named = [&](base::Error error) {
       return base::fail(std::move(error).context(::vmgs::format::describe(id)));
     };
-    auto content = store.volume.read(id);
+    const auto content = store.volume.read(id);
     if (!content) {
-      return named(std::move(content).error());
+      return named(content.error());
     }
-    UefiVariables variables;
-    variables.from = id;
-    if (id == FileId::kUefiFlash) {
-      auto flash = uefi::decode_flash(content->expose());
-      if (!flash) {
-        return named(std::move(flash).error());
-      }
-      variables.store_bytes = flash->store_bytes;
-      variables.used_bytes = flash->used_bytes;
-      variables.all = std::move(flash->variables);
-    } else {
-      auto records = uefi::decode_bios_nvram(content->expose());
-      if (!records) {
-        return named(std::move(records).error());
-      }
-      variables.store_bytes = uefi::kMaxBiosNvramBytes;
-      variables.used_bytes = content->size();
-      variables.all = *std::move(records);
+    auto variables = decode_uefi_variables(id, content->expose());
+    if (!variables) {
+      return named(std::move(variables).error());
     }
     return variables;
   }

@@ -21,6 +21,11 @@ struct UefiVariables {
   std::vector<::vmgs::uefi::Variable> all;
 };
 
+// decode_uefi_variables() reads the content of one of the two files. kNotFound for a blank flash;
+// kCorrupt for what cannot be read; kInvalidArgument for another file.
+base::Result<UefiVariables> decode_uefi_variables(::vmgs::format::FileId id,
+                                                  base::ByteView content);
+
 // read_uefi_variables() is kNotFound for a store without any, and for a blank flash; kCorrupt for
 // one that cannot be read; errors of reading the store.
 base::Result<UefiVariables> read_uefi_variables(const OpenStore& store);
