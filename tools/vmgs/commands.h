@@ -10,6 +10,7 @@ cli::Command check_command();
 cli::Command close_command();
 cli::Command create_command();
 cli::Command delete_command();
+cli::Command explain_command();
 cli::Command info_command();
 cli::Command map_command();
 cli::Command previous_command();

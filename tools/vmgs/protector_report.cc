@@ -8,10 +8,12 @@
 #include "vmgs/format/hw_key_protector.h"
 #include "vmgs/format/key_protector.h"
 #include "vmgs/format/sealed_keys.h"
+#include "vmgs/inspect/unlock_ways.h"
 
 namespace tools::vmgs {
 
 namespace format = ::vmgs::format;
+namespace inspect = ::vmgs::inspect;
 namespace json = boost::json;
 using format::FileId;
 
@@ -77,11 +79,11 @@ FileMeaning meaning_of_hw_key_protector(base::ByteView content) {
   const std::string tee = protector->tdx ? "TDX" : "SEV-SNP";
   return {.summary = "sealed to " + tee + " hardware, " +
                      (protector->mix_measurement ? "to one measurement" : "to a signer") + ", " +
-                     tcb_word(!protector->tdx, protector->svn),
+                     inspect::tcb_words(!protector->tdx, protector->svn),
           .fields = {{"version", protector->version},
                      {"tee", tee},
                      {"bound_to_measurement", protector->mix_measurement},
-                     {"tcb", tcb_word(!protector->tdx, protector->svn)},
+                     {"tcb", inspect::tcb_words(!protector->tdx, protector->svn)},
                      {"svn", base::to_hex(protector->svn)}},
           .trouble = {}};
 }
@@ -97,11 +99,11 @@ FileMeaning meaning_of_sealed_keys(base::ByteView content) {
     const bool is_snp = format::is_snp(entry.tee_type);
     const auto tee = format::name(entry.tee_type);
     summary += (summary.empty() ? "sealed to " : "; and to ") + std::string(tee) + ", " +
-               tcb_word(is_snp, entry.svn);
+               inspect::tcb_words(is_snp, entry.svn);
     rows.push_back({{"tee", tee},
                     {"simulated", format::is_simulated(entry.tee_type)},
                     {"vm_id", format::to_string(entry.vm_id)},
-                    {"tcb", tcb_word(is_snp, entry.svn)},
+                    {"tcb", inspect::tcb_words(is_snp, entry.svn)},
                     {"measurement", base::to_hex(entry.measurement)},
                     {"launch_digest", base::to_hex(entry.launch_digest)}});
   }
@@ -109,18 +111,6 @@ FileMeaning meaning_of_sealed_keys(base::ByteView content) {
 }
 
 }  // namespace
-
-std::string tcb_word(bool is_snp, std::span<const std::byte, 32> svn) {
-  if (!is_snp) {
-    return "TEE TCB " + base::to_hex(svn.first<16>()) + ", CPU " + base::to_hex(svn.last<16>());
-  }
-  // TCB_VERSION as of Milan and Genoa (SNP firmware ABI, 2.2).
-  const auto part = [&](std::size_t at) {
-    return std::to_string(std::to_integer<unsigned>(svn[at]));
-  };
-  return "bootloader " + part(0) + ", TEE " + part(1) + ", SNP " + part(6) + ", microcode " +
-         part(7);
-}
 
 FileMeaning meaning_of_protector(FileId id, base::ByteView content) {
   switch (id) {

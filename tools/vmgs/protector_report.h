@@ -9,8 +9,4 @@ namespace tools::vmgs {
 // HW_KEY_PROTECTOR and SEALED_KEYS. Every byte of them is hostile, and none of them is secret.
 FileMeaning meaning_of_protector(::vmgs::format::FileId id, base::ByteView content);
 
-// tcb_word() is a stored TCB for people: "bootloader 3, TEE 0, SNP 8, microcode 115" for SEV-SNP,
-// "TEE TCB 05..., CPU 07..." for TDX.
-std::string tcb_word(bool is_snp, std::span<const std::byte, 32> svn);
-
 }  // namespace tools::vmgs

@@ -23,7 +23,8 @@ base::Result<SurveyedStore> survey_store(const StoreArguments& arguments) {
     return base::fail(std::move(survey).error().context(arguments.path));
   }
   auto provenance = inspect::tell_provenance(*container.device, *survey);
-  return SurveyedStore{std::move(container), *std::move(survey), std::move(provenance)};
+  return SurveyedStore{std::move(container), *std::move(survey), std::move(provenance),
+                       std::move(key)};
 }
 
 const inspect::Side* shown_side(const inspect::Survey& survey) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <optional>
 #include <string>
 
 #include "tools/vmgs/store.h"
@@ -17,6 +18,7 @@ struct SurveyedStore {
   ::vmgs::storage::Container container;
   ::vmgs::inspect::Survey survey;
   ::vmgs::inspect::Provenance provenance;
+  std::optional<::vmgs::volume::DatastoreKey> key;  // that was given
 };
 
 // survey_store() opens the container to read it, and surveys what is in it with the --key. Errors
