@@ -2,13 +2,19 @@
 #include "tools/vtpm-instance/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <sstream>
+#include <string_view>
 #include <utility>
+
+#include "tools/swtpm/key_option.h"
 
 namespace tools::vtpm_instance {
 
@@ -23,6 +29,8 @@ struct Typed {
   std::string control;
   std::string data;
   std::string key;
+  std::string state_blobs;
+  std::string migration_key;
   std::string launch_document;
   std::string protection;
   std::string lifetime;
@@ -53,8 +61,17 @@ void declare(CLI::App& app, Typed& typed) {
   app.add_flag("--create", typed.create, "Make the store, with a new TPM, if there is none");
   app.add_flag("--incoming", typed.incoming, "Wait for the TPM's state to arrive by migration");
   app.add_option("--key", typed.key,
-                 "Root key of the store, for protection host (default FILE.key)")
+                 "Root key of the store, for protection host (default FILE.key); or a key as "
+                 "swtpm's --key takes it: file=, fd=, pwdfile= or pwdfd=, with ,mode= and so on")
       ->type_name("FILE");
+  app.add_option("--state-blobs", typed.state_blobs,
+                 "How the TPM's state leaves and enters through the hypervisor: plain (default of "
+                 "an ordinary VM), as swtpm's does, or refused")
+      ->check(CLI::IsMember({"plain", "refused"}))
+      ->type_name("FORM");
+  app.add_option("--migration-key", typed.migration_key,
+                 "What that state is encrypted under, as swtpm's --migration-key takes it")
+      ->type_name("KEY");
   app.add_option("--launch-document", typed.launch_document, "The VM's launch document")
       ->type_name("FILE");
   app.add_option("--protection", typed.protection, "host (default) or none")->type_name("MODE");
@@ -145,6 +162,35 @@ base::Result<void> read_variables(const Typed& typed, InstanceSetup& setup) {
   return {};
 }
 
+// A file may have any name; these words begin a key of swtpm's.
+bool is_swtpm_key(std::string_view text) {
+  constexpr std::array<std::string_view, 7> kWords = {
+      "file=", "fd=", "pwdfile=", "pwdfd=", "mode=", "format=", "kdf="};
+  return std::any_of(kWords.begin(), kWords.end(),
+                     [&](std::string_view word) { return text.starts_with(word); });
+}
+
+base::Result<void> read_keys(const Typed& typed, InstanceSetup& setup) {
+  if (is_swtpm_key(typed.key)) {
+    TRY_ASSIGN(key, swtpm::read_key_option("key", typed.key));
+    TRY_ASSIGN(root, swtpm::store_key_of(key));
+    setup.given_key = std::make_shared<const vmgs::volume::DatastoreKey>(std::move(root));
+  } else {
+    setup.key_file = typed.key.empty() ? typed.vmgs + ".key" : typed.key;
+    setup.key_file_kind = is_credential(setup.key_file) ? vtpm::sealing::KeyFileKind::kCredential
+                                                        : vtpm::sealing::KeyFileKind::kFile;
+  }
+  if (typed.migration_key.empty()) {
+    return {};
+  }
+  if (setup.state_blobs == StateBlobForm::kRefused) {
+    return usage("--state-blobs refused leaves nothing for --migration-key to encrypt");
+  }
+  TRY_ASSIGN(key, swtpm::read_key_option("migration-key", typed.migration_key));
+  setup.migration_key = std::make_shared<const vmgs::format::SwtpmKey>(std::move(key));
+  return {};
+}
+
 base::Result<InstanceSetup> setup_of(const Typed& typed) {
   InstanceSetup setup;
   if (!typed.launch_document.empty()) {
@@ -171,9 +217,10 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
   setup.store = typed.vmgs;
   setup.may_create = typed.create;
   setup.incoming = typed.incoming;
-  setup.key_file = typed.key.empty() ? typed.vmgs + ".key" : typed.key;
-  setup.key_file_kind = is_credential(setup.key_file) ? vtpm::sealing::KeyFileKind::kCredential
-                                                      : vtpm::sealing::KeyFileKind::kFile;
+  setup.state_blobs = typed.state_blobs == "plain"     ? StateBlobForm::kPlain
+                      : typed.state_blobs == "refused" ? StateBlobForm::kRefused
+                                                       : StateBlobForm::kOfItsKind;
+  TRY(read_keys(typed, setup));
   setup.barriers = typed.durability == "strict" ? vmgs::volume::Barriers::kTwo
                                                 : vmgs::volume::Barriers::kOneWhereSafe;
   setup.tcb_grace = typed.tcb_grace == "over" ? vtpm::sealing::TcbGrace::kOver

@@ -49,6 +49,29 @@ TEST(InstanceOptionsTest, DefaultToAnOrdinaryPersistentVm) {
   EXPECT_TRUE(setup.launch_document.empty());
 }
 
+TEST(InstanceOptionsTest, TakeKeysAsSwtpmDoes) {
+  tests::support::TempFolder folder;
+  std::ofstream(folder / "passphrase") << "correct horse";
+  const auto key = "pwdfile=" + (folder / "passphrase").string() + ",mode=aes-256-cbc";
+
+  const auto line = read({"--vmgs", "v", "--ctrl", "c", "--key", key, "--migration-key", key,
+                          "--state-blobs", "plain"});
+
+  ASSERT_TRUE(line) << line.error().message;
+  const auto& setup = line->setup;
+  ASSERT_TRUE(setup.given_key && setup.migration_key);
+  EXPECT_TRUE(setup.key_file.empty());
+  EXPECT_EQ(setup.migration_key->size(), 32U);
+  EXPECT_EQ(setup.state_blobs, StateBlobForm::kPlain);
+  EXPECT_EQ(error_code(read({"--vmgs", "v", "--ctrl", "c", "--key", "pwdfile=/nowhere"})),
+            ErrorCode::kNotFound);
+  EXPECT_EQ(error_code(read({"--vmgs", "v", "--ctrl", "c", "--migration-key", "secret"})),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_code(read({"--vmgs", "v", "--ctrl", "c", "--migration-key", key, "--state-blobs",
+                             "refused"})),
+            ErrorCode::kInvalidArgument);
+}
+
 TEST(InstanceOptionsTest, ReachTheSetup) {
   const auto line =
       read({"--vmgs", "v", "--ctrl", "c", "--data", "d", "--create", "--incoming", "--key", "k",

@@ -15,6 +15,7 @@
 #include "tools/vtpm-instance/listening.h"
 #include "tools/vtpm-instance/service.h"
 #include "tools/vtpm-instance/simulator_service.h"
+#include "tools/vtpm-instance/state_travel.h"
 #include "tools/vtpm-instance/statement.h"
 #include "tools/vtpm-instance/succession.h"
 #include "tools/vtpm-instance/tee_choice.h"
@@ -54,6 +55,9 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
                    "the launch document has the key of this VM's state at a key broker, and an "
                    "instance reaches one through vtpmd only: start the VM with vtpmd, whose "
                    "configuration names the broker"});
+  }
+  if (const auto travel = state_travel_of(setup, *choice); !travel) {
+    return refuse(Readiness::kNotSetUp, travel.error());
   }
   if (!setup.export_for_openhcl) {
     for (const auto* endpoint : {&setup.control, &setup.data, &setup.variables}) {

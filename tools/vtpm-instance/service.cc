@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tools/vtpm-instance/listening.h"
+#include "tools/vtpm-instance/state_travel.h"
 #include "tools/vtpm-instance/statement.h"
 #include "transport/tpm_socket/data_server.h"
 #include "vmgs/base/idle_memory.h"
@@ -60,6 +61,8 @@ Service::Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmStat
 base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint variables,
                                   std::optional<SimulatorPorts> simulator,
                                   std::optional<Heritage> heritage) {
+  TRY_ASSIGN(state_blobs, state_travel_of(setup_, choice_));
+  state_blobs_ = std::move(state_blobs);
   TRY_ASSIGN(data_listening, listen_at(std::move(data)));
   TRY_ASSIGN(variables_listening, listen_at(std::move(variables)));
   TRY(serve_variables(std::move(variables_listening.socket), heritage ? &*heritage : nullptr));
@@ -72,7 +75,7 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
                                             std::move(channels)));
   TRY(serve_simulator(std::move(simulator)));
   ControlOfDevice control_of_device(
-      device_, *data_server, setup_.home == Home::kHost ? &state_blobs_ : nullptr,
+      device_, *data_server, state_blobs_.get(),
       {.powered_on = [this](const base::Result<void>& done) { powered_on(done); },
        .shut_down = [this] { return close(); }});
   TRY_ASSIGN(control_listening, listen_at(std::move(control)));

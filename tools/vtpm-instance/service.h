@@ -97,7 +97,7 @@ class Service {
   std::optional<RejoinUpkeep> rejoin_;
   CommandsOfDevice commands_;
   std::unique_ptr<VariableService> variables_;
-  SwtpmStateBlobs state_blobs_;
+  std::unique_ptr<StateBlobCodec> state_blobs_;  // null where none travel
   std::unique_ptr<SimulatorService> simulator_;
   std::optional<transport::tpm_socket::ControlServer> control_;
   std::optional<Succession> succession_;

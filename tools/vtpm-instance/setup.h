@@ -5,13 +5,16 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "keybroker/protocol/launch_document.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
+#include "vmgs/format/swtpm_key.h"
 #include "vmgs/format/uefi_flash.h"
+#include "vmgs/volume/datastore_key.h"
 #include "vmgs/volume/transaction.h"
 #include "vtpm/sealing/host_key.h"
 #include "vtpm/sealing/sealed_keys.h"
@@ -29,6 +32,10 @@ struct Endpoint {
   std::filesystem::path path = {};
 };
 
+// In which form the state of an ordinary VM's TPM leaves and enters through the hypervisor: the one
+// that its kind of VM has, or as its owner says.
+enum class StateBlobForm { kOfItsKind, kPlain, kRefused };
+
 // InstanceSetup is all that one instance is told: plain data, so that it can come from a command
 // line or through a socket.
 struct InstanceSetup {
@@ -45,6 +52,9 @@ struct InstanceSetup {
   // The file with the root key, for protection host.
   std::filesystem::path key_file = {};
   vtpm::sealing::KeyFileKind key_file_kind = vtpm::sealing::KeyFileKind::kFile;
+
+  // The root key itself, where whoever starts the VM brings it in place of that file.
+  std::shared_ptr<const vmgs::volume::DatastoreKey> given_key = nullptr;
 
   // How often a commit waits for the disk: two for stores that other readers open after a crash.
   vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe;
@@ -80,6 +90,11 @@ struct InstanceSetup {
   // The way to the instance that this one takes the place of, if there is one: then nothing is
   // opened or made, and everything comes from there.
   base::Descriptor predecessor = {};
+
+  // How it travels, and what it is encrypted under as it does, in swtpm's form; null where it is in
+  // the clear.
+  StateBlobForm state_blobs = StateBlobForm::kOfItsKind;
+  std::shared_ptr<const vmgs::format::SwtpmKey> migration_key = nullptr;
 
   Home home = Home::kHost;
 

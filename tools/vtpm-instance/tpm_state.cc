@@ -247,7 +247,8 @@ std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const Launch
     case Protection::kNone:
       return vtpm::boot::no_protector();
     case Protection::kHost:
-      return vtpm::boot::host_key_protector(setup.key_file, setup.key_file_kind);
+      return setup.given_key ? vtpm::boot::given_key_protector(setup.given_key->clone())
+                             : vtpm::boot::host_key_protector(setup.key_file, setup.key_file_kind);
     case Protection::kHardware:
       return vtpm::boot::sealed_keys_protector(*choice.tee, *choice.vm_id, setup.tcb_grace,
                                                setup.export_for_openhcl);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "tools/vtpm-instance/launch_choice.h"
+#include "tools/vtpm-instance/setup.h"
+#include "tools/vtpm-instance/state_blob_codec.h"
+#include "vmgs/base/result.h"
+
+namespace tools::vtpm_instance {
+
+// state_travel_of() is the form in which the state of this VM's TPM leaves and enters through the
+// hypervisor, or null where it does neither: that of swtpm for an ordinary VM, under the migration
+// key where there is one and else in the clear, as QEMU's own stream is. A confidential VM's stays,
+// for whoever carries it could read it; kInvalidArgument where the setup asks for it nevertheless.
+base::Result<std::unique_ptr<StateBlobCodec>> state_travel_of(const InstanceSetup& setup,
+                                                              const LaunchChoice& choice);
+
+}  // namespace tools::vtpm_instance
