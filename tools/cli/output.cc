@@ -12,6 +12,10 @@
 namespace tools::cli {
 
 base::Result<void> Output::bytes(base::ByteView bytes) {
+  if (captures_) {
+    answer_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return {};
+  }
   const int error = ::vmgs::storage::transfer_all(bytes.size(), [&](std::size_t done) {
     return ::write(STDOUT_FILENO, bytes.data() + done, bytes.size() - done);
   });
@@ -33,9 +37,14 @@ base::Result<void> Output::document(std::string_view schema, boost::json::object
   return text(boost::json::serialize(document) + "\n");
 }
 
-void Output::talk(std::string_view line) const {
-  const auto whole = program_ + ": " + std::string(line) + "\n";
-  std::fwrite(whole.data(), 1, whole.size(), stderr);
+void Output::say(std::string_view text) const {
+  if (captures_) {
+    talked_ += text;
+  } else {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+  }
 }
+
+void Output::talk(std::string_view line) const { say(program_ + ": " + std::string(line) + "\n"); }
 
 }  // namespace tools::cli

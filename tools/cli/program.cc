@@ -2,10 +2,16 @@
 #include "tools/cli/program.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <map>
+#include <memory>
 #include <optional>
+#include <sstream>
 
+#include "tools/cli/command_text.h"
+#include "tools/cli/completion.h"
+#include "tools/cli/manual.h"
 #include "tools/cli/stream.h"
 
 namespace tools::cli {
@@ -49,6 +55,24 @@ void add_commands(CLI::App& app, const std::vector<Command>& commands, Actions& 
   }
 }
 
+// What every program can say of itself: how a shell completes its command line, and its manual.
+void add_description_commands(CLI::App& app, const std::string& program, Actions& actions) {
+  auto* const complete = app.add_subcommand(
+      "completion", "Print a script that completes this command line in a shell");
+  const auto shell = std::make_shared<std::string>();
+  complete->add_option("SHELL", *shell, "bash, zsh or fish")->required();
+  actions[complete] = [&app, program, shell](Output& output) -> base::Result<ExitStatus> {
+    TRY_ASSIGN(script, completion(*shell, program, describe(app)));
+    TRY(output.text(script));
+    return ExitStatus::kDone;
+  };
+  actions[app.add_subcommand("man", "Print the manual page of this program")] =
+      [&app, program](Output& output) -> base::Result<ExitStatus> {
+    TRY(output.text(manual(program, STRONGROOM_VERSION, describe(app))));
+    return ExitStatus::kDone;
+  };
+}
+
 // The innermost command that was named and has an action.
 const Action& chosen(const CLI::App& app, const Actions& actions) {
   const auto* const named = app.get_subcommands().front();
@@ -56,15 +80,8 @@ const Action& chosen(const CLI::App& app, const Actions& actions) {
   return found != actions.end() ? found->second : chosen(*named, actions);
 }
 
-}  // namespace
-
-int run(const Program& program, int argc, const char* const* argv) {
-  Output output(program.name);
-  if (const auto held = hold_standard_streams(); !held) {
-    return report(output, held.error());
-  }
-  // A limit on file sizes is an error like a full disk, to be said and cleaned up after.
-  std::signal(SIGXFSZ, SIG_IGN);
+// Reads the words, runs what they ask for, and gives the exit status.
+int run_words(const Program& program, std::vector<std::string> words, Output& output) {
   try {
     CLI::App app(program.summary, program.name);
     app.set_version_flag("--version", program.name + " " STRONGROOM_VERSION);
@@ -75,14 +92,20 @@ int run(const Program& program, int argc, const char* const* argv) {
     bool json = false;
     Actions actions;
     add_commands(app, program.commands, actions, json);
+    add_description_commands(app, program.name, actions);
 
     try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& asked_for_help) {
-      return app.exit(asked_for_help);
+      std::reverse(words.begin(), words.end());  // as CLI11 takes them
+      app.parse(std::move(words));
     } catch (const CLI::ParseError& error) {
-      app.exit(error);
-      return number(ExitStatus::kUsage);
+      std::ostringstream answer;
+      std::ostringstream talk;
+      const bool asked_for_help = app.exit(error, answer, talk) == 0;
+      output.say(talk.str());
+      if (!asked_for_help || !output.text(answer.str())) {
+        return number(asked_for_help ? ExitStatus::kFailed : ExitStatus::kUsage);
+      }
+      return number(ExitStatus::kDone);
     }
 
     output.set_json(json);
@@ -105,6 +128,24 @@ int run(const Program& program, int argc, const char* const* argv) {
     output.talk(std::string("internal error: ") + error.what());
     return number(ExitStatus::kFailed);
   }
+}
+
+}  // namespace
+
+int run(const Program& program, int argc, const char* const* argv) {
+  Output output(program.name);
+  if (const auto held = hold_standard_streams(); !held) {
+    return report(output, held.error());
+  }
+  // A limit on file sizes is an error like a full disk, to be said and cleaned up after.
+  std::signal(SIGXFSZ, SIG_IGN);
+  return run_words(program, {argv + std::min(argc, 1), argv + argc}, output);
+}
+
+Captured run_captured(const Program& program, const std::vector<std::string>& words) {
+  auto output = Output::capturing(program.name);
+  const int status = run_words(program, words, output);
+  return {status, output.answer(), output.talked()};
 }
 
 }  // namespace tools::cli

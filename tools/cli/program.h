@@ -40,4 +40,15 @@ struct Program {
 // "strongroom.error/1". No exception leaves it.
 int run(const Program& program, int argc, const char* const* argv);
 
+// What a run left behind that was not one of its own process.
+struct Captured {
+  int status = 0;
+  std::string answer;  // what would have gone to stdout
+  std::string talked;  // and to stderr
+};
+
+// run_captured() runs one command as run() would, with `words` behind the program's name. Threads
+// may do so at the same time, if the commands themselves may.
+Captured run_captured(const Program& program, const std::vector<std::string>& words);
+
 }  // namespace tools::cli
