@@ -4,8 +4,10 @@
 #
 #   secure_boot.sh VTPM_INSTANCE VMGS
 #
-# Passes if Secure Boot is on after both boots, if what firmware wrote at the first is there at the
-# second, and if `vmgs variables` lists all of it after each. Skips itself (77) without QEMU or OVMF.
+# Between the boots `vmgs uefi` adds a hash to dbx, adds a variable, replaces one and deletes one.
+# Passes if Secure Boot is on after both boots, if what firmware wrote at the first and what was edited
+# is there after the second, and if `vmgs variables` lists all of it after each. Skips itself (77)
+# without QEMU or OVMF.
 set -u  # no pipefail: whoever reads until a line comes leaves its writer behind
 instance=$1
 vmgs=$2
@@ -80,10 +82,30 @@ boot 1
 list 1
 [ "$(field 1 "d['secure_boot']['state']")" = on ] || fail "Secure Boot is not on after the first boot"
 [[ $(field 1 "$names") == *BootOrder* ]] || fail "firmware wrote no boot order"
+
+# An edit, as an operator makes it.
+uefi() {
+    local verb=$1
+    shift
+    "$vmgs" uefi "$verb" "$work/vm.vmgs" --key "$work/vm.vmgs.key" --no-undo --apply "$@" >"$work/uefi.log" 2>&1 ||
+        fail "vmgs uefi $verb"
+}
+vendor=4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+python3 -c 'import struct, sys, uuid
+sys.stdout.buffer.write(uuid.UUID("c1c41626-504c-4092-aca9-41f936934328").bytes_le + struct.pack("<III", 76, 0, 48) + bytes(16) + b"\x5a" * 32)' >"$work/dbx.esl"
+uefi update dbx "$work/dbx.esl"
+for value in first second third; do
+    printf %s "$value" | uefi set StrongroomEdited --vendor "$vendor"
+done
+printf x | uefi set StrongroomGone --vendor "$vendor"
+uefi delete StrongroomGone
+
 boot 2
 list 2
 [ "$(field 2 "d['secure_boot']['state']")" = on ] || fail "Secure Boot is not on after the second boot"
-[ "$(field 1 "$keys")" = "$(field 2 "$keys")" ] || fail "the keys changed"
-[ "$(field 1 "$names")" = "$(field 2 "$names")" ] || fail "the second boot has other variables"
+added="[('dbx', ['$(printf '5a%.0s' {1..32})'])]"
+[ "$(field 1 "[(n, h + dict($added).get(n, [])) for n, h in $keys]")" = "$(field 2 "$keys")" ] || fail "the keys are others than those that were edited"
+[ "$(field 1 "sorted($names + ['StrongroomEdited'])")" = "$(field 2 "$names")" ] || fail "the second boot has other variables"
+[ "$("$vmgs" uefi get "$work/vm.vmgs" StrongroomEdited --key "$work/vm.vmgs.key")" = third ] || fail "the variable is not what it was set to"
 echo "PASS $(field 2 "len(d['variables'])") variables, $(field 2 "d['used_bytes']") bytes, Secure Boot on after both boots:"
 field 2 "', '.join(b['name'] + ' ' + str(len(b['signatures'])) for b in d['secure_boot']['databases'])"

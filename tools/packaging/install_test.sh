@@ -14,7 +14,8 @@ DESTDIR=$root cmake --install "$build" >/dev/null
 installed=$root$prefix
 
 missing=0
-for file in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instance bin/vmgs lib/systemd/system/vtpmd.service \
+for file in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instance bin/vmgs bin/vmgstool share/man/man1/vmgs.1 \
+  share/bash-completion/completions/vmgs share/zsh/vendor-completions/_vmgs share/fish/vendor_completions.d/vmgs.fish lib/systemd/system/vtpmd.service \
   lib/systemd/system/vtpmd.socket lib/sysusers.d/vtpmd.conf lib/tmpfiles.d/vtpmd.conf \
   lib/systemd/system/keybrokerd.service lib/sysusers.d/keybrokerd.conf lib/udev/rules.d/60-vtpmd.rules share/doc/strongroom/LICENSE; do
   [ -f "$installed/$file" ] || { echo "not installed: $prefix/$file"; missing=1; }
@@ -30,6 +31,11 @@ for program in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instanc
   "$installed/$program" --version | grep -qE '[0-9]+\.[0-9]+\.[0-9]+$' ||
     { echo "$program --version"; exit 1; }
 done
+
+# Under its second name the tool takes the command line of the reference.
+"$installed/bin/vmgstool" create -f "$root/made.vmgs" >/dev/null
+"$installed/bin/vmgstool" query-encryption -f "$root/made.vmgs" >/dev/null 2>&1 && exit 1
+bash -n "$installed/share/bash-completion/completions/vmgs"
 
 # What systemd thinks of the units, with its own targets around them.
 if [ "$prefix" = /usr ] && command -v systemd-analyze >/dev/null && [ -d /usr/lib/systemd/system ]; then

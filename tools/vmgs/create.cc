@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <array>
 #include <filesystem>
 #include <memory>
 #include <utility>
 
 #include "tools/cli/stream.h"
 #include "tools/vmgs/commands.h"
+#include "tools/vmgs/new_store.h"
 #include "tools/vmgs/store.h"
-#include "vmgs/crypto/random.h"
 
 namespace tools::vmgs {
 
@@ -27,21 +24,11 @@ struct CreateArguments {
   bool raw = false;
 };
 
-// A name beside the final one that nobody else uses.
-base::Result<fs::path> temporary_name(const fs::path& path) {
-  std::array<std::byte, 8> random{};
-  TRY(::vmgs::crypto::random_bytes(random));
-  auto name = path;
-  name.replace_filename("." + path.filename().string() + "." + base::to_hex(random));
-  return name;
-}
-
 base::Result<volume::Volume> format_blank(const storage::Container& container,
                                           std::optional<volume::DatastoreKey> key) {
   return volume::Volume::format(*container.device, container.spacing, std::move(key));
 }
 
-// Under a temporary name until it is whole, so that a crash leaves nothing under the final one.
 base::Result<storage::Container> create_file(const CreateArguments& arguments,
                                              std::optional<volume::DatastoreKey> key) {
   storage::CreateOptions options{.store_bytes = arguments.size_bytes};
@@ -51,16 +38,11 @@ base::Result<storage::Container> create_file(const CreateArguments& arguments,
     TRY_ASSIGN(spacing, format::header_spacing_of(arguments.store.sector_bytes));
     options.spacing = spacing;
   }
-  TRY_ASSIGN(temporary, temporary_name(arguments.store.path));
-  TRY_ASSIGN(container, storage::create_container(temporary, options));
-  auto formatted = format_blank(container, std::move(key));
-  auto published = formatted ? container.file->publish_as(arguments.store.path)
-                             : base::Result<void>(base::fail(formatted.error()));
-  if (!published) {
-    ::unlink(temporary.c_str());
-    return base::fail(std::move(published).error());
-  }
-  return container;
+  return make_new_store(arguments.store.path, options,
+                        [&](storage::Container& container) -> base::Result<void> {
+                          TRY(format_blank(container, std::move(key)));
+                          return {};
+                        });
 }
 
 // A block device cannot be made under another name; the header that is written last makes it a

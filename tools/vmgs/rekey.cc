@@ -1,61 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
-#include <array>
 #include <memory>
 #include <utility>
 
 #include "tools/cli/stream.h"
+#include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
-#include "tools/vmgs/store.h"
+#include "tools/vmgs/protectors.h"
 
 namespace tools::vmgs {
 
 namespace {
 
-namespace format = ::vmgs::format;
 namespace volume = ::vmgs::volume;
-using format::FileId;
-
-constexpr std::array kProtectors = {FileId::kKeyProtector, FileId::kHwKeyProtector,
-                                    FileId::kSealedKeys};
 
 struct RekeyArguments {
-  StoreArguments store;
+  ChangeArguments change;
   std::string new_key;
   bool drop_protectors = false;
 };
 
-base::Result<volume::Transaction> without_protectors(const OpenStore& store, bool drop) {
+base::Result<void> rekey_store(OpenStore& store, volume::DatastoreKey new_key, bool drop) {
+  TRY_ASSIGN(protectors, protectors_to_drop(store, drop));
   volume::Transaction transaction(volume::Sequence::kKeep, volume::Barriers::kTwo);
-  for (const auto id : kProtectors) {
-    if (!store.volume.contains(id)) {
-      continue;
-    }
-    if (!drop) {
-      return base::fail(base::ErrorCode::kDenied,
-                        format::describe(id) +
-                            " opens this store for a VM and would open nothing under another key: "
-                            "say --drop-protectors to remove it, and keep the new key");
-    }
+  for (const auto id : protectors) {
     transaction.remove(id);
   }
-  return transaction;
+  return store.volume.rekey(std::move(new_key), transaction);
 }
 
 base::Result<cli::ExitStatus> rekey(const RekeyArguments& arguments, cli::Output& output) {
-  if (arguments.store.key.empty() || arguments.store.key == arguments.new_key) {
+  const auto& key = arguments.change.store.key;
+  if (key.empty() || key == arguments.new_key) {
     return base::fail(base::ErrorCode::kInvalidArgument,
                       "the present key (--key) is needed, from another place than the new one");
   }
   TRY_ASSIGN(new_key, cli::read_key(arguments.new_key));
-  TRY_ASSIGN(store, open_store(arguments.store, ::vmgs::storage::Access::kReadWrite, output));
-  TRY_ASSIGN(transaction, without_protectors(store, arguments.drop_protectors));
-  TRY(store.volume.rekey(std::move(new_key), transaction));
-  if (output.json()) {
-    TRY(output.document(
-        "strongroom.vmgs.rekey/1",
-        {{"file", arguments.store.path}, {"sequence", store.volume.current().header().sequence}}));
-  }
+  std::uint32_t sequence = 0;
+  TRY_ASSIGN(changed,
+             change_store(arguments.change, output, [&](OpenStore& store) -> base::Result<void> {
+               TRY(rekey_store(store, std::move(new_key), arguments.drop_protectors));
+               sequence = store.volume.current().header().sequence;
+               return {};
+             }));
+  TRY(answer_change(output, arguments.change, "strongroom.vmgs.rekey/1", {{"sequence", sequence}},
+                    changed, {}));
   return cli::ExitStatus::kDone;
 }
 
@@ -66,7 +55,7 @@ cli::Command rekey_command() {
           .summary = "Seal the store under another key; the old one opens nothing afterwards",
           .set_up = [](CLI::App& app) -> cli::Action {
             auto arguments = std::make_shared<RekeyArguments>();
-            add_store_arguments(app, arguments->store);
+            add_change_arguments(app, arguments->change, Writing::kAtOnce);
             app.add_option("--new-key", arguments->new_key, "The new datastore key, as --key")
                 ->type_name("FROM")
                 ->required();

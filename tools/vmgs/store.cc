@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tools/cli/stream.h"
+#include "vmgs/storage/overlay.h"
 
 namespace tools::vmgs {
 
@@ -49,13 +50,17 @@ base::Result<storage::Container> open_container(const StoreArguments& arguments,
 
 base::Result<OpenStore> open_store(const StoreArguments& arguments, storage::Access access,
                                    const cli::Output& output,
-                                   const std::optional<std::filesystem::path>& undo_file) {
+                                   const std::optional<std::filesystem::path>& undo_file,
+                                   WritesGo writes_go) {
   std::optional<volume::DatastoreKey> key;
   if (!arguments.key.empty()) {
     TRY_ASSIGN(read, cli::read_key(arguments.key));
     key = std::move(read);
   }
   TRY_ASSIGN(container, open_container(arguments, access, undo_file));
+  if (writes_go == WritesGo::kToMemory) {
+    container.device = std::make_unique<storage::OverlayDevice>(std::move(container.device));
+  }
   auto opened = volume::Volume::open(*container.device, container.spacing);
   if (!opened) {
     return base::fail(std::move(opened).error().context(arguments.path));

@@ -49,12 +49,19 @@ struct OpenStore {
   ::vmgs::volume::Volume volume;
 };
 
+// Where what is written to a store goes.
+enum class WritesGo {
+  kToTheFile,
+  kToMemory,  // and nowhere else: the store is open for reading, and changes are lost with it
+};
+
 // open_store() opens the container and the volume and, if there is a --key, unlocks it; findings of
 // the opening that are more than notes are talked about. kDenied if a key is given for a store that
 // calls itself unencrypted.
 base::Result<OpenStore> open_store(
     const StoreArguments& arguments, ::vmgs::storage::Access access, const cli::Output& output,
-    const std::optional<std::filesystem::path>& undo_file = std::nullopt);
+    const std::optional<std::filesystem::path>& undo_file = std::nullopt,
+    WritesGo writes_go = WritesGo::kToTheFile);
 
 // name() is "note", "warning" or "error".
 std::string_view name(::vmgs::volume::Severity severity);

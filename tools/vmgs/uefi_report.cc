@@ -154,14 +154,18 @@ base::Result<UefiVariables> decode_uefi_variables(FileId id, base::ByteView cont
 }
 
 base::Result<UefiVariables> read_uefi_variables(const OpenStore& store) {
+  return read_uefi_variables([&](FileId id) { return store.volume.read(id); });
+}
+
+base::Result<UefiVariables> read_uefi_variables(const FileReader& read) {
   for (const auto id : {FileId::kUefiFlash, FileId::kBiosNvram}) {
-    if (!store.volume.contains(id)) {
+    auto content = read(id);
+    if (!content && content.error().code == ErrorCode::kNotFound) {
       continue;
     }
     const auto named = [&](base::Error error) {
       return base::fail(std::move(error).context(::vmgs::format::describe(id)));
     };
-    const auto content = store.volume.read(id);
     if (!content) {
       return named(content.error());
     }

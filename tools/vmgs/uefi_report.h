@@ -3,6 +3,7 @@
 
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ base::Result<UefiVariables> decode_uefi_variables(::vmgs::format::FileId id,
 // read_uefi_variables() is kNotFound for a store without any, and for a blank flash; kCorrupt for
 // one that cannot be read; errors of reading the store.
 base::Result<UefiVariables> read_uefi_variables(const OpenStore& store);
+
+// The same of files that `read` gives; kNotFound from it means that there is no such file.
+using FileReader = std::function<base::Result<base::SecretBytes>(::vmgs::format::FileId)>;
+base::Result<UefiVariables> read_uefi_variables(const FileReader& read);
 
 // One entry of a signature database, as far as it can be read.
 struct EnrolledSignature {

@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "tools/cli/stream.h"
+#include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
-#include "tools/vmgs/store.h"
 
 namespace tools::vmgs {
 
@@ -15,7 +15,7 @@ namespace format = ::vmgs::format;
 namespace volume = ::vmgs::volume;
 
 struct WriteArguments {
-  StoreArguments store;
+  ChangeArguments change;
   std::string id;
   std::string input = "-";
   bool overwrite = false;
@@ -23,20 +23,19 @@ struct WriteArguments {
   bool without_key = false;
 };
 
-base::Result<cli::ExitStatus> write(const WriteArguments& arguments, cli::Output& output) {
-  TRY_ASSIGN(id, parse_content_id(arguments.id));
-  if (arguments.input == "-" && arguments.store.key == "-") {
-    return base::fail(base::ErrorCode::kInvalidArgument,
-                      "stdin cannot be both the key and the content");
-  }
-  TRY_ASSIGN(store, open_store(arguments.store, ::vmgs::storage::Access::kReadWrite, output));
+struct Written {
+  std::size_t size_bytes = 0;
+  std::uint32_t sequence = 0;
+};
+
+base::Result<Written> write_file(OpenStore& store, const WriteArguments& arguments,
+                                 format::FileId id) {
   if (store.volume.contains(id) && !arguments.overwrite) {
     return base::fail(
         base::ErrorCode::kDenied,
         format::describe(id) + " exists already: say --overwrite if its content may be lost");
   }
   TRY_ASSIGN(content, cli::read_input(arguments.input, store.container.device->size_bytes()));
-
   volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
   transaction.put(id, content.expose(),
                   arguments.plaintext || arguments.without_key ? volume::Protection::kPlaintext
@@ -45,13 +44,27 @@ base::Result<cli::ExitStatus> write(const WriteArguments& arguments, cli::Output
     transaction.on_locked_store();
   }
   TRY(store.volume.commit(transaction));
-  if (output.json()) {
-    TRY(output.document("strongroom.vmgs.write/1",
-                        {{"file", arguments.store.path},
-                         {"id", format::index(id)},
-                         {"size_bytes", content.size()},
-                         {"sequence", store.volume.current().header().sequence}}));
+  return Written{content.size(), store.volume.current().header().sequence};
+}
+
+base::Result<cli::ExitStatus> write(const WriteArguments& arguments, cli::Output& output) {
+  TRY_ASSIGN(id, parse_content_id(arguments.id));
+  if (arguments.input == "-" && arguments.change.store.key == "-") {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "stdin cannot be both the key and the content");
   }
+  Written written;
+  TRY_ASSIGN(changed,
+             change_store(arguments.change, output, [&](OpenStore& store) -> base::Result<void> {
+               TRY_ASSIGN(done, write_file(store, arguments, id));
+               written = done;
+               return {};
+             }));
+  TRY(answer_change(output, arguments.change, "strongroom.vmgs.write/1",
+                    {{"id", format::index(id)},
+                     {"size_bytes", written.size_bytes},
+                     {"sequence", written.sequence}},
+                    changed, {}));
   return cli::ExitStatus::kDone;
 }
 
@@ -62,7 +75,7 @@ cli::Command write_command() {
           .summary = "Put a file into the store, encrypted if the store is",
           .set_up = [](CLI::App& app) -> cli::Action {
             auto arguments = std::make_shared<WriteArguments>();
-            add_store_arguments(app, arguments->store);
+            add_change_arguments(app, arguments->change, Writing::kAtOnce);
             add_file_id_argument(app, arguments->id);
             app.add_option("--input", arguments->input,
                            "Where it comes from: a file, or - for stdin")

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include "tests/integration/vmgs_case.h"
+
+namespace tests::integration {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const std::string kState(9000, 's');
+
+// A store of 256 KiB with a TPM state and a plaintext id.
+class VmgsChangeTest : public VmgsCase {
+ protected:
+  std::string make_store(const std::string& name, const std::vector<std::string>& key = {},
+                         std::vector<std::string> options = {}) const {
+    const auto with_key = [&](std::vector<std::string> words) {
+      words.insert(words.end(), key.begin(), key.end());
+      return words;
+    };
+    options.insert(options.begin(), {"create", file(name), "--size", "256KiB"});
+    EXPECT_EQ(vmgs(with_key(options)).status, 0);
+    EXPECT_EQ(vmgs(with_key({"write", file(name), "TPM_NVRAM", "--no-undo"}), kState).status, 0);
+    EXPECT_EQ(
+        vmgs(with_key({"write", file(name), "VM_UNIQUE_ID", "--plaintext", "--no-undo"}), "who")
+            .status,
+        0);
+    return file(name);
+  }
+
+  // A change that is planned, made and undone: nothing is written before --apply, and undoing gives
+  // every byte back. `changed` looks at the store when the change is made.
+  template <typename Changed>
+  void plan_apply_undo(const std::string& store, std::vector<std::string> words,
+                       Changed&& changed) {
+    const auto before = content(store);
+    const auto planned = document(words);
+    EXPECT_EQ(planned.at("applied"), false);
+    EXPECT_TRUE(planned.at("undo_file").is_null());
+    EXPECT_EQ(content(store), before);
+    EXPECT_EQ(undo_files(), 0U);
+
+    words.emplace_back("--apply");
+    const auto made = document(words);
+
+    EXPECT_EQ(made.at("applied"), true);
+    EXPECT_NE(content(store), before);
+    changed();
+    const std::string undo(made.at("undo_file").as_string());
+    ASSERT_EQ(vmgs({"undo", store, undo, "--apply"}).status, 0);
+    EXPECT_TRUE(content(store) == before) << "undo gives the bytes back";
+    fs::remove(undo);
+  }
+};
+
+TEST_F(VmgsChangeTest, MovesAFile) {
+  const std::vector<std::string> key = {"--key", make_key("key", '5')};
+  const auto store = make_store("store", key);
+  const auto with_key = [&](std::vector<std::string> words) {
+    words.insert(words.end(), key.begin(), key.end());
+    return words;
+  };
+
+  plan_apply_undo(store, with_key({"move", store, "TPM_NVRAM", "TPM_NVRAM_BACKUP"}), [&] {
+    EXPECT_EQ(vmgs(with_key({"read", store, "17"})).out, kState);
+    EXPECT_EQ(vmgs(with_key({"read", store, "3"})).status, 4);
+  });
+
+  EXPECT_EQ(vmgs(with_key({"move", store, "3", "7"})).status, 5);
+  EXPECT_EQ(vmgs(with_key({"move", store, "3", "3", "--overwrite"})).status, 2);
+  EXPECT_EQ(vmgs(with_key({"move", store, "4", "5"})).status, 4);
+  EXPECT_EQ(vmgs({"move", store, "3", "17"}).status, 5) << "locked";
+}
+
+TEST_F(VmgsChangeTest, EncryptsAStoreAndLeavesNoPlaintext) {
+  const auto store = make_store("store");
+  const auto key = make_key("key", '5');
+
+  plan_apply_undo(store, {"encrypt", store, "--new-key", key}, [&] {
+    EXPECT_THAT(content(store), Not(HasSubstr("ssssssss")));
+    EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM", "--key", key}).out, kState);
+    EXPECT_EQ(vmgs({"read", store, "VM_UNIQUE_ID"}).out, "who");
+    EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
+    EXPECT_EQ(vmgs({"encrypt", store, "--new-key", key}).status, 5);
+  });
+}
+
+TEST_F(VmgsChangeTest, DecryptsAStore) {
+  const auto key = make_key("key", '5');
+  const auto store = make_store("store", {"--key", key});
+
+  plan_apply_undo(store, {"decrypt", store, "--key", key}, [&] {
+    EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM"}).out, kState);
+    EXPECT_EQ(vmgs({"check", store}).status, 0);
+  });
+
+  ASSERT_EQ(
+      vmgs({"write", store, "SEALED_KEYS", "--plaintext", "--key", key, "--no-undo"}, "p").status,
+      0);
+  EXPECT_EQ(vmgs({"decrypt", store, "--key", key}).status, 5) << "a protector";
+  EXPECT_EQ(vmgs({"decrypt", store, "--key", key, "--drop-protectors"}).status, 0);
+}
+
+TEST_F(VmgsChangeTest, ResizesAStoreBothWaysWithItsFooter) {
+  const auto key = make_key("key", '5');
+  for (const auto& options : {std::vector<std::string>{}, std::vector<std::string>{"--raw"}}) {
+    const auto store = make_store("store", {"--key", key}, options);
+    const auto footer = options.empty() ? 512U : 0U;
+
+    plan_apply_undo(store, {"resize", store, "--key", key, "--size", "512KiB"}, [&] {
+      EXPECT_EQ(fs::file_size(store), 512U * 1024 + footer);
+      EXPECT_EQ(document({"info", store}).at("size_bytes"), 512 * 1024);
+      EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM", "--key", key}).out, kState);
+      EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
+    });
+    plan_apply_undo(store, {"resize", store, "--key", key, "--size", "64KiB"}, [&] {
+      EXPECT_EQ(fs::file_size(store), 64U * 1024 + footer);
+      EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM", "--key", key}).out, kState);
+      EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
+    });
+    EXPECT_EQ(vmgs({"resize", store, "--size", "32KiB", "--key", key}).status, 5) << "no room";
+    EXPECT_EQ(vmgs({"resize", store, "--size", "1000"}).status, 2);
+    fs::remove(store);
+  }
+}
+
+TEST_F(VmgsChangeTest, ConvertsIntoANewFileOfAnotherKind) {
+  const auto key = make_key("key", '5');
+  const auto store = make_store("store", {"--key", key});
+  const auto before = content(store);
+
+  ASSERT_EQ(vmgs({"convert", store, file("wide"), "--raw", "--new-sector-size", "4096"}).status, 0);
+  ASSERT_EQ(vmgs({"convert", file("wide"), file("back"), "--size", "512KiB"}).status, 0);
+
+  EXPECT_EQ(content(store), before);
+  const auto wide = document({"info", file("wide"), "--key", key});
+  EXPECT_EQ(wide.at("header_spacing"), 4096);
+  EXPECT_EQ(wide.at("container"), "raw");
+  EXPECT_EQ(wide.at("sequence"), document({"info", store}).at("sequence"));
+  EXPECT_EQ(vmgs({"read", file("back"), "TPM_NVRAM", "--key", key}).out, kState);
+  EXPECT_EQ(document({"info", file("back")}).at("container"), "fixed-vhd");
+  EXPECT_EQ(vmgs({"convert", store, file("back")}).status, 5) << "never overwritten";
+  EXPECT_EQ(vmgs({"convert", store, file("small"), "--size", "64KiB"}).status, 2);
+  EXPECT_FALSE(fs::exists(file("small")));
+}
+
+TEST_F(VmgsChangeTest, CopiesFilesBetweenStores) {
+  const auto key = make_key("key", '5');
+  const auto from = make_store("from", {"--key", key});
+  const auto to = file("to");
+  ASSERT_EQ(vmgs({"create", to, "--size", "256KiB"}).status, 0);
+
+  plan_apply_undo(to, {"copy", to, from, "--all", "--from-key", key}, [&] {
+    EXPECT_EQ(vmgs({"read", to, "TPM_NVRAM"}).out, kState);
+    EXPECT_EQ(vmgs({"read", to, "VM_UNIQUE_ID"}).out, "who");
+    EXPECT_EQ(vmgs({"diff", from, to, "--key", key}).status, 3) << "encrypted in one only";
+  });
+
+  EXPECT_EQ(vmgs({"copy", to, from, "TPM_NVRAM"}).status, 5) << "locked";
+  EXPECT_EQ(vmgs({"copy", to, from, "RTC_SKEW", "--from-key", key}).status, 4);
+  EXPECT_EQ(vmgs({"copy", to, from}).status, 2);
+}
+
+TEST_F(VmgsChangeTest, TellsHowStoresAndGenerationsDiffer) {
+  const auto key = make_key("key", '5');
+  const auto store = make_store("store", {"--key", key});
+  fs::copy(store, file("other"));
+  EXPECT_EQ(vmgs({"diff", store, file("other"), "--key", key, "--other-key", key}).out,
+            "no difference\n");
+
+  ASSERT_EQ(vmgs({"write", store, "RTC_SKEW", "--plaintext", "--key", key, "--no-undo"}, "8 bytes!")
+                .status,
+            0);
+  const auto found = document({"diff", file("other"), store, "--key", key, "--other-key", key}, 3);
+  ASSERT_EQ(found.at("files").as_array().size(), 1U);
+  EXPECT_EQ(found.at("files").at(0).at("id"), 4);
+  EXPECT_EQ(found.at("files").at(0).at("change"), "added");
+  const auto generations = document({"diff", store, "--key", key}, 3);
+  EXPECT_EQ(generations.at("files").at(0).at("id"), 4);
+}
+
+TEST_F(VmgsChangeTest, CommandsThatWriteAtOnceCanBeTriedAndUndone) {
+  const auto store = make_store("store");
+  const auto before = content(store);
+
+  EXPECT_EQ(vmgs({"write", store, "RTC_SKEW", "--dry-run"}, "12345678").status, 0);
+  EXPECT_EQ(vmgs({"delete", store, "TPM_NVRAM", "--dry-run"}).status, 0);
+  EXPECT_EQ(vmgs({"delete", store, "RTC_SKEW", "--dry-run"}).status, 4);
+  EXPECT_EQ(content(store), before);
+  EXPECT_EQ(undo_files(), 0U);
+
+  const auto made = document({"delete", store, "TPM_NVRAM"});
+  EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM"}).status, 4);
+  const std::string undo(made.at("undo_file").as_string());
+  ASSERT_EQ(vmgs({"undo", store, undo, "--apply"}).status, 0);
+  EXPECT_EQ(content(store), before);
+}
+
+TEST_F(VmgsChangeTest, RunsACommandOnManyFilesAndResumes) {
+  for (const auto* const name : {"vm1", "vm2", "vm3"}) {
+    make_store(name);
+  }
+  const auto bad = make_file("vm4", std::string(8192, 'x'));
+  const auto journal = file("journal");
+  const std::vector<std::string> words = {"fleet", "--match", file("vm*"), "--resume",
+                                          journal, "check",   "{}"};
+
+  const auto first = vmgs(words);
+
+  EXPECT_EQ(first.status, 1);
+  EXPECT_THAT(first.out, HasSubstr("done    " + file("vm1") + "\n"));
+  EXPECT_THAT(first.out, HasSubstr("failed  " + bad));
+  EXPECT_THAT(first.out, HasSubstr("4 files: 3 done, 1 failed, 0 skipped"));
+  fs::remove(bad);
+  make_store("vm4");
+  const auto second = vmgs(words);
+  EXPECT_EQ(second.status, 0) << second.err;
+  EXPECT_THAT(second.out, HasSubstr("4 files: 1 done, 0 failed, 3 skipped"));
+
+  const auto list = make_file("list", file("vm1") + "\n" + file("vm2") + "\n");
+  const auto told = document({"fleet", "--list", list, "--json", "info", "{}"});
+  EXPECT_EQ(told.at("schema"), "strongroom.vmgs.fleet/1");
+  EXPECT_EQ(told.at("done"), 2);
+  EXPECT_EQ(told.at("files").at(1).at("answer").at("file").as_string(), file("vm2"));
+  EXPECT_EQ(vmgs({"fleet", "--list", list, "check"}).status, 2) << "no place for the file";
+  EXPECT_EQ(vmgs({"fleet", "check", "{}"}).status, 2) << "no file";
+}
+
+TEST_F(VmgsChangeTest, CompletionAndManualHaveEveryCommandOfTheHelp) {
+  const auto bash = vmgs({"completion", "bash"});
+  const auto page = vmgs({"man"});
+  ASSERT_EQ(bash.status, 0);
+  ASSERT_EQ(page.status, 0);
+  for (const auto* const command :
+       {"create", "info", "check", "read", "write", "delete", "rekey", "close", "undo", "move",
+        "encrypt", "decrypt", "resize", "convert", "copy", "diff", "uefi", "fleet", "compat"}) {
+    const auto help = vmgs({command, "--help"});
+    EXPECT_EQ(help.status, 0) << command;
+    EXPECT_THAT(bash.out, HasSubstr(std::string("' ") + command + "')")) << command;
+    EXPECT_THAT(page.out, HasSubstr(std::string(".SS vmgs ") + command + "\n")) << command;
+  }
+  EXPECT_THAT(page.out, HasSubstr(".SS vmgs uefi remove\\-boot\\-entries\n"));
+  EXPECT_EQ(vmgs({"completion", "tcsh"}).status, 2);
+}
+
+}  // namespace
+}  // namespace tests::integration
