@@ -181,7 +181,7 @@ TEST_F(VmgsRepairTest, DropsAFileOnlyWhenItIsNamed) {
 }
 
 TEST_F(VmgsRepairTest, RepairsAVhdFooter) {
-  damage(static_cast<std::streamoff>(fs::file_size(store_)) - 512 + 64, "\0\0\0\0");
+  damage(static_cast<std::streamoff>(fs::file_size(store_)) - 512 + 64, "\1\1\1\1");
   EXPECT_EQ(vmgs({"read", store_, "45", "--key", key_}).status, 6);
 
   document({"repair", store_, "--key", key_, "--apply"}, 0);

@@ -13,6 +13,7 @@
 #include "vmgs/volume/choice.h"
 #include "vmgs/volume/generation.h"
 #include "vmgs/volume/headers.h"
+#include "vmgs/volume/placement.h"
 
 namespace vmgs::repair {
 
@@ -120,6 +121,29 @@ base::Result<Generation*> unlock(storage::BlockDevice& device, Generation& newes
   return &newest;
 }
 
+// A store or a variable store in which the next write finds no room: nothing is wrong yet.
+void examine_room(storage::BlockDevice& device, const Generation& state, Report& report) {
+  constexpr std::uint64_t kMostVariableBytes = 131072;  // of file 1, as its readers take it
+  constexpr std::uint64_t kRoomForAVariable = 4096;
+  const auto& table = *state.table();
+  if (!format::find_overlap(table)) {
+    volume::Placement placement(format::capacity_blocks(device.size_bytes()), table, nullptr);
+    if (!placement.place(1) || (state.header().encrypted && !placement.place(1))) {
+      report.warn("full", "store",
+                  "there is no room for the tables of another commit, so not even a file can be "
+                  "deleted: grow it with `vmgs resize`");
+    }
+  }
+  const auto& variables = table[format::FileId::kBiosNvram];
+  if (variables && variables->valid_bytes + kRoomForAVariable > kMostVariableBytes) {
+    report.warn("variables-full", format::describe(format::FileId::kBiosNvram),
+                "has " + std::to_string(variables->valid_bytes) + " of at most " +
+                    std::to_string(kMostVariableBytes) +
+                    " bytes: an update of Secure Boot's databases will not fit. Take out what is "
+                    "not needed with `vmgs uefi delete`");
+  }
+}
+
 base::Result<void> examine_generations(storage::BlockDevice& device, Generation& newest,
                                        Generation* older, const volume::DatastoreKey* key,
                                        Report& report) {
@@ -157,6 +181,7 @@ base::Result<void> examine_generations(storage::BlockDevice& device, Generation&
     examine_unsealed_files(device, *state, report);
   }
   examine_known_files(device, *state, report);
+  examine_room(device, *state, report);
   return {};
 }
 

@@ -27,6 +27,7 @@ namespace vmgs::repair {
 //   fell-back edited-without-key auth-failure        what opens and what does not
 //   unreadable-file unreadable-generation empty-encrypted
 //   bad-content wrong-size foreign-tpm-state         what files hold
+//   full variables-full                              no room for what comes next
 //   unknown-bits reprovisioned                       anything else
 //   bad-container vhd-slack missing-footer           what the store is wrapped in
 

@@ -210,8 +210,10 @@ Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wish
   if (!packaging && packaging.error().code == base::ErrorCode::kDenied) {
     return std::optional(not_done("bad-container", "container", packaging.error().message));
   }
+  TRY_ASSIGN(spoken_of, bytes_spoken_of(whole));
   TRY_ASSIGN(footer_at, earlier_footer(whole));
-  if (footer_at != 0) {
+  // What looks like a footer in front of blocks in use is the content of some file.
+  if (footer_at != 0 && footer_at >= spoken_of) {
     TRY(whole.resize(footer_at + kVhdFooterBytes));
     TRY(whole.flush());
     return std::optional(done("bad-container", "container",
@@ -222,7 +224,6 @@ Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wish
     TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
     return write_footer(whole, last, size - kVhdFooterBytes, "write the VHD footer anew");
   }
-  TRY_ASSIGN(spoken_of, bytes_spoken_of(whole));
   if (!packaging || spoken_of > size) {
     if (packaging || size % format::kBlockBytes != 0) {
       return mend_cut_file(whole, wishes);

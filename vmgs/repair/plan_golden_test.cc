@@ -117,9 +117,80 @@ TEST_P(CurableGoldenTest, IsCleanAfterwards) {
 INSTANTIATE_TEST_SUITE_P(Images, CurableGoldenTest, ::testing::Values("04", "05", "07", "10", "15"),
                          [](const auto& test) { return "Image" + std::string(test.param); });
 
+struct Wished {
+  const char* image;
+  Wishes wishes;
+  const char* step;
+};
+
+class WishedGoldenTest : public ::testing::TestWithParam<Wished> {};
+
+// Those that need a word of a person: without it that step is not taken, with it all is well.
+TEST_P(WishedGoldenTest, IsRepairedOnceSomebodySaysSo) {
+  const auto& image = golden_image(GetParam().image);
+  const auto steps_of = [](const Plan& plan) {
+    std::vector<std::string> result;
+    for (const auto& step : plan.steps) {
+      result.push_back(step.code);
+    }
+    return result;
+  };
+
+  EXPECT_THAT(steps_of(repaired(image).plan), ::testing::Not(Contains(GetParam().step)));
+  const auto result = repaired(image, GetParam().wishes);
+
+  EXPECT_THAT(steps_of(result.plan), Contains(GetParam().step));
+  for (const auto& finding : result.plan.after) {
+    EXPECT_NE(finding.severity, volume::Severity::kError) << finding.code;
+  }
+}
+
+constexpr auto kTpm = format::FileId::kTpmNvram;
+
+INSTANTIATE_TEST_SUITE_P(
+    Images, WishedGoldenTest,
+    ::testing::Values(
+        Wished{"03", {.accepted = {"two-keys"}, .dropped = {}, .file_table = {}}, "two-keys"},
+        Wished{"11", {.accepted = {"slot-1"}, .dropped = {}, .file_table = {}}, "sequence-gap"},
+        Wished{"14", {.accepted = {}, .dropped = {kTpm}, .file_table = {}}, "bad-entry"},
+        Wished{"15", {.accepted = {"wrong-size"}, .dropped = {}, .file_table = {}}, "wrong-size"},
+        Wished{"16", {.accepted = {}, .dropped = {kTpm}, .file_table = {}}, "dropped"},
+        Wished{"17",
+               {.accepted = {"empty-encrypted"}, .dropped = {}, .file_table = {}},
+               "empty-encrypted"},
+        Wished{"18",
+               {.accepted = {"attributes-differ"}, .dropped = {}, .file_table = {}},
+               "attributes-differ"}),
+    [](const auto& test) { return "Image" + std::string(test.param.image); });
+
 TEST(RepairGoldenImagesTest, LeavesWhatIsCleanAsItIs) {
   for (const auto* const number : {"01", "02", "19"}) {
     EXPECT_THAT(repaired(golden_image(number)).plan.steps, IsEmpty()) << number;
+  }
+}
+
+// A commit into a store of another maker once took the old content of a plaintext file for its new
+// one, and called a file encrypted that had become plaintext.
+TEST(RepairGoldenImagesTest, TakePlaintextFilesInACommit) {
+  const auto& image = golden_image("17");
+  const auto device = tests::support::golden_device(image);
+  auto store = volume::Volume::open(*device, image.spacing);
+  ASSERT_TRUE(store);
+  ASSERT_TRUE(store->unlock(volume::fixed_key(datastore_key(image.keys.front()))));
+  const base::Bytes content(700, std::byte{0x33});
+  volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
+  for (const auto id :
+       {format::FileId::kTpmNvram, format::FileId::kCustomUefi, format::FileId::kVmUniqueId}) {
+    transaction.put(id, content, volume::Protection::kPlaintext);
+  }
+
+  const auto committed = store->commit(transaction);
+
+  ASSERT_TRUE(committed) << committed.error().message;
+  for (const auto& change : transaction.changes()) {
+    const auto read = store->read(change.id);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(base::copy_of(read->expose()), content);
   }
 }
 

@@ -66,10 +66,16 @@ base::Result<void> plan_file(CommitPlan& plan, Placement& placement,
 // A store that another writer left has no digests, and may not say in the file table which files
 // are encrypted. Both are made good for the files that this commit does not touch.
 base::Result<void> adopt_foreign_files(storage::BlockDevice& device, const Generation& committed,
-                                       CommitPlan& plan) {
+                                       const Transaction& transaction, CommitPlan& plan) {
   for (std::size_t i = 0; i < format::kFileIds; ++i) {
     const auto id = static_cast<FileId>(i);
     auto& entry = plan.table[id];
+    const bool is_new =
+        std::any_of(transaction.changes().begin(), transaction.changes().end(),
+                    [id](const auto& change) { return change.id == id && !change.relocates; });
+    if (entry && is_new) {
+      continue;  // what it was before says nothing of it
+    }
     if (!entry) {
       plan.extended->clear(id);
     } else if (format::is_content(id) && committed.is_encrypted(id)) {
@@ -246,7 +252,7 @@ base::Result<CommitPlan> plan_commit(storage::BlockDevice& device, const Generat
     plan.table[FileId::kExtendedFileTable] = extended_entry;
     const auto info = committed.commit_info();
     if (!info) {
-      TRY(adopt_foreign_files(device, committed, plan));
+      TRY(adopt_foreign_files(device, committed, transaction, plan));
     }
     // One barrier needs the digests on both sides of the commit.
     plan.one_barrier = info.has_value() && barriers == Barriers::kOneWhereSafe;
