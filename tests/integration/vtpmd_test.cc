@@ -16,8 +16,6 @@ using support::Hypervisor;
 using support::TempFolder;
 using testing::HasSubstr;
 
-constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
-
 using VtpmdCallsTest = VtpmdTest;
 using VtpmdLifeTest = VtpmdTest;
 using VtpmdStateTest = VtpmdTest;
