@@ -4,6 +4,7 @@
 
 #include "vmgs/uefi/bios_nvram.h"
 #include "vmgs/uefi/boot_option.h"
+#include "vmgs/uefi/fault_tolerant_write.h"
 #include "vmgs/uefi/flash.h"
 
 using namespace vmgs::uefi;
@@ -39,5 +40,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(*variables, bytes.size());
   }
   (void)decode_boot_option(bytes);
+  (void)has_pending_write(bytes);
   return 0;
 }

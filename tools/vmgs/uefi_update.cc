@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "keybroker/crypto/certificate.h"
 #include "keybroker/crypto/signed_data.h"
 #include "tools/cli/stream.h"
 #include "tools/cli/terminal.h"
@@ -67,6 +68,10 @@ base::Result<cli::ExitStatus> update(const UpdateArguments& arguments, cli::Outp
   if (!arguments.force) {
     wanted.check = keybroker::crypto::verify_signed_data;
   }
+  wanted.certificate_check = [](base::ByteView der) -> base::Result<void> {
+    TRY(keybroker::crypto::Certificate::decode(der));
+    return {};
+  };
   boost::json::object fields;
   std::string text;
   TRY(change_variables(arguments.change, output, fields, text,

@@ -97,6 +97,22 @@ base::Result<Admitted> admit(const VariableStore& store, const DatabaseUpdate& w
   return verify(store, wanted, update, std::move(admitted));
 }
 
+// What firmware would refuse to take into any of the databases.
+base::Result<void> check_lists(const DatabaseUpdate& wanted, base::ByteView content) {
+  TRY_ASSIGN(lists, decode_signature_lists(content));
+  auto checked = check_signature_lists(lists);
+  for (const auto& certificate : certificates_of(lists)) {
+    if (checked && wanted.certificate_check) {
+      checked = wanted.certificate_check(certificate);
+    }
+  }
+  if (!checked) {
+    return base::fail(std::move(checked).error().context("firmware would refuse the update of " +
+                                                         text_of(wanted.database.name)));
+  }
+  return {};
+}
+
 // PK holds one certificate and nothing else (UEFI 32.3.1).
 base::Result<void> check_platform_key(const Database& database, base::ByteView content) {
   if (!is_platform_key(database)) {
@@ -165,6 +181,7 @@ base::Result<Database> find_database(std::string_view name) {
 
 base::Result<UpdateOutcome> update_database(VariableStore& store, const DatabaseUpdate& update) {
   TRY_ASSIGN(admitted, admit(store, update));
+  TRY(check_lists(update, admitted.lists));
   const auto* const present = store.find(update.database.vendor, update.database.name);
   UpdateOutcome outcome;
   outcome.mode = admitted.mode;

@@ -33,11 +33,15 @@ using SignatureCheck =
     std::function<base::Result<std::string>(base::ByteView signed_data, base::ByteView content,
                                             const std::vector<base::Bytes>& certificates)>;
 
+// CertificateCheck says whether the bytes are an X.509 certificate, DER. kCorrupt if not.
+using CertificateCheck = std::function<base::Result<void>(base::ByteView der)>;
+
 struct DatabaseUpdate {
   Database database;
   base::Bytes bytes;               // signature lists, bare or as an authenticated update
   std::optional<UpdateMode> mode;  // none: what the signature says, else append (replace for PK)
   SignatureCheck check;            // none: a signature is not looked at
+  CertificateCheck certificate_check = nullptr;  // none: certificates are taken as they are
 };
 
 struct UpdateOutcome {
@@ -60,8 +64,8 @@ struct UpdateOutcome {
 // signature: who may write the file may write them.
 //
 // kAuthentication where a signature does not hold; kDenied for a replacement that is older, a PK
-// that is not one certificate, and no room; kCorrupt for what is no update. On failure `store` is
-// as it was.
+// that is not one certificate, and no room; kCorrupt for what is no update, and for lists that
+// firmware refuses (check_signature_lists()). On failure `store` is as it was.
 base::Result<UpdateOutcome> update_database(VariableStore& store, const DatabaseUpdate& update);
 
 }  // namespace vmgs::uefi

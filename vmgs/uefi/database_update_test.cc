@@ -220,5 +220,37 @@ TEST_F(DatabaseUpdateTest, RefusesWhatIsNoUpdate) {
   EXPECT_EQ(error_code(find_database("DBX")), ErrorCode::kInvalidArgument);
 }
 
+TEST_F(DatabaseUpdateTest, RefusesListsThatFirmwareRefuses) {
+  const auto before = store_.content();
+  SignatureList list;
+  list.type = kSha256Signature;
+  list.signature_bytes = kOwnerBytes + 20;
+  list.signatures.emplace_back(list.signature_bytes, std::byte{1});
+
+  const auto refused = update("dbx", encode_signature_lists({list}));
+
+  EXPECT_EQ(error_code(refused), ErrorCode::kCorrupt);
+  EXPECT_THAT(refused.error().message, HasSubstr("dbx"));
+  EXPECT_EQ(error_code(update("db", encode_signature_lists({list}), UpdateMode::kReplace)),
+            ErrorCode::kCorrupt);
+  EXPECT_EQ(store_.content(), before);
+}
+
+TEST_F(DatabaseUpdateTest, LooksAtEachCertificate) {
+  DatabaseUpdate wanted{*find_database("db"), lists(kX509Signature, {3, 4}), std::nullopt, nullptr};
+  std::vector<base::Bytes> seen;
+  wanted.certificate_check = [&](base::ByteView der) -> base::Result<void> {
+    seen.push_back(base::copy_of(der));
+    if (der[0] == std::byte{4}) {
+      return base::fail(ErrorCode::kCorrupt, "no certificate");
+    }
+    return {};
+  };
+
+  EXPECT_EQ(error_code(update_database(store_, wanted)), ErrorCode::kCorrupt);
+  EXPECT_THAT(seen, ElementsAre(der(3), der(4)));
+  EXPECT_EQ(find("db"), nullptr);
+}
+
 }  // namespace
 }  // namespace vmgs::uefi

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "vmgs/base/cursor.h"
+#include "vmgs/uefi/fault_tolerant_write.h"
 #include "vmgs/uefi/flash_layout.h"
 
 namespace vmgs::uefi {
@@ -17,6 +18,19 @@ using base::ErrorCode;
 constexpr std::size_t kStateAt = offsetof(VariableStartLayout, state);
 constexpr std::uint8_t kWritten = 0x3f;  // header valid and content there: both bits cleared
 constexpr std::uint8_t kGoneMask = static_cast<std::uint8_t>(~(kIsDeleted | kInDeletedTransition));
+
+// An image in which a change lasts.
+base::Result<Flash> decode_to_change(base::ByteView image) {
+  TRY_ASSIGN(flash, decode_flash(image));
+  const auto end = flash.store_at + static_cast<std::size_t>(flash.store_bytes);
+  if (has_pending_write(image.subspan(end))) {
+    return base::fail(ErrorCode::kDenied,
+                      "firmware was cut off while it rewrote the variable store, and will write it "
+                      "anew when it boots next, over any change made now: boot the VM once, then "
+                      "edit");
+  }
+  return flash;
+}
 
 // The place in `flash.variables` of the variable that firmware finds under a name.
 std::optional<std::size_t> find_current(const Flash& flash, const Guid& vendor,
@@ -120,7 +134,7 @@ base::Result<base::Bytes> with_variable(base::ByteView image, const Variable& va
     return base::fail(ErrorCode::kInvalidArgument,
                       "a variable has a name and content: one without content is deleted instead");
   }
-  TRY_ASSIGN(flash, decode_flash(image));
+  TRY_ASSIGN(flash, decode_to_change(image));
   const auto record = encode_record(variable, flash.is_authenticated);
   const auto replaced = find_current(flash, variable.vendor, variable.name);
   base::Bytes result;
@@ -149,7 +163,7 @@ base::Result<base::Bytes> with_variable(base::ByteView image, const Variable& va
 
 base::Result<base::Bytes> without_variable(base::ByteView image, const Guid& vendor,
                                            std::u16string_view name) {
-  TRY_ASSIGN(flash, decode_flash(image));
+  TRY_ASSIGN(flash, decode_to_change(image));
   const auto found = find_current(flash, vendor, name);
   if (!found) {
     return base::fail(ErrorCode::kNotFound, "there is no variable " + text_of(name));

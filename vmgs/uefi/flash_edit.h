@@ -13,14 +13,14 @@ namespace vmgs::uefi {
 
 // with_variable() is the image after firmware has set `variable`: added behind the others, and what
 // it replaces marked as deleted. Where that takes more room than there is, the store is first
-// packed as firmware packs it, without what is deleted. Nothing outside the variable store changes,
-// so that a fault-tolerant write that firmware left unfinished is still there. The state of
-// `variable` does not matter. kInvalidArgument for a variable without a name or content; kDenied if
-// there is no room, saying how much there is; errors of decode_flash().
+// packed as firmware packs it, without what is deleted. Nothing outside the variable store changes.
+// The state of `variable` does not matter. kInvalidArgument for a variable without a name or
+// content; kDenied if there is no room, saying how much there is, and if a write of firmware's own
+// is pending (fault_tolerant_write.h), which would undo this one; errors of decode_flash().
 base::Result<base::Bytes> with_variable(base::ByteView image, const Variable& variable);
 
 // without_variable() is the image after firmware has deleted a variable. kNotFound if there is none
-// of that name; errors of decode_flash().
+// of that name; kDenied if a write of firmware's own is pending; errors of decode_flash().
 base::Result<base::Bytes> without_variable(base::ByteView image, const Guid& vendor,
                                            std::u16string_view name);
 

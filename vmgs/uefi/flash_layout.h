@@ -86,4 +86,47 @@ struct VariableEndLayout {
 
 static_assert(sizeof(VariableEndLayout) == 24);
 
+// States of fault-tolerant writes, cleared one by one too (MdeModulePkg/Include/Guid/
+// SystemNvDataGuid.h).
+inline constexpr std::uint8_t kWorkingBlockValid = 0x01;
+inline constexpr std::uint8_t kWorkingBlockInvalid = 0x02;
+inline constexpr std::uint8_t kHeaderAllocated = 0x01;
+inline constexpr std::uint8_t kWritesAllocated = 0x02;
+inline constexpr std::uint8_t kWriteComplete = 0x04;
+inline constexpr std::uint8_t kSpareComplete = 0x02;
+inline constexpr std::uint8_t kDestinationComplete = 0x04;
+
+// A working block begins so; a queue of writes follows.
+struct WorkingBlockLayout {
+  Guid signature;
+  base::U32Le checksum;  // CRC-32 of this header with this field and the state as erased
+  std::array<std::byte, 4> state;
+  base::U64Le queue_bytes;
+};
+
+static_assert(sizeof(WorkingBlockLayout) == 32);
+static_assert(offsetof(WorkingBlockLayout, queue_bytes) == 24);
+
+// A write begins so; its records follow, each with private bytes of the caller behind it.
+struct WriteHeaderLayout {
+  std::array<std::byte, 4> state;
+  Guid caller;
+  std::array<std::byte, 4> padding;
+  base::U64Le writes;
+  base::U64Le private_bytes;
+};
+
+static_assert(sizeof(WriteHeaderLayout) == 40);
+static_assert(offsetof(WriteHeaderLayout, writes) == 24);
+
+struct WriteRecordLayout {
+  std::array<std::byte, 8> state;
+  base::U64Le block;
+  base::U64Le offset;
+  base::U64Le bytes;
+  base::U64Le spare_offset;
+};
+
+static_assert(sizeof(WriteRecordLayout) == 40);
+
 }  // namespace vmgs::uefi

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmgs/uefi/signature_list.h"
 
+#include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <utility>
@@ -27,6 +29,30 @@ static_assert(offsetof(ListLayout, signature_bytes) == 24);
 
 // Not parse_guid(): its names are made at the start of the program too.
 Guid guid_of(std::string_view text) { return format::guid_bytes(*format::parse_vm_id(text)); }
+
+// A type that UEFI defines, and how many bytes each signature has behind its owner; 0: any number.
+struct KnownType {
+  Guid type;
+  std::size_t data_bytes;
+};
+
+const std::array<KnownType, 12>& known_types() {
+  static const std::array<KnownType, 12> kTypes = {{
+      {kSha256Signature, 32},
+      {kX509Signature, 0},
+      {guid_of("3c5766e8-269c-4e34-aa14-ed776e85b3b6"), 256},  // RSA-2048
+      {guid_of("e2b36190-879b-4a3d-ad8d-f2e7bba32784"), 256},  // RSA-2048 with SHA-256
+      {guid_of("67f8444f-8743-48f1-a328-1eaab8736080"), 256},  // RSA-2048 with SHA-1
+      {guid_of("826ca512-cf10-4ac9-b187-be01496631bd"), 20},   // SHA-1
+      {guid_of("0b6e5233-a65c-44c9-9407-d9ab83bfc8bd"), 28},   // SHA-224
+      {guid_of("ff3e5307-9fd0-48c9-85f1-8ad56c701e01"), 48},   // SHA-384
+      {guid_of("093e0fae-a6c4-4f50-9f1b-d41e2b89c19a"), 64},   // SHA-512
+      {guid_of("3bd2a492-96c0-4079-b420-fcf98ef103ed"), 48},   // SHA-256 of X.509, and a time
+      {guid_of("7076876e-80c2-4ee6-aad2-28b349a6865b"), 64},   // SHA-384 of X.509, and a time
+      {guid_of("446dbf63-2502-4cda-bcfa-2465d2b0fe9d"), 80},   // SHA-512 of X.509, and a time
+  }};
+  return kTypes;
+}
 
 base::Result<SignatureList> decode_list(base::Reader& reader) {
   TRY_ASSIGN(raw, reader.layout<ListLayout>());
@@ -111,6 +137,27 @@ std::vector<base::Bytes> certificates_of(const std::vector<SignatureList>& lists
     }
   }
   return certificates;
+}
+
+base::Result<void> check_signature_lists(const std::vector<SignatureList>& lists) {
+  for (const auto& list : lists) {
+    const auto& known = known_types();
+    const auto type = std::find_if(known.begin(), known.end(),
+                                   [&](const auto& each) { return each.type == list.type; });
+    if (type == known.end()) {
+      return base::fail(ErrorCode::kCorrupt, "a signature list is of type " + to_string(list.type) +
+                                                 ", which UEFI does not define");
+    }
+    const auto data_bytes = list.signature_bytes - kOwnerBytes;
+    if (!list.header.empty() || (type->data_bytes != 0 && data_bytes != type->data_bytes)) {
+      return base::fail(ErrorCode::kCorrupt,
+                        "a signature list of type " + to_string(list.type) + " has a header of " +
+                            std::to_string(list.header.size()) + " and signatures of " +
+                            std::to_string(list.signature_bytes) +
+                            " bytes, which do not belong to that type");
+    }
+  }
+  return {};
 }
 
 base::Result<Appended> append_signatures(base::ByteView present, base::ByteView more) {

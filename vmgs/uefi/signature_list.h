@@ -40,6 +40,12 @@ std::size_t count(const std::vector<SignatureList>& lists);
 // certificates_of() are the certificates in `lists`, DER, without their owners.
 std::vector<base::Bytes> certificates_of(const std::vector<SignatureList>& lists);
 
+// check_signature_lists() is kCorrupt for lists that firmware refuses though their sizes fit each
+// other: of a type that UEFI does not define, or with a header or signatures of another size than
+// the type's (UEFI 32.4.1; EDK2, CheckSignatureListFormat()). Nobody looks at what the signatures
+// hold.
+base::Result<void> check_signature_lists(const std::vector<SignatureList>& lists);
+
 // What appending came to.
 struct Appended {
   base::Bytes content;

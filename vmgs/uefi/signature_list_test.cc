@@ -90,5 +90,26 @@ TEST(SignatureListTest, RefusesToAppendToOrOfWhatIsNoList) {
   EXPECT_EQ(error_code(append_signatures(good, bad)), ErrorCode::kCorrupt);
 }
 
+TEST(SignatureListTest, KnowsWhatFirmwareRefuses) {
+  const auto verdict = [](const SignatureList& list) {
+    return error_code(check_signature_lists({hashes({hash(1)}), list}));
+  };
+  auto with_header = certificate(700);
+  with_header.header = base::Bytes(1);
+  auto too_long = hashes({base::Bytes(kOwnerBytes + 33)});
+  too_long.signature_bytes = kOwnerBytes + 33;
+  auto unknown = hashes({hash(1)});
+  unknown.type[0] ^= std::byte{1};
+  auto sha1 = hashes({base::Bytes(kOwnerBytes + 20)});
+  sha1.type = *parse_guid("826ca512-cf10-4ac9-b187-be01496631bd");
+  EXPECT_EQ(verdict(sha1), ErrorCode::kCorrupt) << "of 48 bytes";
+  sha1.signature_bytes = kOwnerBytes + 20;
+
+  EXPECT_TRUE(check_signature_lists({certificate(700), hashes({hash(1)}), hashes({}), sha1}));
+  EXPECT_EQ(verdict(with_header), ErrorCode::kCorrupt);
+  EXPECT_EQ(verdict(too_long), ErrorCode::kCorrupt);
+  EXPECT_EQ(verdict(unknown), ErrorCode::kCorrupt);
+}
+
 }  // namespace
 }  // namespace vmgs::uefi
