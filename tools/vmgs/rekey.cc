@@ -43,6 +43,11 @@ base::Result<cli::ExitStatus> rekey(const RekeyArguments& arguments, cli::Output
                sequence = store.volume.current().header().sequence;
                return {};
              }));
+  if (changed.undo_file) {
+    output.talk(*changed.undo_file +
+                " still opens with the old key: delete it, securely, when you are sure of the new "
+                "one");
+  }
   TRY(answer_change(output, arguments.change, "strongroom.vmgs.rekey/1", {{"sequence", sequence}},
                     changed, {}));
   return cli::ExitStatus::kDone;
