@@ -18,13 +18,13 @@ constexpr std::size_t kRequestIdBytes = 16;
 
 }  // namespace
 
-base::Result<transport::rpc::Client> Service::connect(const char* service) const {
+base::Result<transport::rpc::WaitingClient> Service::connect(const char* service) const {
   TRY_ASSIGN(endpoint, transport::tls::parse_endpoint(broker));
-  TRY_ASSIGN(context, transport::tls::client_context({.certificate = identity / "certificate.pem",
-                                                      .key = identity / "key.pem",
-                                                      .authorities = identity / "ca.pem"}));
-  return transport::rpc::Client({std::move(endpoint)}, std::move(context),
-                                *api::Vm::descriptor()->file()->FindServiceByName(service));
+  return Client::create(std::move(endpoint),
+                        {.certificate = identity / "certificate.pem",
+                         .key = identity / "key.pem",
+                         .authorities = identity / "ca.pem"},
+                        *api::Vm::descriptor()->file()->FindServiceByName(service));
 }
 
 base::Result<bool> Service::identify(google::protobuf::Message& request) const {

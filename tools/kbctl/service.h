@@ -10,8 +10,7 @@
 #include "tools/cli/exit_status.h"
 #include "tools/cli/message.h"
 #include "tools/cli/output.h"
-#include "tools/cli/wait_for.h"
-#include "transport/rpc/client.h"
+#include "transport/rpc/waiting_client.h"
 #include "vmgs/base/result.h"
 
 namespace CLI {
@@ -57,46 +56,28 @@ class Service {
   }
 
   // stream() hands over each message until `take` says false.
-  template <typename Response, typename Request>
-  base::Result<void> stream(const char* service, const char* method, Request request,
-                            std::function<bool(const Response&)> take) const {
+  template <typename Response>
+  base::Result<void> stream(const char* service, const char* method,
+                            const google::protobuf::Message& request,
+                            const std::function<bool(const Response&)>& take) const {
     TRY_ASSIGN(client, connect(service));
-    return cli::wait_for(
-        client.template watch<Response>(method, std::move(request), std::move(take), limit()));
+    return client.template watch<Response>(method, request, take, limit());
   }
 
  private:
-  using Client = transport::rpc::Client;
+  using Client = transport::rpc::WaitingClient;
 
-  template <typename Response, typename Request>
-  base::Result<Response> call_once(const char* service, const char* method, Request request) const {
+  template <typename Response>
+  base::Result<Response> call_once(const char* service, const char* method,
+                                   const google::protobuf::Message& request) const {
     TRY_ASSIGN(client, connect(service));
-    return cli::wait_for(
-        one_call<Response>(std::move(client), method, std::move(request), limit()));
+    return client.template call<Response>(method, request, limit());
   }
 
   // identify() gives a request its id, if it is of a kind that has one: whether it is.
   base::Result<bool> identify(google::protobuf::Message& request) const;
   static std::string unknown_outcome(const std::string& error,
                                      const google::protobuf::Message& request);
-
-  // A client keeps its connection, and so has to end before the loop that the call runs on.
-  template <typename Response, typename Request>
-  static boost::asio::awaitable<base::Result<Response>> one_call(Client client, std::string method,
-                                                                 Request request,
-                                                                 Client::Timeout limit) {
-    auto answered = co_await client.template call<Response>(method, std::move(request), limit);
-    co_return answered;
-  }
-
-  template <typename Response, typename Request>
-  static boost::asio::awaitable<base::Result<void>> one_stream(
-      Client client, std::string method, Request request, std::function<bool(const Response&)> take,
-      Client::Timeout limit) {
-    auto ended = co_await client.template watch<Response>(method, std::move(request),
-                                                          std::move(take), limit);
-    co_return ended;
-  }
 
   [[nodiscard]] base::Result<Client> connect(const char* service) const;
 

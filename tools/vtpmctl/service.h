@@ -10,8 +10,7 @@
 #include "keybroker/protocol/vm_service.pb.h"
 #include "tools/cli/message.h"
 #include "tools/cli/output.h"
-#include "tools/cli/wait_for.h"
-#include "transport/rpc/client.h"
+#include "transport/rpc/waiting_client.h"
 #include "vmgs/base/result.h"
 
 namespace CLI {
@@ -31,36 +30,36 @@ class Service {
   // Milliseconds; 0 is as long as it takes.
   std::int64_t timeout = 0;
 
-  template <typename Response, typename Request>
-  base::Result<Response> call(const char* method, Request request) const {
-    return cli::wait_for(client().call<Response>(method, std::move(request), limit()));
+  template <typename Response>
+  base::Result<Response> call(const char* method, const google::protobuf::Message& request) const {
+    return client().call<Response>(method, request, limit());
   }
 
   // call_authority() calls vtpmd's AK certificate authority.
-  template <typename Response, typename Request>
-  base::Result<Response> call_authority(const char* method, Request request) const {
-    return cli::wait_for(authority().call<Response>(method, std::move(request), limit()));
+  template <typename Response>
+  base::Result<Response> call_authority(const char* method,
+                                        const google::protobuf::Message& request) const {
+    return authority().call<Response>(method, request, limit());
   }
 
   // watch() hands over each change until `take` says false.
-  base::Result<void> watch(api::WatchVmsRequest request,
-                           std::function<bool(const api::WatchVmsResponse&)> take) const {
-    return cli::wait_for(client().watch<api::WatchVmsResponse>("WatchVms", std::move(request),
-                                                               std::move(take), limit()));
+  base::Result<void> watch(const api::WatchVmsRequest& request,
+                           const std::function<bool(const api::WatchVmsResponse&)>& take) const {
+    return client().watch<api::WatchVmsResponse>("WatchVms", request, take, limit());
   }
 
  private:
-  [[nodiscard]] transport::rpc::Client client() const {
+  [[nodiscard]] transport::rpc::WaitingClient client() const {
     return {socket, *api::Vm::descriptor()->file()->FindServiceByName("VmService")};
   }
 
-  [[nodiscard]] transport::rpc::Client authority() const {
+  [[nodiscard]] transport::rpc::WaitingClient authority() const {
     return {socket, *api::Ca::descriptor()->file()->FindServiceByName("AuthorityService")};
   }
 
-  [[nodiscard]] transport::rpc::Client::Timeout limit() const {
-    return timeout == 0 ? transport::rpc::Client::Timeout()
-                        : transport::rpc::Client::Timeout(timeout);
+  [[nodiscard]] transport::rpc::WaitingClient::Timeout limit() const {
+    return timeout == 0 ? transport::rpc::WaitingClient::Timeout()
+                        : transport::rpc::WaitingClient::Timeout(timeout);
   }
 };
 

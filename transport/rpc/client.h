@@ -82,7 +82,8 @@ class Client {
     co_return ended;
   }
 
- private:
+  // call_message() and watch_messages() are the two for messages whose type the caller need not
+  // know.
   asio::awaitable<tl::expected<void, RpcError>> call_message(
       std::string method, const google::protobuf::Message& request,
       google::protobuf::Message& response, Timeout timeout) const;
@@ -92,6 +93,7 @@ class Client {
                                                      std::function<bool()> take,
                                                      Timeout timeout) const;
 
+ private:
   std::shared_ptr<Lines> lines_;
   const google::protobuf::ServiceDescriptor& service_;
 };
