@@ -38,6 +38,10 @@ base::Error why_unconverted(const Vm& vm) {
 base::Result<void> Host::convert(const VmId& id, const Conversion& conversion, Together together) {
   TRY_ASSIGN(found, vm(id));
   auto& target = *found;
+  if (target.phase == Phase::kConverting) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "VM " + target.record.name + " is still being converted, which goes on");
+  }
   if (target.phase != Phase::kStopped) {
     return denied(target, "is running; stop it before you convert it");
   }
@@ -168,9 +172,14 @@ bool Host::settle(Vm& vm) {
   return true;
 }
 
-// Nothing waits for it: what stays is found again when the VM is taken up or converted.
+// Nothing waits for it: what stays is found again when the VM is taken up or converted. A registry
+// that is older than its folder names a store that is gone; then another is the only one there is.
 void Host::remove_other_stores(const Vm& vm) const {
   const auto& record = vm.record;
+  const auto has_its_own = folder_.has_store(vm.id(), record.store);
+  if (!has_its_own || !*has_its_own) {
+    return;
+  }
   std::vector<std::uint32_t> kept = {record.store};
   if (!record.launch_document_before.empty()) {
     kept.push_back(record.store_before);

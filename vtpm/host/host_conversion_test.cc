@@ -240,7 +240,9 @@ TEST_F(HostCopyTest, TheCopyTakesThePlaceAndTheFirstStaysUntilAStart) {
   EXPECT_FALSE(host_->start(vm().id())) << "its hypervisor waits";
   EXPECT_FALSE(host_->stop(vm().id(), false));
   EXPECT_FALSE(host_->remove(vm().id(), nothing));
-  EXPECT_FALSE(convert_to("none"));
+  const auto again = convert_to("none");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::kUnavailable) << "it goes on";
   copy_whole("second");
 
   EXPECT_EQ(vm().phase, Phase::kStopped);
@@ -270,6 +272,17 @@ TEST_F(HostCopyTest, TheCopyTakesThePlaceAndTheFirstStaysUntilAStart) {
   EXPECT_EQ(next_start(), "host: third, third key");
   serve(vm());
   EXPECT_EQ(files(), "vm-2.key vm-2.vmgs ");
+}
+
+// The registry comes from a backup that is older than the conversion.
+TEST_F(HostCopyTest, TheOnlyStoreThereIsStaysThoughTheRegistryNamesAnother) {
+  const auto store = folder_.store(vm().id());
+  std::filesystem::rename(store, folder_.store(vm().id(), 1));
+  std::filesystem::rename(folder_.key(vm().id()), folder_.key(vm().id(), 1));
+
+  reopen();
+
+  EXPECT_EQ(files(), "vm-1.key vm-1.vmgs ");
 }
 
 // vtpmd dies, or what it does fails, at each step: one of the two documents counts, with its store,
