@@ -82,12 +82,9 @@ class Volume {
   // there is no commit sequence.
   [[nodiscard]] bool edited() const { return !locked() && encrypted() && commit_sequence() == 0; }
 
-  // edited_without_key() is true of an unlocked store that somebody changed without its key.
-  [[nodiscard]] bool edited_without_key() const { return edited_without_key_; }
-
-  // changed_without_key() is true of an unlocked store in which somebody changed the parts that are
+  // edited_without_key() is true of an unlocked store in which somebody changed the parts that are
   // in plaintext, without the key: a file was swapped, taken out or put in.
-  [[nodiscard]] bool changed_without_key() const { return edited_without_key_; }
+  [[nodiscard]] bool edited_without_key() const { return edited_without_key_; }
 
   // commit_sequence() is S of the open state, 0 if there is none.
   [[nodiscard]] std::uint64_t commit_sequence() const;

@@ -180,8 +180,13 @@ base::Result<void> BrokerBoot::ask() {
 }
 
 // A broker whose records come from a backup does not know the newest state of this VM, and whoever
-// keeps receipts for its starts may not have the one that the store has. The second claim of a boot
-// leaves it the owner; without an answer the first one counts.
+// keeps receipts for its starts may not have the one that the store has.
+bool BrokerBoot::may_be_unknown(Verdict verdict, const Record& record) const {
+  return (verdict == Verdict::kForked || verdict == Verdict::kUnwitnessed) &&
+         !record.receipt.empty() && record.receipt != settings_.receipt;
+}
+
+// The second claim of a boot leaves it the owner; without an answer the first one counts.
 base::Result<void> BrokerBoot::show_receipt(base::ByteView receipt) {
   std::optional<base::Error> no_evidence;
   auto released = ask_broker(settings_.stop, settings_.patience, receipt, no_evidence);
@@ -234,7 +239,9 @@ protocol::FreshnessClaim BrokerBoot::freshness() const {
     claim.offline_boots = record_->offline_boots;
   }
   if (store_ != nullptr) {
-    claim.sequence = store_->volume().commit_sequence();
+    if (const auto at = store_->state()) {  // there is none while a store cannot be opened again
+      claim.sequence = at->sequence;
+    }
   }
   return claim;
 }
@@ -283,8 +290,7 @@ base::Result<Record> BrokerBoot::admit(const Anchor& opened, Record record) {
   }
   if (!offline_) {
     auto verdict = judge(opened, record, history_);
-    const bool may_be_unknown = verdict == Verdict::kForked || verdict == Verdict::kUnwitnessed;
-    if (may_be_unknown && !record.receipt.empty() && record.receipt != settings_.receipt) {
+    if (may_be_unknown(verdict, record)) {
       TRY(show_receipt(record.receipt));
       verdict = judge(opened, record, history_);
     }

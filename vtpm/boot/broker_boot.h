@@ -170,6 +170,7 @@ class BrokerBoot final : public Witness, public provision::Certifier {
   base::Result<void> take_up(keybroker::client::Released released);
   base::Result<void> refuse(keybroker::protocol::Readiness why, base::Error error);
   [[nodiscard]] std::optional<base::Error> ended() const;
+  [[nodiscard]] bool may_be_unknown(Verdict verdict, const Record& record) const;
   base::Result<void> show_receipt(base::ByteView receipt);
   static WitnessedHistory history_of(const keybroker::client::Released& released);
   void become_owner(Record& record) const;

@@ -67,6 +67,15 @@ base::Result<void> BrokerBoot::rejoin(const AtRest& at_rest, const std::stop_tok
       return refuse(Readiness::kBrokerRefused, std::move(released).error());
     }
     TRY_ASSIGN(owned, std::move(released));
+    const auto& record = opened_->record;
+    if (may_be_unknown(judge(opened_->at, record, history_of(owned)), record)) {
+      auto shown = ask_broker(stop, std::chrono::seconds(0), record.receipt, no_evidence);
+      if (!shown) {
+        // Nobody is condemned on half an answer.
+        return base::fail(ErrorCode::kUnavailable, std::move(shown).error().message);
+      }
+      owned = *std::move(shown);
+    }
     base::Result<void> taken_up;
     at_rest([&] { taken_up = take_up(std::move(owned)); });
     TRY(std::move(taken_up));

@@ -130,7 +130,7 @@ vmgs::format::SeedProtection seed_protection(const Protector& protector) {
 // Of a store that a witness knows, what is missing from it was taken out, if somebody wrote it who
 // is no instance; that comes first, as nothing may be made in its place.
 base::Result<void> expect_unedited(const Volume& volume) {
-  if (volume.changed_without_key()) {
+  if (volume.edited_without_key()) {
     return base::fail(ErrorCode::kDenied,
                       "somebody without the key has changed the store: what lies in it is not what "
                       "an instance has put there. Nothing of the VM is lost that its newest copy "
@@ -289,11 +289,8 @@ void StateStore::carry(const Record& record) {
 }
 
 base::Result<void> StateStore::commit_record() {
+  TRY(open_anew_after_failure());
   TRY(expect_open());
-  if (failed_) {
-    return base::fail(ErrorCode::kUnavailable,
-                      "a commit has failed, and the TPM was not powered on since");
-  }
   return settle(blobs_->commit_record());
 }
 
@@ -485,8 +482,9 @@ base::Result<void> StateStore::remove(BlobKind kind) {
 }
 
 base::Result<void> StateStore::close() {
-  if (closed_ || !volume_) {
+  if (closed_ || !blobs_) {
     closed_ = true;
+    let_go();  // a store that was refused is left as it is
     return {};
   }
   auto done = volume_->close();

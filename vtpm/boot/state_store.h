@@ -86,7 +86,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   [[nodiscard]] base::Result<vmgs::format::Anchor> state() const;
 
   // carry() has a record ride in the next commit. commit_record() makes that commit, if none has
-  // come: as store(), and kUnavailable between a commit that has failed and the next load().
+  // come: as store(), and it opens the store anew after a commit that has failed, as the flash does.
   void carry(const vmgs::format::Record& record);
   base::Result<void> commit_record();
 
@@ -111,9 +111,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 
-  // The variable flash lies in the same store. A call after a commit that failed, of this or of the
-  // TPM, opens the store anew first; the TPM that is in memory is what was stored last, or in
-  // failure mode.
+  // The variable flash lies in the same store.
   [[nodiscard]] bool is_awaited() const override { return false; }
 
   base::Result<std::optional<base::SecretBytes>> load_flash() override;
