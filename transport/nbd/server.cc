@@ -200,7 +200,10 @@ int Server::patience_milliseconds(std::optional<Clock::time_point> due) const {
 void Server::accept_client() {
   // One that is gone makes room, as soon as what it still sent has been read.
   if (client_ && has_hung_up(client_->socket.number())) {
-    return;
+    if (!client_->is_sending()) {
+      return;
+    }
+    lose_client();  // it reads no answer, so that nothing more of it is ever read
   }
   base::Descriptor socket(
       ::accept4(listener_.number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
