@@ -9,6 +9,7 @@
 #include "transport/rpc/await_handler.h"
 #include "transport/rpc/envelope.h"
 #include "transport/rpc/within.h"
+#include "vmgs/base/bytes.h"
 #include "vmgs/base/log.h"
 
 namespace transport::rpc {
@@ -84,16 +85,27 @@ std::string network_in(const Peer& peer) {
   return from == nullptr ? std::string() : network_of(from->address);
 }
 
+// Who calls, whichever connection or certificate it comes by: what a Load counts as one.
+std::string caller_in(const Peer& peer) {
+  const auto* known = std::get_if<TlsPeer>(&peer);
+  if (known == nullptr) {
+    return network_in(peer);
+  }
+  const auto& identity = known->identity;
+  return std::string(tls::name(identity.role)) + " " +
+         (identity.tenant ? base::to_hex(*identity.tenant) : std::string()) + " " + identity.name;
+}
+
 RpcError stopping() { return {Code::kUnavailable, "the service is stopping; try again"}; }
 
 // What a handler answers once there is a place for it. Whoever has waited and found none is told
 // when to come back.
 template <typename T>
 asio::awaitable<tl::expected<T, RpcError>> in_turn(
-    Load* load, Urgency urgency, asio::awaitable<tl::expected<T, RpcError>> work) {
+    Load* load, Load::Turn turn, asio::awaitable<tl::expected<T, RpcError>> work) {
   std::optional<Load::Place> place;
   if (load != nullptr) {
-    auto entered = co_await load->enter(urgency);
+    auto entered = co_await load->enter(std::move(turn));
     if (!entered) {
       co_return tl::unexpected<RpcError>(load->refusal());
     }
@@ -126,6 +138,7 @@ Connection::Connection(tls::Stream::Socket socket, tls::Context context, Peer pe
     : stream_(std::move(socket), std::move(context)),
       peer_(std::move(peer)),
       network_(network_in(peer_)),
+      caller_(caller_in(peer_)),
       admitted_(admitted),
       served_(served),
       options_(options),
@@ -160,6 +173,7 @@ asio::awaitable<bool> Connection::shake_hands() {
   if (shaken && *shaken) {
     if (const auto& identity = stream_.identity()) {
       peer_ = TlsPeer{*identity, describe(peer_)};
+      caller_ = caller_in(peer_);
     }
     co_return true;
   }
@@ -202,7 +216,7 @@ asio::awaitable<bool> Connection::serve_request() {
   }
   auto request = parser.release();
   if (errand->counts_as_load(request.method()) && served_.load != nullptr &&
-      served_.load->is_full(errand->urgency())) {
+      served_.load->is_full({errand->urgency(), caller_})) {
     const Refusal refusal(served_.load->refusal());
     co_return co_await writer_.refuse(refusal, version, request.keep_alive());
   }
@@ -350,7 +364,8 @@ asio::awaitable<bool> Connection::serve_unary(const HttpRequest& request, CallHe
                                               MessagePtr message) {
   const auto limit = std::min(head.timeout.value_or(options_.longest_call), options_.longest_call);
   CallContext context{peer_};
-  auto work = in_turn(served_.load, head.method->urgency,
+  Load::Turn turn{head.method->urgency, caller_};
+  auto work = in_turn(served_.load, std::move(turn),
                       run_unary(*head.method, std::move(message), std::move(context)));
   auto outcome = co_await await_handler(std::move(work), hang_up(), Clock::now() + limit);
   const auto ending = outcome.first;
@@ -430,7 +445,8 @@ asio::awaitable<bool> Connection::serve_route(HttpRequest request, const Route& 
     asked.query = target.substr(mark + 1);
   }
   auto* load = request.method() == http::verb::post ? served_.load : nullptr;
-  auto work = in_turn(load, Urgency::kOrdinary, run_route(route, std::move(asked)));
+  Load::Turn turn{Urgency::kOrdinary, caller_};
+  auto work = in_turn(load, std::move(turn), run_route(route, std::move(asked)));
   auto outcome =
       co_await await_handler(std::move(work), hang_up(), Clock::now() + options_.longest_call);
   const auto ending = outcome.first;

@@ -97,6 +97,7 @@ class Connection {
   tls::Stream stream_;
   Peer peer_;
   std::string network_;
+  std::string caller_;
   bool admitted_;
   const Served& served_;
   const ServerOptions& options_;

@@ -8,6 +8,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace transport::rpc {
@@ -22,11 +23,15 @@ class LoadTest : public ::testing::Test {
   using Place = std::optional<Load::Place>;
 
   // enter() lets one come, who has its place, or none, in `places` once that is decided.
-  void enter(Load& load, asio::cancellation_slot slot = {}) {
-    enter(load, Urgency::kOrdinary, slot);
+  void enter(Load& load, asio::cancellation_slot slot = {}) { enter(load, Load::Turn{}, slot); }
+
+  void enter(Load& load, Urgency urgency) { enter(load, Load::Turn{urgency}); }
+
+  void enter(Load& load, const std::string& caller) {
+    enter(load, Load::Turn{Urgency::kOrdinary, caller});
   }
 
-  void enter(Load& load, Urgency urgency, asio::cancellation_slot slot = {}) {
+  void enter(Load& load, const Load::Turn& turn, asio::cancellation_slot slot = {}) {
     const auto number = places_.size();
     places_.emplace_back();
     const auto keep = [this, number](const std::exception_ptr&, Place place) {
@@ -35,7 +40,7 @@ class LoadTest : public ::testing::Test {
         places_[number].emplace(*std::move(place));
       }
     };
-    asio::co_spawn(io_, load.enter(urgency), asio::bind_cancellation_slot(slot, keep));
+    asio::co_spawn(io_, load.enter(turn), asio::bind_cancellation_slot(slot, keep));
     io_.restart();
     io_.poll();
   }
@@ -59,9 +64,9 @@ TEST_F(LoadTest, LetsSoManyWorkAndSoManyWaitAndSendsTheRestAway) {
   Load load({.in_work = 2, .waiting = 1, .longest_wait = hours(1)});
   enter(load);
   enter(load);
-  EXPECT_FALSE(load.is_full());
+  EXPECT_FALSE(load.is_full({}));
   enter(load);
-  EXPECT_TRUE(load.is_full());
+  EXPECT_TRUE(load.is_full({}));
   enter(load);
 
   EXPECT_TRUE(places_[0]);
@@ -123,36 +128,90 @@ TEST_F(LoadTest, KeepsPlacesForTheUrgent) {
   enter(load);
   enter(load);
   enter(load);
-  EXPECT_TRUE(load.is_full());
-  EXPECT_FALSE(load.is_full(Urgency::kUrgent));
+  EXPECT_TRUE(load.is_full({}));
+  EXPECT_FALSE(load.is_full({Urgency::kUrgent}));
   EXPECT_FALSE(places_[1]);
 
   enter(load, Urgency::kUrgent);
   EXPECT_TRUE(places_[3]);
   enter(load, Urgency::kUrgent);
   EXPECT_FALSE(places_[4]);
-  EXPECT_TRUE(load.is_full(Urgency::kUrgent));
+  EXPECT_TRUE(load.is_full({Urgency::kUrgent}));
   EXPECT_EQ(load.in_work(), 2U);
   EXPECT_EQ(load.waiting(), 2U);
 }
 
-TEST_F(LoadTest, LetsTheUrgentInBeforeWhoCameEarlier) {
+TEST_F(LoadTest, LetsTheUrgentToTheirOwnPlacesBeforeWhoCameEarlier) {
   Load load({.in_work = 1, .reserved = 1, .waiting = 2, .longest_wait = hours(1)});
   enter(load);
   enter(load, Urgency::kUrgent);
   enter(load);
   enter(load, Urgency::kUrgent);
 
-  leave(0);
-  EXPECT_TRUE(places_[3]);
-  EXPECT_FALSE(places_[2]);
   // A reserved place that is free is none for the others.
   leave(1);
   EXPECT_FALSE(places_[2]);
-  leave(3);
+  EXPECT_TRUE(places_[3]);
+  leave(0);
   EXPECT_TRUE(places_[2]);
   leave(2);
+  leave(3);
   EXPECT_EQ(load.in_work(), 0U);
+}
+
+// Whoever calls what is urgent all the time once had every place that got free.
+TEST_F(LoadTest, LetsNoUrgentOneIntoAPlaceOfAllBeforeWhoCameEarlier) {
+  Load load({.in_work = 1, .reserved = 1, .waiting = 2, .longest_wait = hours(1)});
+  enter(load, Urgency::kUrgent);
+  enter(load, Urgency::kUrgent);
+  enter(load);
+  enter(load, Urgency::kUrgent);
+  EXPECT_EQ(load.in_work(), 2U);
+
+  leave(0);
+  EXPECT_TRUE(places_[2]);
+  EXPECT_FALSE(places_[3]);
+  leave(1);
+  EXPECT_TRUE(places_[3]);
+}
+
+TEST_F(LoadTest, GivesAPlaceToTheCallerWhoHasTheFewest) {
+  Load load({.in_work = 2, .waiting = 8, .longest_wait = hours(1)});
+  enter(load, "host-1");
+  enter(load, "host-1");
+  enter(load, "host-1");
+  enter(load, "host-1");
+  enter(load, "alice");
+  enter(load, "host-2");
+
+  leave(0);
+  EXPECT_TRUE(places_[4]);
+  leave(1);
+  EXPECT_FALSE(places_[3]);
+  EXPECT_TRUE(places_[2]) << "of two who have none, who came first";
+  leave(4);
+  EXPECT_TRUE(places_[5]);
+  leave(2);
+  EXPECT_TRUE(places_[3]);
+}
+
+TEST_F(LoadTest, LetsNoCallerFillTheQueue) {
+  Load load({.in_work = 1, .waiting = 3, .waiting_of_one = 2, .longest_wait = hours(1)});
+  enter(load, "host-1");
+  enter(load, "host-1");
+  enter(load, "host-1");
+  EXPECT_TRUE(load.is_full({Urgency::kOrdinary, "host-1"}));
+  enter(load, "host-1");
+  EXPECT_EQ(order_.back(), 3U) << "sent away at once";
+
+  EXPECT_FALSE(load.is_full({Urgency::kOrdinary, "alice"}));
+  enter(load, "alice");
+  EXPECT_TRUE(load.is_full({Urgency::kOrdinary, "bob"}));
+  leave(0);
+  EXPECT_TRUE(places_[1]) << "nobody has any, and it came first";
+  leave(1);
+  EXPECT_TRUE(places_[2]);
+  EXPECT_FALSE(places_[4]);
 }
 
 // The place of one who was called and cancelled at once would be lost for good.

@@ -84,7 +84,7 @@ class Methods {
   void stream(const google::protobuf::ServiceDescriptor& service, std::string_view method,
               StreamHandler<Request, Response> handler);
 
-  // set_urgent() has calls of a method, which is entered, worked on before all others.
+  // set_urgent() gives calls of a method, which is entered, the places that a Load reserves.
   void set_urgent(const google::protobuf::ServiceDescriptor& service, std::string_view method);
 
   // find() is the method at a path, or null.
