@@ -2,17 +2,18 @@
 #include "tools/cli/stream.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <fstream>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "vmgs/base/descriptor.h"
+#include "vmgs/storage/folder.h"
 #include "vmgs/storage/private_file.h"
 #include "vmgs/storage/system_error.h"
 
@@ -125,18 +126,27 @@ base::Result<void> write_file(const std::filesystem::path& file, base::ByteView 
   }
   auto unfinished = file;
   unfinished += ".unfinished";
-  std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
-  out.write(reinterpret_cast<const char*>(bytes.data()),
-            static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  if (!out) {
-    return base::fail(base::ErrorCode::kIo, "cannot write " + unfinished.string());
+  const base::Descriptor out(::open(unfinished.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC,
+                                    S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH));
+  if (!out.is_open()) {
+    return base::fail(system_error(errno, "cannot write " + unfinished.string()));
+  }
+  while (!bytes.empty()) {
+    const auto wrote = ::write(out.number(), bytes.data(), bytes.size());
+    if (wrote < 0 && errno != EINTR) {
+      return base::fail(system_error(errno, "cannot write " + unfinished.string()));
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(std::max<ssize_t>(wrote, 0)));
+  }
+  // Before it has its name: else the name may outlive a crash, and the content not.
+  if (::fsync(out.number()) != 0) {
+    return base::fail(system_error(errno, "cannot write " + unfinished.string()));
   }
   std::filesystem::rename(unfinished, file, error);
   if (error) {
     return base::fail(base::ErrorCode::kIo, file.string() + ": " + error.message());
   }
-  return {};
+  return ::vmgs::storage::sync_folder_of(file);
 }
 
 }  // namespace tools::cli

@@ -27,7 +27,8 @@ base::Result<base::SecretBytes> read_input(const std::string& from, std::size_t 
 base::Result<::vmgs::volume::DatastoreKey> read_key(const std::string& from);
 
 // write_file() puts a file of the caller's bytes in its place, with the folders above it: whoever
-// reads it meanwhile sees the old one or the new one. Not for secrets. kIo.
+// reads it meanwhile sees the old one or the new one, and so does who reads it after a crash; the
+// new one once this has returned. Not for secrets. Errors of system_error(), and kIo.
 base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes);
 
 }  // namespace tools::cli

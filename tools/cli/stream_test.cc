@@ -14,10 +14,12 @@
 #include "tests/support/temp_folder.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/descriptor.h"
+#include "vmgs/storage/fake_system_calls.h"
 
 namespace tools::cli {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using tests::support::error_code;
 
@@ -148,6 +150,23 @@ TEST_F(StreamTest, RefusesKeysThatAreNone) {
   const FilledPipe endless(std::string(5000, '1'));
   EXPECT_EQ(error_code(read_key("fd:" + std::to_string(endless.number()))),
             base::ErrorCode::kInvalidArgument);
+}
+
+// A list of revoked certificates was there after a power cut, and was empty.
+TEST_F(StreamTest, AFileThatWasWrittenOutlastsACrash) {
+  using ::vmgs::storage::fake_system_calls;
+  const auto file = folder_ / "list";
+  ASSERT_TRUE(write_file(file, base::bytes_of("first")));
+  fake_system_calls() = {};
+  ASSERT_TRUE(write_file(file, base::bytes_of("second")));
+  EXPECT_THAT(fake_system_calls().calls, ElementsAre("fsync file", "fsync folder"));
+
+  fake_system_calls() = {.fsync_error = ENOSPC};
+  EXPECT_FALSE(write_file(file, base::bytes_of("third")));
+  fake_system_calls() = {};
+  std::string kept;
+  std::getline(std::ifstream(file), kept);
+  EXPECT_EQ(kept, "second");
 }
 
 TEST_F(StreamTest, RefusesAKeyFileThatOthersMayRead) {
