@@ -92,16 +92,17 @@ class AnchorAttempt {
     auto outcome =
         worker_.records.anchor(wanted, {message_.request_id, now_, boost::json::serialize(log_)});
     if (!outcome) {
-      return failed(std::move(outcome));
+      return of_records(std::move(outcome).error());
     }
     if (const auto* no = std::get_if<store::AnchorRefusal>(&*outcome)) {
       return refuse_anchor(*no);
     }
-    const auto& anchored = std::get<store::Anchored>(*outcome);
+    auto& anchored = std::get<store::Anchored>(*outcome);
     if (!anchored.answer.empty()) {
-      return anchored.answer;
+      return std::move(anchored.answer);
     }
-    auto record = worker_.records.vm(message_.vm_id);
+    auto record = anchored.record ? Outcome<store::VmRecord>(*std::move(anchored.record))
+                                  : load_registered(worker_.records, message_.vm_id);
     if (!record) {
       return failed(std::move(record));
     }

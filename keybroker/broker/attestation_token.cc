@@ -104,7 +104,7 @@ class AttestationAttempt {
 
   [[nodiscard]] store::Act act_of(const Refusal& refused) const {
     auto log = log_;
-    log["detail"] = refused.detail;
+    log["why"] = refused.detail;
     return {id_, now_, json::serialize(log)};
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keybroker/broker/registered_vms.h"
+#include "keybroker/store/once.h"
 
 namespace keybroker::broker {
 
@@ -72,6 +73,42 @@ void note_floors(Conversion& conversion, const LaunchDocument& from, const Launc
   }
 }
 
+// What a conversion changes, and what to see to before.
+void note_all(Conversion& conversion, const LaunchDocument& from, const LaunchDocument& to) {
+  note_change(conversion, "tee", name(from.tee_family), name(to.tee_family));
+  note_change(conversion, "protection", name(from.protection), name(to.protection));
+  note_change(conversion, "offline_rule", name(from.offline_rule), name(to.offline_rule));
+  note_change(conversion, "anchor_class", name(from.anchor_class), name(to.anchor_class));
+  note_change(conversion, "lease", name(from.lease), name(to.lease));
+  note_change(conversion, "secure_boot_template_digest",
+              hex_or_none(from.secure_boot_template_digest),
+              hex_or_none(to.secure_boot_template_digest));
+  note_change(conversion, "policy_digest", hex_or_none(from.policy_digest),
+              hex_or_none(to.policy_digest));
+  note_roots(conversion, from, to);
+  note_floors(conversion, from, to);
+}
+
+// What a request was answered that has converted the VM already. Once a boot has ended the
+// conversion, or it was taken back, what it had changed is not on record any more.
+base::Result<std::optional<Conversion>> converted_before(Registrar& registrar, const Uuid& tenant,
+                                                         base::ByteView launch_document,
+                                                         const store::Act& act) {
+  TRY_ASSIGN(to, protocol::decode_launch_document(launch_document));
+  TRY_ASSIGN(record, vm_of_tenant(registrar.records, tenant, to.vm_id));
+  TRY_ASSIGN(made, store::made_before(registrar.records.sql(), store::vm_subject(to.vm_id),
+                                      {store::kConversionBegun, store::kConversionCancelled}, act));
+  if (!made) {
+    return std::nullopt;
+  }
+  Conversion conversion{to.vm_id, {}, {}};
+  if (record.previous && record.registration.launch.document == base::copy_of(launch_document)) {
+    TRY_ASSIGN(from, protocol::decode_launch_document(record.previous->launch.document));
+    note_all(conversion, from, to);
+  }
+  return std::optional(std::move(conversion));
+}
+
 base::Result<Planned> plan(Registrar& registrar, const Uuid& tenant, base::ByteView launch_document,
                            const std::optional<base::Bytes>& execution_policy) {
   TRY_ASSIGN(to, protocol::decode_launch_document(launch_document));
@@ -96,18 +133,7 @@ base::Result<Planned> plan(Registrar& registrar, const Uuid& tenant, base::ByteV
   planned.is_back = record.status == store::VmStatus::kConverting && record.previous &&
                     record.previous->launch.document == planned.launch.document;
   auto& conversion = planned.conversion;
-  note_change(conversion, "tee", name(from.tee_family), name(to.tee_family));
-  note_change(conversion, "protection", name(from.protection), name(to.protection));
-  note_change(conversion, "offline_rule", name(from.offline_rule), name(to.offline_rule));
-  note_change(conversion, "anchor_class", name(from.anchor_class), name(to.anchor_class));
-  note_change(conversion, "lease", name(from.lease), name(to.lease));
-  note_change(conversion, "secure_boot_template_digest",
-              hex_or_none(from.secure_boot_template_digest),
-              hex_or_none(to.secure_boot_template_digest));
-  note_change(conversion, "policy_digest", hex_or_none(from.policy_digest),
-              hex_or_none(to.policy_digest));
-  note_roots(conversion, from, to);
-  note_floors(conversion, from, to);
+  note_all(conversion, from, to);
   if (conversion.changes.empty()) {
     return denied("the launch document is the registered one: nothing would change");
   }
@@ -127,6 +153,10 @@ base::Result<Conversion> convert_vm(Registrar& registrar, const Uuid& tenant,
                                     base::ByteView launch_document,
                                     const std::optional<base::Bytes>& execution_policy,
                                     const store::Act& act) {
+  TRY_ASSIGN(before, converted_before(registrar, tenant, launch_document, act));
+  if (before) {
+    return *std::move(before);
+  }
   TRY_ASSIGN(planned, plan(registrar, tenant, launch_document, execution_policy));
   if (planned.is_back) {
     TRY(registrar.records.cancel_conversion(planned.conversion.vm_id, planned.conf_version, act));

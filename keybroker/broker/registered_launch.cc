@@ -84,15 +84,18 @@ Outcome<store::VmRecord> load_registered(store::BrokerRecords& records,
   if (record) {
     return *std::move(record);
   }
-  switch (record.error().code) {
-    case base::ErrorCode::kNotFound:
-      return refuse(RefusalReason::kVmUnregistered, "");
-    case base::ErrorCode::kAuthentication:
-      base::log(base::LogLevel::kError, record.error().message);
-      return refuse(RefusalReason::kRecordsAltered, "");
-    default:
-      return failed(std::move(record));
+  if (record.error().code == base::ErrorCode::kNotFound) {
+    return refuse(RefusalReason::kVmUnregistered, "");
   }
+  return of_records(std::move(record).error());
+}
+
+tl::unexpected<Failure> of_records(base::Error error) {
+  if (error.code != base::ErrorCode::kAuthentication) {
+    return tl::unexpected<Failure>(std::move(error));
+  }
+  base::log(base::LogLevel::kError, error.message);
+  return refuse(RefusalReason::kRecordsAltered, "");
 }
 
 base::Bytes launch_digest_bytes(const protocol::LaunchDigest& digest, TeeFamily family) {

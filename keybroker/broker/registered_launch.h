@@ -22,6 +22,10 @@ struct RegisteredLaunch {
 Outcome<store::VmRecord> load_registered(store::BrokerRecords& records,
                                          const protocol::Uuid& vm_id);
 
+// of_records() passes on why the record store gave nothing. It refuses with records-altered what is
+// not as a broker wrote it.
+tl::unexpected<Failure> of_records(base::Error error);
+
 // launch_digest_bytes() is a digest as evidence of a family has it.
 base::Bytes launch_digest_bytes(const protocol::LaunchDigest& digest, protocol::TeeFamily family);
 

@@ -7,6 +7,7 @@
 #include "keybroker/broker/registered_vms.h"
 #include "keybroker/broker/worker.h"
 #include "keybroker/protocol/uuid.h"
+#include "keybroker/store/once.h"
 #include "vmgs/crypto/digest.h"
 #include "vmgs/crypto/random.h"
 
@@ -127,6 +128,12 @@ base::Result<store::VmRecord> vm_of_tenant(store::BrokerRecords& records, const 
 base::Result<void> set_policies(store::BrokerRecords& records, const Uuid& owner, const Uuid& vm_id,
                                 std::span<const protocol::Sha256Digest> digests,
                                 const store::Act& act) {
+  // Whoever gave up its last policy of a VM does not own it any more, and may ask again.
+  TRY_ASSIGN(made,
+             store::made_before(records.sql(), store::vm_subject(vm_id), {store::kUpdated}, act));
+  if (made) {
+    return {};
+  }
   TRY_ASSIGN(record, own_vm(records, owner, vm_id));
   auto registration = record.registration;
   std::erase_if(registration.policies, [&](const auto& each) { return each.owner == owner; });

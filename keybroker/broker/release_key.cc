@@ -186,7 +186,7 @@ class ReleaseAttempt {
       return failed(std::move(moved));
     }
     if (*moved) {
-      auto again = worker_.records.vm(request_.claims.vm_id);
+      auto again = load_registered(worker_.records, request_.claims.vm_id);
       if (!again) {
         return failed(std::move(again));
       }
@@ -208,7 +208,7 @@ class ReleaseAttempt {
     // The records find by the request id what became of a claim whose commit was not answered.
     auto outcome = worker_.records.claim(wanted, act());
     if (!outcome) {
-      return failed(std::move(outcome));
+      return of_records(std::move(outcome).error());
     }
     if (auto* claimed = std::get_if<store::Claimed>(&*outcome)) {
       return std::optional(std::move(*claimed));

@@ -5,6 +5,7 @@
 
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/columns.h"
+#include "keybroker/store/kek_row.h"
 #include "keybroker/store/once.h"
 #include "keybroker/store/schema.h"
 
@@ -112,8 +113,9 @@ base::Result<std::vector<Tenant>> BrokerRecords::tenants() {
 }
 
 base::Result<void> BrokerRecords::add_kek(const Kek& kek, const Act& act) {
-  return change(*sql_, tenant_subject(kek.tenant), "kek-added", act, [&]() -> base::Result<bool> {
+  return change(*sql_, tenant_subject(kek.tenant), kKekAdded, act, [&]() -> base::Result<bool> {
     TRY(tenant(kek.tenant));
+    TRY(hold_keks(*sql_, kek.tenant));
     auto newest = newest_kek(kek.tenant);
     if (!newest && newest.error().code != ErrorCode::kNotFound) {
       return base::fail(std::move(newest).error());
@@ -189,6 +191,8 @@ base::Result<void> BrokerRecords::add_vm_key(const Uuid& vm_id, const VmKey& key
     TRY_ASSIGN(newest, newest_vm_key(vm_id));
     TRY_ASSIGN(is_new, is_next(newest.version, newest == key, key.version));
     if (is_new) {
+      TRY_ASSIGN(record, vm(vm_id));
+      TRY(expect_newest_kek(*sql_, record.registration.tenant, key.kek_version));
       TRY(sql_->execute("UPDATE vm_key SET retired = $3 WHERE vm_id = $1 AND version = $2",
                         {value_of(vm_id), value_of(newest.version), value_of(act.now)}));
       TRY(

@@ -72,7 +72,8 @@ struct AnchorRequest {
 struct Anchored {
   std::uint64_t restores = 0;
   bool repeated = false;
-  base::Bytes answer{};  // of a repeated one: what keep_answer() was given, if anything
+  base::Bytes answer{};              // of a repeated one: what keep_answer() was given, if anything
+  std::optional<VmRecord> record{};  // of one that is not repeated: as it is with this anchor
 };
 
 enum class AnchorRefusal : std::uint8_t {
@@ -150,7 +151,8 @@ class BrokerRecords {
                                       std::size_t most);
 
   // vm_key() is one version, newest_vm_key() the newest. add_vm_key() adds the version after the
-  // newest; rewrap_vm_key() puts the same key under another KEK version.
+  // newest; rewrap_vm_key() puts the same key under another KEK version. What is new is under the
+  // tenant's newest KEK: kUnavailable if that was replaced meanwhile, here and in register_vm().
   base::Result<VmKey> vm_key(const Uuid& vm_id, std::uint64_t version);
   base::Result<VmKey> newest_vm_key(const Uuid& vm_id);
   base::Result<void> add_vm_key(const Uuid& vm_id, const VmKey& key, const Act& act);

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "keybroker/store/workload_keys.h"
 #include "tests/support/error_code.h"
 #include "tests/support/record_fixture.h"
 
@@ -139,6 +140,34 @@ TEST_P(BrokerRecordsTest, ATenantKeepsItsNameAndItsKeysInOrder) {
             ErrorCode::kNotFound);
 }
 
+// A rotation wraps anew what is on record when the new key is. What came later, under the key from
+// before, was left behind while the rotation was told to have wrapped all.
+TEST_P(BrokerRecordsTest, NothingNewIsWrappedUnderAKeyThatWasReplaced) {
+  auto records = open();
+  register_one(records);
+  ASSERT_TRUE(records.add_kek({kTenant, 1, "software", {}, ""}, act()));
+  ASSERT_TRUE(records.add_kek({kTenant, 2, "software", {}, ""}, act()));
+  auto vm = registration();
+  vm.vm_id = id(0x11);
+  WorkloadKey workload;
+  workload.tenant = kTenant;
+  workload.name = "disk";
+  workload.version = 1;
+  workload.kek_version = 1;
+
+  EXPECT_EQ(error_code(records.register_vm(vm, key(), act())), ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(records.vm(vm.vm_id)), ErrorCode::kNotFound);
+  EXPECT_EQ(error_code(add_workload_key(records, workload, act())), ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(records.add_vm_key(kVm, {2, {}, 1}, act())), ErrorCode::kUnavailable);
+
+  auto anew = key();
+  anew.kek_version = 2;
+  EXPECT_TRUE(records.register_vm(vm, anew, act()));
+  workload.kek_version = 2;
+  EXPECT_TRUE(add_workload_key(records, workload, act()));
+  EXPECT_TRUE(records.register_vm(registration(), key(), act())) << "what is on record stays";
+}
+
 TEST_P(BrokerRecordsTest, VmKeysHaveVersionsAndAreRewrapped) {
   auto records = open();
   register_one(records);
@@ -171,6 +200,23 @@ TEST_P(BrokerRecordsTest, ARequestIdOfAnotherRequestIsDenied) {
   EXPECT_EQ(error_code(records.add_kek({kTenant, 1, "software", {}, ""}, once)),
             ErrorCode::kDenied);
   EXPECT_EQ(error_code(records.newest_kek(kTenant)), ErrorCode::kNotFound);
+}
+
+// It was told that it was done, and was not.
+TEST_P(BrokerRecordsTest, ARequestIdOfTheSameKindForOtherContentIsDenied) {
+  auto records = open();
+  register_one(records);
+  auto once = act();
+  once.request_digest = records.seal().of_request(base::bytes_of("eu-2"));
+  auto changed = registration();
+  changed.region = "eu-2";
+  ASSERT_TRUE(records.update_vm(changed, 1, once));
+  EXPECT_TRUE(records.update_vm(changed, 1, once));
+
+  once.request_digest = records.seal().of_request(base::bytes_of("eu-3"));
+  changed.region = "eu-3";
+  EXPECT_EQ(error_code(records.update_vm(changed, 2, once)), ErrorCode::kDenied);
+  EXPECT_EQ(records.vm(kVm)->registration.region, "eu-2");
 }
 
 TEST_P(BrokerRecordsTest, AConversionGoesForwardOrBack) {

@@ -121,7 +121,7 @@ base::Result<std::vector<ChainHead>> moved(const std::vector<ChainHead>& before,
     }
     if (head.sequence < was->sequence || (head.sequence == was->sequence && head != *was)) {
       return base::fail(ErrorCode::kCorrupt, "the log of " + subject_text(head.subject) +
-                                                 " was set back or changed since the last "
+                                                 " was set back or changed since the "
                                                  "checkpoint");
     }
     if (head != *was) {
@@ -131,7 +131,7 @@ base::Result<std::vector<ChainHead>> moved(const std::vector<ChainHead>& before,
   }
   if (was != before.end()) {
     return base::fail(ErrorCode::kCorrupt, "the log of " + subject_text(was->subject) +
-                                               " was taken out since the last checkpoint");
+                                               " was taken out since the checkpoint");
   }
   return found;
 }

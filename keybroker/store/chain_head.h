@@ -34,8 +34,8 @@ struct HeadsSeen {
 // heads_at() are the chains as a checkpoint saw them, by what is on record of it.
 base::Result<HeadsSeen> heads_at(Sql& sql, std::uint64_t checkpoint);
 
-// moved() are those of `now` that are not as they were `before`. kCorrupt, naming the subject, if
-// one is no longer there, or was set back.
+// moved() are those of `now` that are not as they were at a checkpoint `before`. kCorrupt, naming
+// the subject, if one is no longer there, or was set back.
 base::Result<std::vector<ChainHead>> moved(const std::vector<ChainHead>& before,
                                            const std::vector<ChainHead>& now);
 

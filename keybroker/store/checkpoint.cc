@@ -53,19 +53,6 @@ base::Result<std::vector<ChainHead>> verified_heads(Sql& sql, const Checkpoint& 
   return std::move(seen.heads);
 }
 
-// check_known() finds the checkpoint that a caller saw before.
-base::Result<void> check_known(Sql& sql, const Checkpoint& known) {
-  TRY_ASSIGN(found, checkpoints(sql, known.id, 1));
-  if (found.empty() || signed_bytes(found[0]) != signed_bytes(known)) {
-    return base::fail(ErrorCode::kCorrupt,
-                      "checkpoint " + std::to_string(known.id) + " of " +
-                          crypto::to_text(known.time) +
-                          ", which this broker saw, is not on record any more: the records are "
-                          "older than it, or somebody changed them");
-  }
-  return {};
-}
-
 // insert_statement() enters so many heads at once: a server that is far away is asked less often.
 std::string insert_statement(std::size_t heads) {
   std::string text = "INSERT INTO checkpoint_head (subject, checkpoint, seq, head) VALUES ";
@@ -155,7 +142,7 @@ base::Result<Checkpoint> make_checkpoint(Sql& sql, crypto::Time now, const Signe
                                          const Verifier& verify,
                                          const std::optional<Checkpoint>& known) {
   if (known) {
-    TRY(check_known(sql, *known));
+    TRY(expect_checkpoint(sql, *known));
   }
   TRY_ASSIGN(last, newest_checkpoint(sql));
   Checkpoint next{.id = 1, .time = now};
@@ -178,15 +165,20 @@ base::Result<Checkpoint> make_checkpoint(Sql& sql, crypto::Time now, const Signe
     made = written;
     return made ? Then::kCommit : Then::kRollBack;
   }));
-  if (made && commit == Commit::kDurable) {
+  // One that may yet be lost is none to tell of: it would be missed for good.
+  if (commit == Commit::kUnknown) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "the database went away: whether it has this checkpoint is not known, and "
+                      "the next goes on from what it has");
+  }
+  if (made) {
     return next;
   }
-  // Another's, or this one after all: whichever is on record was made as carefully.
   TRY_ASSIGN(theirs, newest_checkpoint(sql));
   if (!theirs || theirs->id < next.id) {
-    return base::fail(ErrorCode::kUnavailable,
-                      "no checkpoint could be made: the database went away");
+    return base::fail(ErrorCode::kUnavailable, "no checkpoint could be made; try again");
   }
+  TRY(verify_checkpoint(sql, *theirs, verify));
   return *theirs;
 }
 
@@ -215,7 +207,22 @@ base::Result<std::optional<Checkpoint>> newest_checkpoint(Sql& sql) {
 
 base::Result<void> verify_checkpoint(Sql& sql, const Checkpoint& checkpoint,
                                      const Verifier& verify) {
-  TRY(verified_heads(sql, checkpoint, verify));
+  TRY_ASSIGN(seen, verified_heads(sql, checkpoint, verify));
+  // Its lines may all be there, and the end that verify_chain() begins with not.
+  TRY_ASSIGN(now, present_heads(sql));
+  TRY(moved(seen, now));
+  return {};
+}
+
+base::Result<void> expect_checkpoint(Sql& sql, const Checkpoint& known) {
+  TRY_ASSIGN(found, checkpoints(sql, known.id, 1));
+  if (found.empty() || signed_bytes(found[0]) != signed_bytes(known)) {
+    return base::fail(ErrorCode::kCorrupt,
+                      "checkpoint " + std::to_string(known.id) + " of " +
+                          crypto::to_text(known.time) +
+                          ", which this broker saw, is not on record any more: the records are "
+                          "older than it, or somebody changed them");
+  }
   return {};
 }
 

@@ -43,7 +43,8 @@ using Verifier =
 // not hold; an auditor's own copy tells the same to somebody who does not believe the caller.
 //
 // It reads in pages outside of any transaction, and writes only the heads that moved, in one. If
-// another program made a checkpoint meanwhile, that is the one it gives.
+// another program made a checkpoint meanwhile, that is the one it gives, verified. kUnavailable if
+// it is not known whether the database has it: the next goes on from what is there.
 base::Result<Checkpoint> make_checkpoint(Sql& sql, crypto::Time now, const Signer& sign,
                                          const Verifier& verify,
                                          const std::optional<Checkpoint>& known);
@@ -56,9 +57,13 @@ base::Result<std::optional<Checkpoint>> newest_checkpoint(Sql& sql);
 // verify_checkpoint() tells whether the log still has, line for line as it was, the end of each
 // chain that `checkpoint` (an auditor's copy, or one of checkpoints()) speaks for. kAuthentication
 // if its signature does not hold, kCorrupt, naming the subject, if a chain was cut, changed or
-// taken out. Each chain up to there is for verify_chain().
+// taken out, or ends before. Each chain up to there is for verify_chain().
 base::Result<void> verify_checkpoint(Sql& sql, const Checkpoint& checkpoint,
                                      const Verifier& verify);
+
+// expect_checkpoint() tells whether the records have a checkpoint that somebody saw: kCorrupt if
+// not, as make_checkpoint().
+base::Result<void> expect_checkpoint(Sql& sql, const Checkpoint& known);
 
 // verify_checkpoints() goes through all on record, each of which signs the one before: none is
 // missing, and the signatures of the last thousand hold, which by that speak for the others. How

@@ -135,7 +135,7 @@ base::Result<AnchorOutcome> repeat_anchor(Sql& sql, const AnchorRequest& request
     return base::fail(ErrorCode::kCorrupt, "an anchor that was recorded is not on record");
   }
   TRY_ASSIGN(restores, number(rows[0], 0));
-  return Anchored{restores, true, known.answer};
+  return Anchored{restores, true, known.answer, std::nullopt};
 }
 
 base::Result<AnchorOutcome> refused_anchor(Sql& sql, const RecordSeal& seal,
@@ -207,7 +207,9 @@ base::Result<AnchorOutcome> try_anchor(Sql& sql, const RecordSeal& seal,
   TRY(append_audit(sql, vm_subject(request.vm_id), kind_of(request.kind), with_facts(act, facts)));
   TRY(note_request(sql, vm_subject(request.vm_id), kind_of(request.kind), request.request_digest,
                    act));
-  return Anchored{*restores, false, {}};
+  // The row is held by now. What was written into it by somebody else is rolled back with this.
+  TRY_ASSIGN(record, load_vm(sql, seal, request.vm_id));
+  return Anchored{*restores, false, {}, std::move(record)};
 }
 
 }  // namespace

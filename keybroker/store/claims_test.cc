@@ -126,6 +126,20 @@ TEST_P(ClaimTest, ALeaseKeepsOthersOutUntilItEnds) {
       granted(records.claim(claim_of(2, 1, 2), act_at(kNow + std::chrono::minutes(10)))).epoch, 2U);
 }
 
+// The tenant has disabled the VM, and somebody who can write the database says otherwise.
+TEST_P(ClaimTest, NothingIsAnchoredOverARowThatTheBrokerDidNotWrite) {
+  auto records = open();
+  register_one(records);
+  granted(records.claim(claim_of(1, 0), act()));
+  ASSERT_TRUE(records.disable_vm(kVm, act()));
+  ASSERT_TRUE(records.sql().execute("UPDATE vm SET status = 'active'", {}));
+
+  EXPECT_EQ(error_code(records.anchor(anchor_of(1, 1, 5), act())), ErrorCode::kAuthentication);
+
+  EXPECT_TRUE(records.sql().execute("SELECT seq FROM anchor", {})->empty());
+  EXPECT_EQ(last_line(records).kind, "disabled");
+}
+
 TEST_P(ClaimTest, AnAnchorIsTheOwnersAndGoesForward) {
   auto records = open();
   register_one(records);

@@ -14,6 +14,14 @@ using base::ErrorCode;
 
 constexpr int kAttempts = 3;
 
+bool is_it(const KnownRequest& known, std::string_view kind, const Act& act) {
+  return known.kind == kind && known.digest == act.request_digest;
+}
+
+auto used_before() {
+  return base::fail(ErrorCode::kDenied, "this request id was used for another request");
+}
+
 }  // namespace
 
 base::Result<void> settle(Sql& sql, const std::function<base::Result<Then>()>& steps) {
@@ -58,8 +66,8 @@ base::Result<void> change(Sql& sql, const Subject& subject, std::string_view kin
   auto done = settle(sql, [&]() -> base::Result<Then> {
     TRY_ASSIGN(known, find_request(sql, subject, act.request_id));
     if (known) {
-      if (known->kind != kind) {
-        return base::fail(ErrorCode::kDenied, "this request id was used for another request");
+      if (!is_it(*known, kind, act)) {
+        return used_before();
       }
       return Then::kCommit;
     }
@@ -68,7 +76,7 @@ base::Result<void> change(Sql& sql, const Subject& subject, std::string_view kin
       TRY(append_audit(sql, subject, kind, act));
     }
     // Also where nothing was to change: what is so already may not have been durable before.
-    TRY(note_request(sql, subject, kind, Sha256Digest{}, act));
+    TRY(note_request(sql, subject, kind, act.request_digest, act));
     return Then::kCommit;
   });
   if (done || done.error().code == ErrorCode::kUnavailable) {
@@ -79,10 +87,24 @@ base::Result<void> change(Sql& sql, const Subject& subject, std::string_view kin
   bool is_granted = false;
   TRY(settle(sql, [&]() -> base::Result<Then> {
     TRY_ASSIGN(meanwhile, find_request(sql, subject, act.request_id));
-    is_granted = meanwhile && meanwhile->kind == kind;
+    is_granted = meanwhile && is_it(*meanwhile, kind, act);
     return Then::kCommit;
   }));
   return is_granted ? base::Result<void>() : std::move(done);
+}
+
+base::Result<bool> made_before(Sql& sql, const Subject& subject,
+                               std::initializer_list<std::string_view> kinds, const Act& act) {
+  TRY_ASSIGN(known, find_request(sql, subject, act.request_id));
+  if (!known) {
+    return false;
+  }
+  for (const auto kind : kinds) {
+    if (is_it(*known, kind, act)) {
+      return true;
+    }
+  }
+  return used_before();
 }
 
 Act with_facts(const Act& act, std::string_view members) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,8 +34,21 @@ base::Result<std::optional<KnownRequest>> find_request(Sql& sql, const Subject& 
 base::Result<void> note_request(Sql& sql, const Subject& subject, std::string_view kind,
                                 const Sha256Digest& digest, const Act& act);
 
+// Kinds of changes, as the log has them, of which a request may have to be known beforehand.
+inline constexpr std::string_view kKekAdded = "kek-added";
+inline constexpr std::string_view kUpdated = "updated";
+inline constexpr std::string_view kConversionBegun = "conversion-begun";
+inline constexpr std::string_view kConversionCancelled = "conversion-cancelled";
+
+// made_before() tells whether this request has made a change of one of these kinds already. Whoever
+// decides by the record as it is asks first: it is as the request wanted it. kDenied if the id was
+// used for another request.
+base::Result<bool> made_before(Sql& sql, const Subject& subject,
+                               std::initializer_list<std::string_view> kinds, const Act& act);
+
 // change() makes a change of a VM or tenant and its line in the log, or finds that it was made by
-// this request. `steps` give whether there was anything to change.
+// this request. `steps` give whether there was anything to change. kDenied if the id was used for
+// another request.
 base::Result<void> change(Sql& sql, const Subject& subject, std::string_view kind, const Act& act,
                           const std::function<base::Result<bool>()>& steps);
 

@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <future>
 #include <thread>
 #include <utility>
 
 #include "keybroker/store/postgres.h"
 #include "keybroker/store/single_use.h"
+#include "tests/support/error_code.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/record_fixture.h"
 
@@ -80,6 +83,42 @@ class LateSql final : public Sql {
   std::thread late_;
 };
 
+// WatchedSql is a connection with something to be done before each COMMIT.
+class WatchedSql final : public Sql {
+ public:
+  explicit WatchedSql(std::unique_ptr<Sql> below) : below_(std::move(below)) {}
+
+  base::Result<std::vector<Row>> execute(std::string_view statement,
+                                         const std::vector<Value>& parameters) override {
+    return below_->execute(statement, parameters);
+  }
+
+  base::Result<void> is_durable() override { return below_->is_durable(); }
+
+  [[nodiscard]] bool is_sqlite() const override { return false; }
+
+  std::function<void()> before_commit = [] {};
+
+ protected:
+  base::Result<void> begin() override {
+    TRY(below_->execute("BEGIN", {}));
+    return {};
+  }
+
+  base::Result<Commit> commit() override {
+    before_commit();
+    TRY(below_->execute("COMMIT", {}));
+    return Commit::kDurable;
+  }
+
+  void roll_back() override { EXPECT_TRUE(below_->execute("ROLLBACK", {})); }
+
+  [[nodiscard]] bool conflicted() const override { return false; }
+
+ private:
+  std::unique_ptr<Sql> below_;
+};
+
 class OnceTest : public ::testing::Test {
  protected:
   OnceTest() {
@@ -122,6 +161,37 @@ TEST_F(OnceTest, AChangeWhoseCommitIsSeenLateIsMade) {
   EXPECT_TRUE(added) << added.error().message;
   EXPECT_TRUE(late.has_waited);
   EXPECT_TRUE(records_->tenant(id(0x77)));
+}
+
+// A VM was registered under a key-encryption key while the next was on its way into the records,
+// and the rotation that had brought it did not see the VM.
+TEST_F(OnceTest, NothingIsWrappedUnderAKeyWhileTheNextIsAdded) {
+  ASSERT_TRUE(records_->add_kek({kTenant, 1, "software", {}, ""}, act()));
+  auto connection = std::make_unique<WatchedSql>(*open_postgres(server_.where("records")));
+  auto* const watched = connection.get();
+  auto rotating = *BrokerRecords::over(std::move(connection), seal());
+  const auto watching = *open_postgres(server_.where("records"));
+  auto vm = registration();
+  vm.vm_id = id(0x11);
+  const auto its_act = act();
+  std::future<std::optional<base::ErrorCode>> registered;
+  watched->before_commit = [&] {
+    registered = std::async(std::launch::async,
+                            [&] { return error_code(records_->register_vm(vm, key(), its_act)); });
+    const auto is_waiting = [&] {
+      return !watching
+                  ->execute("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'", {})
+                  ->empty();
+    };
+    while (registered.wait_for(std::chrono::seconds(0)) != std::future_status::ready &&
+           !is_waiting()) {
+    }
+  };
+
+  ASSERT_TRUE(rotating.add_kek({kTenant, 2, "software", {}, ""}, act()));
+
+  EXPECT_EQ(registered.get(), base::ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(records_->vm(vm.vm_id)), base::ErrorCode::kNotFound);
 }
 
 TEST_F(OnceTest, ADeletionWhoseCommitIsSeenLateIsMade) {

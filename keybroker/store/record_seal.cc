@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kVmLabel{"strongroom.record.vm/1\0", 23};
 constexpr std::string_view kWorkloadLabel{"strongroom.record.workload-key/1\0", 33};
+constexpr std::string_view kRequestLabel{"strongroom.record.request/1\0", 28};
 
 // Each field has a length that is fixed or stands before it, so that no two records have one form.
 void field(base::Writer& out, base::ByteView bytes) {
@@ -84,6 +85,14 @@ Sha256Digest RecordSeal::of(const WorkloadKey& key) const {
   out.bytes(key.policy);
   out.u8(key.immutable ? 1 : 0);
   field(out, key.created);
+  field(out, key.sealed);
+  return vmgs::crypto::hmac_sha256(key_.expose(), out.written());
+}
+
+Sha256Digest RecordSeal::of_request(base::ByteView content) const {
+  base::Writer out;
+  out.bytes(base::bytes_of(kRequestLabel));
+  out.bytes(vmgs::crypto::sha256(content));
   return vmgs::crypto::hmac_sha256(key_.expose(), out.written());
 }
 

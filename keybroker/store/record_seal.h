@@ -23,9 +23,12 @@ class RecordSeal {
   // boot and are not in it.
   [[nodiscard]] Sha256Digest of(const VmRecord& record) const;
 
-  // of() a workload key is over its place, kind, policy and whether that may change. The key itself
-  // opens only where it belongs.
+  // of() a workload key is over its place, kind, policy, whether that may change, and the key as it
+  // is sealed. Its content key is wrapped anew with the tenant's, and opens no other.
   [[nodiscard]] Sha256Digest of(const WorkloadKey& key) const;
+
+  // of_request() tells requests apart, and tells nobody who has not the key what was in one.
+  [[nodiscard]] Sha256Digest of_request(base::ByteView content) const;
 
  private:
   explicit RecordSeal(base::Secret<32> key) : key_(std::move(key)) {}

@@ -156,6 +156,25 @@ TEST_P(RecordSealTest, AWorkloadKeyRowThatTheBrokerDidNotWriteGivesNothing) {
       ErrorCode::kAuthentication);
 }
 
+// After a deletion versions begin at 1 again. The deleted key once opened in the row of the new
+// one, and was released by a policy that had never been its own.
+TEST_P(RecordSealTest, AKeyThatWasDeletedDoesNotStandInTheRowOfTheNextOfItsName) {
+  auto key = workload();
+  ASSERT_TRUE(add_workload_key(records_, key, act()));
+  tamper("CREATE TABLE kept_key AS SELECT * FROM workload_key");
+  ASSERT_TRUE(delete_workload_key(records_, kTenant, "disk", act()));
+  key.sealed = base::Bytes(48, std::byte{7});
+  key.content_key = base::Bytes(61, std::byte{8});
+  ASSERT_TRUE(add_workload_key(records_, key, act()));
+  ASSERT_TRUE(workload_key(records_, kTenant, "disk", 1));
+
+  tamper(
+      "UPDATE workload_key SET (content_key, sealed) = (SELECT content_key, sealed FROM kept_key)");
+
+  const auto mixed = workload_key(records_, kTenant, "disk", 1);
+  EXPECT_EQ(error_code(mixed), ErrorCode::kAuthentication);
+}
+
 TEST_P(RecordSealTest, AWorkloadKeyIsSealedAnewWithItsPolicyAndKeepsItsSealWhenRewrapped) {
   const Sha256Digest other{std::byte{9}};
   ASSERT_TRUE(records_.put_policy(other, "{\"mine\":1}", kNow));

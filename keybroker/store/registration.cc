@@ -5,6 +5,7 @@
 #include "keybroker/protocol/uuid.h"
 #include "keybroker/store/broker_records.h"
 #include "keybroker/store/columns.h"
+#include "keybroker/store/kek_row.h"
 #include "keybroker/store/once.h"
 #include "keybroker/store/vm_row.h"
 
@@ -69,6 +70,7 @@ base::Result<bool> insert_vm(Sql& sql, const RecordSeal& seal, const VmRegistrat
                   "VALUES ($1, $2, $3, $4, $5)",
                   {value_of(vm.vm_id), value_of(key.version), key.wrapped,
                    value_of(key.kek_version), value_of(act.now)}));
+  TRY(expect_newest_kek(sql, vm.tenant, key.kek_version));
   TRY(store_policies(sql, vm));
   return true;
 }
@@ -124,7 +126,7 @@ base::Result<void> BrokerRecords::update_vm(const VmRegistration& registration,
                                             std::uint64_t conf_version, const Act& act) {
   TRY(check(registration));
   const auto subject = vm_subject(registration.vm_id);
-  return change(*sql_, subject, "updated", act, [&]() -> base::Result<bool> {
+  return change(*sql_, subject, kUpdated, act, [&]() -> base::Result<bool> {
     TRY_ASSIGN(record, held_vm(*sql_, *seal_, registration.vm_id));
     const auto field = difference(record.registration, registration, Fields::kImmutable);
     if (!field.empty()) {
@@ -165,7 +167,7 @@ base::Result<void> BrokerRecords::convert(const Uuid& vm_id, std::uint64_t conf_
                                           const Launch& launch, crypto::Time until,
                                           const Act& act) {
   const auto told = with_facts(act, digest_fact(launch));
-  return change(*sql_, vm_subject(vm_id), "conversion-begun", told, [&]() -> base::Result<bool> {
+  return change(*sql_, vm_subject(vm_id), kConversionBegun, told, [&]() -> base::Result<bool> {
     TRY_ASSIGN(record, held_vm(*sql_, *seal_, vm_id));
     TRY(check_version(record, conf_version));
     if (record.status != VmStatus::kActive) {
@@ -220,7 +222,7 @@ base::Result<void> BrokerRecords::confirm_conversion(const Uuid& vm_id, std::uin
 
 base::Result<void> BrokerRecords::cancel_conversion(const Uuid& vm_id, std::uint64_t conf_version,
                                                     const Act& act) {
-  return end_conversion(*sql_, *seal_, vm_id, conf_version, act, "conversion-cancelled", true);
+  return end_conversion(*sql_, *seal_, vm_id, conf_version, act, kConversionCancelled, true);
 }
 
 }  // namespace keybroker::store

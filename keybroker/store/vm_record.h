@@ -35,6 +35,9 @@ struct Act {
   RequestId request_id{};
   crypto::Time now{};
   std::string audit = "{}";  // JSON: who, why, the evidence's claims; never a key
+  // Of the whole request, where its id may come again: RecordSeal::of_request(). A request of that
+  // id with another one is another request.
+  Sha256Digest request_digest{};
 };
 
 // A key that encrypts the keys of a tenant's VMs. Old versions unwrap.

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "keybroker/store/columns.h"
+#include "keybroker/store/kek_row.h"
 #include "keybroker/store/once.h"
 #include "vmgs/crypto/digest.h"
 
@@ -125,6 +126,7 @@ base::Result<void> add_workload_key(BrokerRecords& records, const WorkloadKey& k
                                                     " does not come after version " +
                                                     std::to_string(before));
         }
+        TRY(expect_newest_kek(sql, key.tenant, key.kek_version));
         auto kept = key;
         kept.created = act.now;
         TRY(sql.execute(

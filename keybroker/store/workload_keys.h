@@ -39,7 +39,8 @@ struct WorkloadKey {
 bool is_workload_key_name(std::string_view name);
 
 // add_workload_key() adds the version after the newest of that name, kDenied otherwise. kNotFound
-// for a tenant or policy that is not on record, kInvalidArgument for a name that is none.
+// for a tenant or policy that is not on record, kInvalidArgument for a name that is none,
+// kUnavailable if the key-encryption key was replaced meanwhile.
 base::Result<void> add_workload_key(BrokerRecords& records, const WorkloadKey& key, const Act& act);
 
 // version_added_by() is the version of a key that a request has added: the same again adds nothing

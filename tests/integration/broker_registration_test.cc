@@ -176,6 +176,48 @@ TEST_F(BrokerRegistrationTest, AConversionThatNoBootHasEndedCanBeTakenBack) {
   EXPECT_TRUE(convert(to)) << "and once more";
 }
 
+// The answer was lost on the way. What was made is not told as a no.
+TEST_F(BrokerRegistrationTest, AConversionThatIsAskedForAgainWasMade) {
+  ASSERT_TRUE(registered(new_vm(at_, document_)));
+  auto registrar = at_.registrar();
+  auto to = document_;
+  to.tee_family = TeeFamily::kTdx;
+  const auto convert = [&](const LaunchDocument& document, const store::Act& act) {
+    return broker::convert_vm(registrar, kTenant, *protocol::encode(document), std::nullopt, act);
+  };
+  const auto there = at_.act();
+  ASSERT_TRUE(convert(to, there));
+  const auto again = convert(to, there);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->vm_id, document_.vm_id);
+  EXPECT_THAT(again->changes, ElementsAre("tee: sev-snp -> tdx"));
+
+  const auto back = at_.act();
+  ASSERT_TRUE(convert(document_, back));
+  EXPECT_TRUE(convert(document_, back));
+  EXPECT_EQ(at_.records.vm(document_.vm_id)->status, store::VmStatus::kActive);
+  EXPECT_TRUE(convert(to, there)) << "long after";
+  EXPECT_EQ(at_.records.vm(document_.vm_id)->status, store::VmStatus::kActive);
+  EXPECT_EQ(error_code(broker::convert_vm(registrar, kOtherOwner, *protocol::encode(to),
+                                          std::nullopt, there)),
+            base::ErrorCode::kNotFound);
+}
+
+TEST_F(BrokerRegistrationTest, AnOwnerThatLeavesAVmIsToldSoAsOftenAsItAsks) {
+  auto vm = new_vm(at_, document_);
+  vm.policies.push_back({kOtherOwner, at_.put(kAllowing)});
+  ASSERT_TRUE(registered(vm));
+  const auto leaving = at_.act();
+  const auto leave = [&] {
+    return broker::set_policies(at_.records, kOtherOwner, document_.vm_id, {}, leaving);
+  };
+  ASSERT_TRUE(leave());
+  EXPECT_TRUE(leave());
+  EXPECT_EQ(error_code(broker::delete_vm(at_.records, kTenant, document_.vm_id, leaving)),
+            base::ErrorCode::kDenied)
+      << "the id was used for another request";
+}
+
 TEST_F(BrokerRegistrationTest, AConversionLeavesAloneWhatNeverChanges) {
   ASSERT_TRUE(registered(new_vm(at_, document_)));
   EXPECT_THAT(conversion_denial(document_), HasSubstr("nothing would change"));

@@ -34,6 +34,18 @@ TEST_F(BrokerSealTest, ARowThatTheBrokerDidNotWriteGivesNoKeyAndIsInTheLog) {
             base::ErrorCode::kAuthentication);
 }
 
+// The same word to a boot that has its key already.
+TEST_F(BrokerSealTest, NothingIsAnchoredInARowThatTheBrokerDidNotWrite) {
+  TestInstance asking(at_, document_);
+  ASSERT_EQ(asking.release(), "released") << asking.detail;
+  ASSERT_TRUE(broker::set_enabled(at_.records, kTenant, document_.vm_id, false, at_.act()));
+  ASSERT_TRUE(at_.records.sql().execute("UPDATE vm SET status = 'active'", {}));
+
+  EXPECT_EQ(asking.anchor(1), "records-altered");
+  EXPECT_EQ(last_line(document_.vm_id).reason, "records-altered");
+  EXPECT_TRUE(at_.records.sql().execute("SELECT seq FROM anchor", {})->empty());
+}
+
 // A row that was sealed for one tenant, with a launch document of another's: the seal is good.
 TEST_F(BrokerSealTest, ADocumentOfAnotherTenantThanTheRowsGivesNoKey) {
   auto document = document_for(at_, 0xA6);
