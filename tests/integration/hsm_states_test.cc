@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "keybroker/hsm/capped_keys.h"
 #include "tests/integration/softhsm.h"
 #include "tests/support/error_code.h"
 
@@ -240,6 +241,40 @@ TEST_F(HsmTest, SendsCallersAwayWhileATokenHangs) {
   go_on.count_down();
   EXPECT_EQ(hung.get(), KekState::kReady);
   EXPECT_EQ(keys->status(record).state, KekState::kReady);
+}
+
+// So do guests', of whom there are fewer: a tenant's that hangs keeps no thread of another's
+// guests, and takes no more of a boot's than its own.
+TEST_F(HsmTest, SendsGuestsAwayBeforeATokenThatHangsHasAllTheirThreads) {
+  const auto alpha = *both()->make(kAlpha, "guest state");
+  std::latch hanging(1);
+  std::latch go_on(1);
+  std::atomic<bool> first = true;
+  auto with = options();
+  with.read_pin = [&, read = with.read_pin](const std::filesystem::path& file) {
+    if (file.filename() == "alpha.pin" && first.exchange(false)) {
+      hanging.count_down();
+      go_on.wait();
+    }
+    return read(file);
+  };
+  with.most_callers = 3;
+  with.busy_after = std::chrono::hours(1);
+  auto keys = both(with);
+  keybroker::hsm::CappedKeys of_guests(*keys, 1);
+  const auto beta = *of_guests.make(kBeta, "guest state");
+  auto guest = std::async(std::launch::async, [&] { return of_guests.status(alpha).state; });
+  hanging.wait();
+
+  EXPECT_EQ(of_guests.status(alpha).state, KekState::kBusy);
+  EXPECT_EQ(error_code(of_guests.wrap(alpha, kContext, secret_)), ErrorCode::kUnavailable);
+  EXPECT_EQ(of_guests.status(beta).state, KekState::kReady);
+
+  go_on.count_down();
+  EXPECT_EQ(guest.get(), KekState::kReady);
+  const auto wrapped = of_guests.wrap(alpha, kContext, secret_);
+  ASSERT_TRUE(wrapped) << wrapped.error().message;
+  EXPECT_TRUE(of_guests.unwrap(alpha, kContext, *wrapped)->equals_in_constant_time(secret_));
 }
 
 }  // namespace
