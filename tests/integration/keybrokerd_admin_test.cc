@@ -23,6 +23,7 @@ namespace store = keybroker::store;
 using testing::HasSubstr;
 
 constexpr const char* kTenant = "11111111-2222-4333-8444-555555555555";
+constexpr const char* kVm = "cccccccc-0000-4000-8000-000000000003";
 constexpr int kFoundProblem = 3;
 
 std::string text(const json::object& object, const char* member) {
@@ -99,6 +100,16 @@ class KeybrokerdAdminTest : public testing::Test {
         << R"(","allOf":[{"claim":"strongroom-debug","equals":false}]}]})";
     return text(broker_->kbctl_json(tenant_, {"policy", "put", folder_ / "release.json"}),
                 "digest");
+  }
+
+  void register_vm() {
+    (void)keep();
+    const auto made = support::run_command({KBCTL, "launch-document", "make", kVm, "--tee",
+                                            "sev-snp", "--tenant", kTenant, "--broker-root",
+                                            folder_ / "root.pem", "--out", folder_ / "vm.launch"});
+    EXPECT_EQ(made.status, 0) << made.err;
+    (void)broker_->kbctl_json(tenant_, {"vm", "register", folder_ / "vm.launch", "--policy",
+                                        put_policy(), "--root-class", "simulated"});
   }
 
   // guests() asks at the face for guests, as anybody may: the body and the status.
@@ -207,9 +218,11 @@ TEST_F(KeybrokerdAdminTest, ALogWithoutItsCheckpointsIsNotSigned) {
   });
   await_health("503");
   EXPECT_THAT(broker_->log(), HasSubstr("is not on record any more"));
+  const auto without_copy = audit();
+  EXPECT_EQ(without_copy.status, kFoundProblem) << without_copy.out;
+  EXPECT_THAT(without_copy.out, HasSubstr("is not on record any more"));
   const auto found = audit({"--checkpoint", kept});
   EXPECT_EQ(found.status, kFoundProblem) << found.out;
-  EXPECT_THAT(found.out, HasSubstr("your copy"));
 
   // A copy is worth what its signature is.
   auto forged = content_of(kept);
@@ -217,6 +230,36 @@ TEST_F(KeybrokerdAdminTest, ALogWithoutItsCheckpointsIsNotSigned) {
   std::ofstream(folder_ / "forged.json") << forged;
   EXPECT_NE(audit({"--checkpoint", folder_ / "forged.json", "--root", folder_ / "root.pem"}).status,
             0);
+}
+
+// No line of a log without an end was looked at.
+TEST_F(KeybrokerdAdminTest, ALogWhoseEndWasTakenOutIsFound) {
+  restart();
+  await_health("200");
+  const auto kept = keep();
+  with_records([](store::BrokerRecords& records) {
+    const auto subject =
+        store::value_of(store::tenant_subject(*keybroker::protocol::parse_uuid(kTenant)));
+    ASSERT_TRUE(records.sql().execute("DELETE FROM chain WHERE subject = $1", {subject}));
+    ASSERT_TRUE(records.sql().execute(
+        "UPDATE audit SET content = '{}' WHERE subject = $1 AND seq = 1", {subject}));
+  });
+  await_health("503");
+  const auto found = audit();
+  EXPECT_EQ(found.status, kFoundProblem) << found.out;
+  EXPECT_THAT(found.out, HasSubstr("was taken out"));
+  EXPECT_EQ(audit({"--checkpoint", kept}).status, kFoundProblem);
+}
+
+// It was told as done, with the VM's key left under the key-encryption key from before.
+TEST_F(KeybrokerdAdminTest, ARotationThatCannotReadAKeyIsNotDone) {
+  await_health("200");
+  register_vm();
+  with_records([](store::BrokerRecords& records) {
+    ASSERT_TRUE(records.sql().execute("UPDATE vm_key SET wrapped = 17", {}));
+  });
+  const auto rotated = broker_->kbctl(operator_, {"tenant", "rotate-key", kTenant});
+  EXPECT_NE(rotated.status, 0) << rotated.out;
 }
 
 TEST_F(KeybrokerdAdminTest, ARevokedCallerStaysOutside) {
@@ -256,6 +299,14 @@ TEST_F(KeybrokerdAdminTest, AChangeThatIsAskedForTwiceIsMadeOnce) {
       broker_->kbctl(operator_, {"tenant", "rotate-key", kTenant, "--request-id", id});
   EXPECT_THAT(mixed.err, HasSubstr("used for another request"));
 
+  // What was made once is not what is asked for now.
+  const auto other =
+      broker_->kbctl(tenant_, {"key", "create", "log", "--policy", policy, "--request-id", id});
+  EXPECT_NE(other.status, 0) << other.out;
+  const auto again_but_other = broker_->kbctl(
+      tenant_, {"key", "create", "disk", "--kind", "EC", "--policy", policy, "--request-id", id});
+  EXPECT_THAT(again_but_other.err, HasSubstr("used for another request"));
+
   // Each without an id is another.
   (void)broker_->kbctl_json(tenant_, {"key", "create", "disk", "--policy", policy});
   EXPECT_EQ(broker_->kbctl_json(tenant_, {"key", "list"}).at("keys").as_array().size(), 2U);
@@ -267,22 +318,17 @@ TEST_F(KeybrokerdAdminTest, AGuestWithoutEvidenceLearnsNothingOfAVm) {
   EXPECT_THAT(guests("/certs"), HasSubstr("\"keys\""));
   EXPECT_THAT(guests("/.well-known/openid-configuration"), HasSubstr("jwks_uri"));
 
-  constexpr const char* kVm = "cccccccc-0000-4000-8000-000000000003";
   await_health("200");
-  (void)keep();
-  const auto made = support::run_command({KBCTL, "launch-document", "make", kVm, "--tee", "sev-snp",
-                                          "--tenant", kTenant, "--broker-root",
-                                          folder_ / "root.pem", "--out", folder_ / "vm.launch"});
-  EXPECT_EQ(made.status, 0) << made.err;
-  (void)broker_->kbctl_json(tenant_, {"vm", "register", folder_ / "vm.launch", "--policy",
-                                      put_policy(), "--root-class", "simulated"});
+  register_vm();
 
   const auto registered = attest(kVm);
   EXPECT_THAT(registered, HasSubstr("not-attested"));
   EXPECT_EQ(attest("99999999-0000-4000-8000-000000000009"), registered);
   // Its tenant is told.
-  EXPECT_THAT(broker_->kbctl(tenant_, {"releases", "list", kVm}).out,
-              HasSubstr("launch-document-other"));
+  const auto lines = broker_->kbctl_json(tenant_, {"releases", "list", kVm});
+  const auto& refused = lines.at("releases").as_array().at(0).as_object();
+  EXPECT_EQ(text(refused, "reason"), "launch-document-other");
+  EXPECT_THAT(text(refused, "detail"), HasSubstr("the claims have 1111"));
   EXPECT_EQ(broker_->stop(), 0);
 }
 

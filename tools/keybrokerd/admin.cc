@@ -24,18 +24,29 @@ base::Result<protocol::Uuid> tenant_of(const Caller& caller) {
   return *caller.tenant;
 }
 
-base::Result<store::Act> act_of(const Caller& caller, std::string_view request_id) {
+base::Result<store::Act> act_of(const Caller& caller) {
   store::Act act;
-  if (request_id.empty()) {
-    TRY(vmgs::crypto::random_bytes(act.request_id));
-  } else if (request_id.size() == act.request_id.size()) {
-    std::ranges::copy(base::bytes_of(request_id), act.request_id.begin());
-  } else {
-    return base::fail(ErrorCode::kInvalidArgument, "request_id: expected 16 bytes");
-  }
+  TRY(vmgs::crypto::random_bytes(act.request_id));
   act.now = now_in_seconds();
   act.audit = boost::json::serialize(
       boost::json::object{{"by", caller.name}, {"role", transport::tls::name(caller.role)}});
+  return act;
+}
+
+base::Result<store::Act> act_of(Desk& desk, const Caller& caller, std::string_view request_id,
+                                const google::protobuf::MessageLite& request) {
+  TRY_ASSIGN(act, act_of(caller));
+  if (request_id.empty()) {
+    return act;
+  }
+  if (request_id.size() != act.request_id.size()) {
+    return base::fail(ErrorCode::kInvalidArgument, "request_id: expected 16 bytes");
+  }
+  std::ranges::copy(base::bytes_of(request_id), act.request_id.begin());
+  // What a tenant wants kept may be in it.
+  base::SecretBytes content(request.ByteSizeLong());
+  request.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(content.fill().data()));
+  act.request_digest = desk.records.seal().of_request(content.expose());
   return act;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <google/protobuf/message_lite.h>
 #include <google/protobuf/timestamp.pb.h>
 
 #include <string>
@@ -19,9 +20,20 @@ namespace api = strongroom::broker::v1;
 // tenant_of() is the caller's own tenant. kDenied for a caller without one.
 base::Result<keybroker::protocol::Uuid> tenant_of(const Caller& caller);
 
-// act_of() is what a caller does now, under the id that its request has, or a new one if that is
-// empty. kInvalidArgument for one that is not of 16 bytes.
-base::Result<keybroker::store::Act> act_of(const Caller& caller, std::string_view request_id = {});
+// act_of() is what a caller does now of its own accord, under a new id.
+base::Result<keybroker::store::Act> act_of(const Caller& caller);
+
+// act_of() is what a caller does now by a request, under the id that it has, or a new one if that
+// is empty. kInvalidArgument for one that is not of 16 bytes.
+base::Result<keybroker::store::Act> act_of(Desk& desk, const Caller& caller,
+                                           std::string_view request_id,
+                                           const google::protobuf::MessageLite& request);
+
+template <typename Request>
+base::Result<keybroker::store::Act> act_of(Desk& desk, const Caller& caller,
+                                           const Request& request) {
+  return act_of(desk, caller, request.request_id(), request);
+}
 
 // uuid_of(), digest_of() read a field. kInvalidArgument names it.
 base::Result<keybroker::protocol::Uuid> uuid_of(std::string_view field, const std::string& text);

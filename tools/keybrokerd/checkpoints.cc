@@ -28,26 +28,37 @@ base::Result<store::Checkpoint> decode(const base::SecretBytes& content) {
   return checkpoint_of(message);
 }
 
+bool is_recovering(const Office& office, keybroker::crypto::Time now) {
+  const auto& until = office.rules.recovery_until;
+  return until && now <= *until;
+}
+
 }  // namespace
 
-base::Result<SeenCheckpoint> SeenCheckpoint::open(std::filesystem::path file) {
+base::Result<std::unique_ptr<SeenCheckpoint>> SeenCheckpoint::open(std::filesystem::path file) {
   const auto content = cli::read_input(file.string(), kMostFileBytes);
   if (!content) {
     if (content.error().code != ErrorCode::kNotFound) {
       return base::fail(base::Error(content.error()));
     }
-    return SeenCheckpoint(std::move(file), std::nullopt);
+    return std::unique_ptr<SeenCheckpoint>(new SeenCheckpoint(std::move(file), std::nullopt));
   }
   auto seen = decode(*content);
   if (!seen) {
     return base::fail(ErrorCode::kCorrupt, file.string() + " is damaged: " + seen.error().message +
                                                ". Restore it from a backup");
   }
-  return SeenCheckpoint(std::move(file), *std::move(seen));
+  return std::unique_ptr<SeenCheckpoint>(new SeenCheckpoint(std::move(file), *std::move(seen)));
+}
+
+std::optional<store::Checkpoint> SeenCheckpoint::get() const {
+  const std::lock_guard lock(mutex_);
+  return seen_;
 }
 
 base::Result<void> SeenCheckpoint::keep(const store::Checkpoint& checkpoint) {
   const auto text = boost::json::serialize(cli::to_json(checkpoint_message(checkpoint))) + "\n";
+  const std::lock_guard lock(mutex_);
   TRY(cli::write_file(file_, base::bytes_of(text)));
   seen_ = checkpoint;
   return {};
@@ -55,12 +66,12 @@ base::Result<void> SeenCheckpoint::keep(const store::Checkpoint& checkpoint) {
 
 base::Result<void> make_checkpoint(Desk& desk, SeenCheckpoint& seen, keybroker::crypto::Time now) {
   const auto& rules = desk.office.rules;
-  const bool recovering = rules.recovery_until && now <= *rules.recovery_until;
-  if (recovering && seen.get()) {
+  const auto known = seen.get();
+  if (known && is_recovering(desk.office, now)) {
     base::log(
         base::LogLevel::kWarning,
         "recovery: the log is taken as it is on record, even if it is older than checkpoint " +
-            std::to_string(seen.get()->id));
+            std::to_string(known->id));
   }
   const auto sign = [&rules](base::ByteView message) -> base::Result<base::Bytes> {
     TRY_ASSIGN(made, rules.signer.sign(kLabel, {}, message));
@@ -68,8 +79,13 @@ base::Result<void> make_checkpoint(Desk& desk, SeenCheckpoint& seen, keybroker::
   };
   TRY_ASSIGN(made,
              store::make_checkpoint(desk.records.sql(), now, sign, checkpoint_verifier(desk.office),
-                                    recovering ? std::nullopt : seen.get()));
+                                    must_have(desk.office, seen, now)));
   return seen.keep(made);
+}
+
+std::optional<store::Checkpoint> must_have(const Office& office, const SeenCheckpoint& seen,
+                                           keybroker::crypto::Time now) {
+  return is_recovering(office, now) ? std::nullopt : seen.get();
 }
 
 store::Verifier checkpoint_verifier(const Office& office) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <optional>
 
 #include "keybroker/protocol/broker_admin.pb.h"
@@ -12,14 +14,14 @@
 namespace tools::keybrokerd {
 
 // SeenCheckpoint is the last checkpoint that this broker made or met, in a file beside its keys:
-// whoever can write the records cannot take out all checkpoints without its missing this one. One
-// thread at a time.
+// whoever can write the records cannot take out all checkpoints without its missing this one. Any
+// thread.
 class SeenCheckpoint {
  public:
   // open() reads it; there may be none yet. kCorrupt if the file is damaged.
-  static base::Result<SeenCheckpoint> open(std::filesystem::path file);
+  static base::Result<std::unique_ptr<SeenCheckpoint>> open(std::filesystem::path file);
 
-  [[nodiscard]] const std::optional<keybroker::store::Checkpoint>& get() const { return seen_; }
+  [[nodiscard]] std::optional<keybroker::store::Checkpoint> get() const;
 
   base::Result<void> keep(const keybroker::store::Checkpoint& checkpoint);
 
@@ -27,7 +29,8 @@ class SeenCheckpoint {
   SeenCheckpoint(std::filesystem::path file, std::optional<keybroker::store::Checkpoint> seen)
       : file_(std::move(file)), seen_(std::move(seen)) {}
 
-  std::filesystem::path file_;
+  const std::filesystem::path file_;
+  mutable std::mutex mutex_;
   std::optional<keybroker::store::Checkpoint> seen_;
 };
 
@@ -36,6 +39,12 @@ class SeenCheckpoint {
 // are those of store::make_checkpoint(): a log that does not go on from where it was is not signed.
 // While a recovery lasts it may be older than what was seen.
 base::Result<void> make_checkpoint(Desk& desk, SeenCheckpoint& seen, keybroker::crypto::Time now);
+
+// must_have() is the checkpoint that the records have to have now: none while a recovery lasts.
+std::optional<keybroker::store::Checkpoint> must_have(const Office& office,
+                                                      const SeenCheckpoint& seen,
+                                                      keybroker::crypto::Time now);
+
 keybroker::store::Verifier checkpoint_verifier(const Office& office);
 
 // A checkpoint as auditors keep it, and back: kCorrupt for what is none.

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -20,6 +21,7 @@
 #include "tools/daemon/log.h"
 #include "tools/keybrokerd/checkpoints.h"
 #include "tools/keybrokerd/guest_listener.h"
+#include "tools/keybrokerd/log_watch.h"
 #include "tools/keybrokerd/office.h"
 #include "tools/keybrokerd/services.h"
 #include "tools/keybrokerd/tls_authority.h"
@@ -45,6 +47,8 @@ using rpc::as_values;
 constexpr std::chrono::seconds kCallGrace{10};
 // For boots that got their key and note their state: whatever else is asked, these go on.
 constexpr std::size_t kReservedWorkers = 2;
+// One caller may fill this part of those who wait.
+constexpr std::size_t kShareOfQueue = 4;
 constexpr std::chrono::seconds kProbe{5};
 constexpr std::chrono::seconds kProbeDeadline{10};
 constexpr std::chrono::minutes kHousekeeping{10};
@@ -77,6 +81,7 @@ rpc::LoadLimits limits_of(const config::KeybrokerdSettings& settings) {
   limits.in_work = workers_of(settings);
   limits.reserved = kReservedWorkers;
   limits.waiting = static_cast<std::size_t>(settings.most_waiting);
+  limits.waiting_of_one = std::max<std::size_t>(1, limits.waiting / kShareOfQueue);
   return limits;
 }
 
@@ -128,9 +133,8 @@ class Daemon {
   std::string trouble_;  // what was said of it last
   std::string records_trouble_ = "the records were not looked at yet";
   std::optional<std::chrono::steady_clock::time_point> probing_since_;
-  std::optional<SeenCheckpoint> seen_checkpoint_;
-  // Empty once the log was found to go on from where its last checkpoint left it.
-  std::string log_trouble_ = "the log was not looked at yet";
+  std::unique_ptr<SeenCheckpoint> seen_checkpoint_;
+  LogWatch log_watch_{now_in_seconds()};
 };
 
 base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::KeybrokerdSettings& settings) {
@@ -142,7 +146,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::KeybrokerdSett
   TRY_ASSIGN(seen, SeenCheckpoint::open(settings.state_folder / "broker" / "checkpoint.json"));
   daemon->seen_checkpoint_ = std::move(seen);
   for (std::size_t i = 0; i < workers_of(settings) + kReservedWorkers; ++i) {
-    TRY_ASSIGN(desk, open_desk(*daemon->office_, settings));
+    TRY_ASSIGN(desk, open_desk(*daemon->office_, settings, daemon->office_->keys));
     daemon->desks_.add(std::move(desk));
   }
   auto& services = daemon->services_;
@@ -150,7 +154,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::start(const config::KeybrokerdSett
   add_tenant_service(services);
   add_registration_service(services);
   add_policy_service(services);
-  add_release_log_service(services);
+  add_release_log_service(services, *daemon->seen_checkpoint_);
   add_broker_service(services, daemon->settings_);
   add_workload_key_service(services);
   daemon->add_routes();
@@ -293,7 +297,7 @@ std::string Daemon::trouble() const {
   if (probing_since_ && std::chrono::steady_clock::now() - *probing_since_ > kProbeDeadline) {
     return "the workers do not answer: a database or a token hangs";
   }
-  return records_trouble_.empty() ? log_trouble_ : records_trouble_;
+  return records_trouble_.empty() ? log_watch_.trouble(now_in_seconds()) : records_trouble_;
 }
 
 void Daemon::note_readiness() {
@@ -333,19 +337,10 @@ asio::awaitable<void> Daemon::keep_house() {
   }
 }
 
-// note_log() takes what came of a checkpoint. A log that somebody changed keeps the broker from
-// being ready until it is mended; one that could not be looked at now does not.
 void Daemon::note_log(const base::Result<void>& made) {
-  log_trouble_.clear();
+  log_watch_.note(made, now_in_seconds());
   if (!made) {
-    const auto& error = made.error();
-    if (error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kAuthentication) {
-      log_trouble_ = "the audit log is not what was signed: " + error.message +
-                     ". No checkpoint is signed. If the records were restored from a backup, set "
-                     "[recovery] until; else keep a copy of them: somebody wrote into them";
-    } else {
-      base::log(LogLevel::kWarning, "no checkpoint now: " + error.message);
-    }
+    base::log(LogLevel::kWarning, "no checkpoint now: " + made.error().message);
   }
   note_readiness();
 }

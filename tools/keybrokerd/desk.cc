@@ -20,15 +20,14 @@ authority::ConfidentialRules rules_of(const Office& office,
 }  // namespace
 
 Desk::Desk(Office& shared, keybroker::store::BrokerRecords own_records,
-           keybroker::store::CertificateDatabase own_certificates)
+           keybroker::store::CertificateDatabase own_certificates,
+           keybroker::hsm::KeyEncryptionKeys& keys)
     : office(shared),
       records(std::move(own_records)),
       certificates(std::move(own_certificates)),
       authority(office.cas, certificates, office.certificate_rules),
-      worker{.rules = office.rules,
-             .limit = office.limit,
-             .records = records,
-             .key_encryption = office.keys},
+      worker{
+          .rules = office.rules, .limit = office.limit, .records = records, .key_encryption = keys},
       production_(authority, certificates, rules_of(office, std::nullopt)) {
   if (office.rules.evidence.simulated) {
     simulated_.emplace(authority, certificates, rules_of(office, office.rules.evidence.simulated));

@@ -38,7 +38,7 @@ struct Office {
 class Desk {
  public:
   Desk(Office& office, keybroker::store::BrokerRecords records,
-       keybroker::store::CertificateDatabase certificates);
+       keybroker::store::CertificateDatabase certificates, keybroker::hsm::KeyEncryptionKeys& keys);
   Desk(const Desk&) = delete;
   Desk& operator=(const Desk&) = delete;
 

@@ -3,7 +3,6 @@
 
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -33,16 +32,16 @@ rpc::LoadLimits limits_of(std::size_t workers, std::size_t waiting) {
 
 }  // namespace
 
-GuestListener::GuestListener(std::size_t workers, std::size_t waiting)
-    : workers_(workers), load_(limits_of(workers, waiting)) {}
+GuestListener::GuestListener(std::size_t workers, std::size_t waiting, Office& office)
+    : workers_(workers), keys_(office.keys, workers - 1), load_(limits_of(workers, waiting)) {}
 
 base::Result<std::unique_ptr<GuestListener>> GuestListener::open(
     const config::KeybrokerdSettings& settings, Office& office, transport::tls::Context context) {
-  const auto workers = std::max<std::size_t>(1, workers_of(settings) / 2);
+  const auto workers = guest_workers_of(settings);
   std::unique_ptr<GuestListener> made(
-      new GuestListener(workers, static_cast<std::size_t>(settings.most_waiting)));
+      new GuestListener(workers, static_cast<std::size_t>(settings.most_waiting), office));
   for (std::size_t i = 0; i < workers; ++i) {
-    TRY_ASSIGN(desk, open_desk(office, settings));
+    TRY_ASSIGN(desk, open_desk(office, settings, made->keys_));
     made->desks_.add(std::move(desk));
   }
   add_guest_routes(made->routes_, {made->desks_, made->pool_, *office.tokens});

@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "keybroker/hsm/capped_keys.h"
 #include "tools/config/keybrokerd_settings.h"
 #include "tools/keybrokerd/desk.h"
 #include "transport/rpc/load.h"
@@ -39,9 +40,10 @@ class GuestListener {
   boost::asio::awaitable<void> stop(std::chrono::milliseconds grace);
 
  private:
-  GuestListener(std::size_t workers, std::size_t waiting);
+  GuestListener(std::size_t workers, std::size_t waiting, Office& office);
 
   const std::size_t workers_;
+  keybroker::hsm::CappedKeys keys_;  // a token that hangs leaves a worker for others' guests
   boost::asio::io_context io_{1};
   std::optional<boost::asio::thread_pool> pool_;
   Desks desks_;

@@ -66,7 +66,7 @@ base::Result<std::unique_ptr<hsm::TokenKeys>> open_tokens(
   }
   hsm::TokenOptions options;
   options.module = settings.pkcs11_module;
-  // One tenant's token that hangs leaves a worker for all others.
+  // One tenant's token that hangs leaves a worker for all others; guests' have a cap of their own.
   options.most_callers = workers_of(settings) - 1;
   options.read_pin = [](const std::filesystem::path& file) {
     return vmgs::storage::read_private_file(file, vmgs::storage::OtherReaders::kNone,
@@ -127,12 +127,17 @@ base::Result<std::optional<broker::TokenRules>> token_rules(
 
 }  // namespace
 
+constexpr std::size_t kFewestWorkers = 2;
+
 std::size_t workers_of(const config::KeybrokerdSettings& settings) {
   // Where nobody says, a small machine has some more: a worker waits for disks and tokens, too.
   constexpr std::size_t kUsual = 4;
-  constexpr std::size_t kFewest = 2;
-  return settings.workers > 0 ? std::max(kFewest, static_cast<std::size_t>(settings.workers))
+  return settings.workers > 0 ? std::max(kFewestWorkers, static_cast<std::size_t>(settings.workers))
                               : std::max<std::size_t>(kUsual, std::thread::hardware_concurrency());
+}
+
+std::size_t guest_workers_of(const config::KeybrokerdSettings& settings) {
+  return std::max(kFewestWorkers, workers_of(settings) / 2);
 }
 
 base::Result<std::unique_ptr<store::Sql>> open_records(const config::KeybrokerdSettings& settings) {
@@ -199,12 +204,13 @@ base::Result<std::unique_ptr<Office>> open_office(const config::KeybrokerdSettin
 }
 
 base::Result<std::unique_ptr<Desk>> open_desk(Office& office,
-                                              const config::KeybrokerdSettings& settings) {
+                                              const config::KeybrokerdSettings& settings,
+                                              hsm::KeyEncryptionKeys& keys) {
   TRY_ASSIGN(sql, open_records(settings));
   TRY_ASSIGN(records, store::BrokerRecords::over(std::move(sql), office.seal));
   TRY_ASSIGN(beside, open_records(settings));
   return std::make_unique<Desk>(office, std::move(records),
-                                store::CertificateDatabase::beside_broker(std::move(beside)));
+                                store::CertificateDatabase::beside_broker(std::move(beside)), keys);
 }
 
 }  // namespace tools::keybrokerd

@@ -125,7 +125,7 @@ base::Result<api::SetVmPoliciesResponse> set(Desk& desk, const api::SetVmPolicie
     TRY_ASSIGN(digest, digest_of(hex));
     digests.push_back(digest);
   }
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY(broker::set_policies(desk.records, tenant, vm_id, digests, act));
   if (digests.empty()) {
     return api::SetVmPoliciesResponse();

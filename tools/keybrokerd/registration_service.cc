@@ -68,7 +68,7 @@ base::Result<api::RegisterVmResponse> register_vm(Desk& desk, const api::Registe
   }
   std::ranges::sort(vm.policies);
   TRY_ASSIGN(document, protocol::decode_launch_document(vm.launch_document));
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY_ASSIGN(is_new, broker::register_vm(registrar, tenant, vm, act));
   api::RegisterVmResponse response;
   response.set_created(is_new);
@@ -114,7 +114,7 @@ base::Result<api::SetVmEnabledResponse> set_enabled(Desk& desk,
                                                     const Caller& caller) {
   TRY_ASSIGN(tenant, tenant_of(caller));
   TRY_ASSIGN(vm_id, uuid_of("vm_id", request.vm_id()));
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY(broker::set_enabled(desk.records, tenant, vm_id, request.enabled(), act));
   return with_vm<api::SetVmEnabledResponse>(desk, tenant, vm_id);
 }
@@ -123,7 +123,7 @@ base::Result<api::DeleteVmResponse> delete_vm(Desk& desk, const api::DeleteVmReq
                                               const Caller& caller) {
   TRY_ASSIGN(tenant, tenant_of(caller));
   TRY_ASSIGN(vm_id, uuid_of("vm_id", request.vm_id()));
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY(broker::delete_vm(desk.records, tenant, vm_id, act));
   // What vouched for its TPM vouches for nothing any more.
   TRY(desk.authority.forget(vm_id, act.now));
@@ -136,7 +136,7 @@ base::Result<api::ConvertVmResponse> convert(Desk& desk, const api::ConvertVmReq
   TRY_ASSIGN(registrar, registrar_of(desk, tenant));
   const auto document = base::bytes_of(request.launch_document());
   const auto policy = optional_bytes(request.execution_policy());
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY_ASSIGN(conversion, request.dry_run()
                              ? broker::plan_conversion(registrar, tenant, document, policy)
                              : broker::convert_vm(registrar, tenant, document, policy, act));
@@ -160,7 +160,7 @@ base::Result<api::AllowRestoreResponse> allow_restore(Desk& desk,
   }
   const auto life = request.valid_seconds() == 0 ? std::chrono::seconds(broker::kRestoreLife)
                                                  : std::chrono::seconds(request.valid_seconds());
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY_ASSIGN(
       state,
       request.has_point()

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <memory>
+#include <mutex>
+#include <set>
 
 #include "keybroker/broker/refusal.h"
 #include "keybroker/protocol/uuid.h"
@@ -153,10 +155,14 @@ base::Result<std::uint64_t> verify_chains(store::Sql& sql) {
   }
 }
 
-base::Result<void> verify_all(Desk& desk, const api::VerifyAuditRequest& request,
+base::Result<void> verify_all(Desk& desk, const SeenCheckpoint& seen,
+                              const api::VerifyAuditRequest& request,
                               api::VerifyAuditResponse& response) {
   auto& sql = desk.records.sql();
   const auto verifier = checkpoint_verifier(desk.office);
+  if (const auto known = must_have(desk.office, seen, now_in_seconds())) {
+    TRY(store::expect_checkpoint(sql, *known));
+  }
   TRY_ASSIGN(rows, verify_chains(sql));
   response.set_rows(rows);
   TRY_ASSIGN(count, store::verify_checkpoints(sql, verifier));
@@ -182,7 +188,46 @@ base::Result<void> verify_one(Desk& desk, const store::Subject& subject,
   return {};
 }
 
-base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAuditRequest& request,
+// VerificationsRunning are those of the whole log and of tenants. Each reads all there is, for as
+// long as that takes: the whole log is read by one at a time, and for each tenant one. Any thread.
+class VerificationsRunning {
+ public:
+  // One that runs until it dies.
+  class Turn {
+   public:
+    Turn(VerificationsRunning& of, std::optional<protocol::Uuid> whose) : of_(of), whose_(whose) {
+      const std::lock_guard lock(of_.mutex_);
+      is_first_ = of_.running_.insert(whose_).second;
+    }
+
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    ~Turn() {
+      if (is_first_) {
+        const std::lock_guard lock(of_.mutex_);
+        of_.running_.erase(whose_);
+      }
+    }
+
+    [[nodiscard]] bool is_first() const { return is_first_; }
+
+   private:
+    VerificationsRunning& of_;
+    const std::optional<protocol::Uuid> whose_;
+    bool is_first_ = false;
+  };
+
+ private:
+  std::mutex mutex_;
+  std::set<std::optional<protocol::Uuid>> running_;
+};
+
+constexpr std::string_view kVerificationBudget = "verifications";
+
+base::Result<api::VerifyAuditResponse> verify(Desk& desk, const SeenCheckpoint& seen,
+                                              VerificationsRunning& running,
+                                              const api::VerifyAuditRequest& request,
                                               const Caller& caller) {
   api::VerifyAuditResponse response;
   std::optional<store::Subject> only;
@@ -198,24 +243,24 @@ base::Result<api::VerifyAuditResponse> verify(Desk& desk, const api::VerifyAudit
                         "for role auditor");
     }
     TRY(expect_own(desk, *only, tenant));
+    if (!desk.office.limit.take(kVerificationBudget, tenant, now_in_seconds())) {
+      return base::fail(ErrorCode::kUnavailable,
+                        "too-many-requests: the tenant verifies logs too often; wait");
+    }
   }
-  // It reads all there is, for as long as that takes: not on every worker at once.
-  static std::atomic_flag running;
-  if (running.test_and_set()) {
-    return base::fail(ErrorCode::kUnavailable, "another verification is running; wait for it");
+  std::optional<VerificationsRunning::Turn> turn;
+  if (!only || caller.role == Role::kTenant) {
+    turn.emplace(running, only ? caller.tenant : std::nullopt);
+    if (!turn->is_first()) {
+      return base::fail(ErrorCode::kUnavailable, "another verification is running; wait for it");
+    }
   }
-
-  struct Done {
-    ~Done() { running.clear(); }
-  };
-
-  const Done done;
   if (only && request.has_checkpoint()) {
     return base::fail(ErrorCode::kInvalidArgument,
                       "a checkpoint speaks for the whole log: name no subject with it");
   }
   const auto verified =
-      only ? verify_one(desk, *only, response) : verify_all(desk, request, response);
+      only ? verify_one(desk, *only, response) : verify_all(desk, seen, request, response);
   if (!verified && verified.error().code != ErrorCode::kCorrupt &&
       verified.error().code != ErrorCode::kAuthentication) {
     return base::fail(base::Error(verified.error()));
@@ -238,14 +283,18 @@ base::Result<api::SignedCheckpoint> newest(Desk& desk, const api::GetCheckpointR
 
 }  // namespace
 
-void add_release_log_service(Services& services) {
+void add_release_log_service(Services& services, const SeenCheckpoint& seen) {
   const transport::rpc::Roles readers = {Role::kTenant, Role::kAuditor};
   services.add<api::ListReleasesRequest, api::ListReleasesResponse>(kService, "ListReleases",
                                                                     readers, list);
   services.add<api::ExplainReleaseRequest, api::ExplainReleaseResponse>(kService, "ExplainRelease",
                                                                         readers, explain);
-  services.add<api::VerifyAuditRequest, api::VerifyAuditResponse>(kService, "VerifyAudit", readers,
-                                                                  verify);
+  services.add<api::VerifyAuditRequest, api::VerifyAuditResponse>(
+      kService, "VerifyAudit", readers,
+      [&seen, running = std::make_shared<VerificationsRunning>()](
+          Desk& desk, const api::VerifyAuditRequest& request, const Caller& caller) {
+        return verify(desk, seen, *running, request, caller);
+      });
   services.add<api::GetCheckpointRequest, api::SignedCheckpoint>(kService, "GetCheckpoint",
                                                                  {Role::kAuditor}, newest);
 }

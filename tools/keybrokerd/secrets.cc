@@ -10,6 +10,7 @@
 
 #include "keybroker/broker/broker_keys.h"
 #include "tools/keybrokerd/commands.h"
+#include "vmgs/storage/folder.h"
 #include "vmgs/storage/private_file.h"
 
 namespace tools::keybrokerd {
@@ -43,7 +44,7 @@ base::Result<void> replace(const fs::path& file, const Secrets& secrets) {
     return base::fail(base::ErrorCode::kIo, "cannot replace " + file.string() + ": " +
                                                 error.message() + "; nothing was changed");
   }
-  return {};
+  return vmgs::storage::sync_folder_of(file);
 }
 
 using Change = std::function<base::Result<Secrets>(const Secrets&)>;

@@ -97,12 +97,14 @@ class Services {
   transport::rpc::MethodRoles roles_;
 };
 
+class SeenCheckpoint;
+
 // One function for each service of broker_service.proto and broker_admin.proto.
 void add_key_broker_service(Services& services, Metrics& metrics);
 void add_tenant_service(Services& services);
 void add_registration_service(Services& services);
 void add_policy_service(Services& services);
-void add_release_log_service(Services& services);
+void add_release_log_service(Services& services, const SeenCheckpoint& seen);
 void add_workload_key_service(Services& services);
 void add_broker_service(Services& services, const config::KeybrokerdSettings& settings);
 

@@ -44,7 +44,7 @@ std::string label_of(std::uint64_t version) { return "strongroom-" + std::to_str
 base::Result<api::CreateTenantResponse> create(Desk& desk, const api::CreateTenantRequest& request,
                                                const Caller& caller) {
   store::Tenant tenant;
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   if (request.tenant_id().empty()) {
     // The request's own id, so that a repeat makes no other tenant; as a UUID of version 4
     // (RFC 4122, 4.4).
@@ -96,8 +96,11 @@ base::Result<std::uint32_t> rewrap_vm_keys(Desk& desk, const protocol::Uuid& ten
     TRY_ASSIGN(page, desk.records.vms(tenant, after, kPage));
     for (const auto& vm_id : page) {
       const auto key = desk.records.newest_vm_key(vm_id);
-      if (!key) {
+      if (!key && key.error().code == ErrorCode::kNotFound) {
         continue;  // a VM that was deleted has none
+      }
+      if (!key) {
+        return base::fail(base::Error(key.error()));
       }
       if (key->kek_version == newest.version) {
         continue;
@@ -162,9 +165,13 @@ base::Result<void> prove_present(Desk& desk, const store::Kek& present,
   for (;;) {
     TRY_ASSIGN(page, desk.records.vms(present.tenant, after, kPage));
     for (const auto& vm_id : page) {
-      if (const auto key = desk.records.newest_vm_key(vm_id); key) {
+      const auto key = desk.records.newest_vm_key(vm_id);
+      if (key) {
         TRY(broker::unwrap_vm_key(desk.worker, vm_id, *key, present));
         return {};
+      }
+      if (key.error().code != ErrorCode::kNotFound) {
+        return base::fail(base::Error(key.error()));
       }
     }
     if (page.size() < kPage) {
@@ -179,12 +186,9 @@ base::Result<api::RotateTenantKeyResponse> rotate(Desk& desk,
                                                   const Caller& caller) {
   TRY_ASSIGN(id, uuid_of("tenant_id", request.tenant_id()));
   TRY_ASSIGN(present, desk.records.newest_kek(id));
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
-  TRY_ASSIGN(known,
-             store::find_request(desk.records.sql(), store::tenant_subject(id), act.request_id));
-  if (known && known->kind != "kek-added") {
-    return base::fail(ErrorCode::kDenied, "this request id was used for another request");
-  }
+  TRY_ASSIGN(act, act_of(desk, caller, request));
+  TRY_ASSIGN(known, store::made_before(desk.records.sql(), store::tenant_subject(id),
+                                       {store::kKekAdded}, act));
   // What a rotation before left behind comes first, so that all is under the present key.
   TRY(rewrap_all(desk, id, present, caller));
   if (!known) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <sstream>
 
 #include "keybroker/crypto/issue.h"
 #include "keybroker/protocol/uuid.h"
@@ -26,6 +27,7 @@ constexpr std::string_view kLabel = "X509 CRL";
 constexpr auto kListLife = std::chrono::days(30);
 constexpr auto kClockSkew = std::chrono::minutes(5);
 constexpr std::size_t kMostListBytes = 8 * 1024 * 1024;
+constexpr std::size_t kMostTableBytes = 64 * 1024 * 1024;
 
 }  // namespace
 
@@ -85,16 +87,22 @@ base::Result<void> TlsAuthority::note_issued(const crypto::Certificate& certific
                                              const Caller& caller) const {
   TRY_ASSIGN(alone, lock());
   const auto file = folder_ / "issued";
-  std::ofstream table(file, std::ios::app);
+  const auto before = cli::read_input(file.string(), kMostTableBytes);
+  if (!before && before.error().code != ErrorCode::kNotFound) {
+    return base::fail(base::Error(before.error()));
+  }
+  std::ostringstream table;
+  if (before) {
+    const auto lines = before->expose();
+    table.write(reinterpret_cast<const char*>(lines.data()),
+                static_cast<std::streamsize>(lines.size()));
+  }
   table << base::to_hex(certificate.serial()) << ' ' << crypto::to_text(certificate.not_after())
         << ' ' << transport::tls::name(caller.role) << ' '
         << (caller.tenant ? keybroker::protocol::uuid_text(*caller.tenant) : "-") << ' '
         << caller.name << '\n';
-  table.close();
-  if (!table) {
-    return base::fail(ErrorCode::kIo, "cannot write " + file.string());
-  }
-  return {};
+  // What is not in it cannot be taken back.
+  return cli::write_file(file, base::bytes_of(table.str()));
 }
 
 base::Result<void> TlsAuthority::revoke(base::ByteView serial, crypto::Time now) const {

@@ -52,7 +52,7 @@ base::Result<api::PutWorkloadKeyResponse> put(Desk& desk, const api::PutWorkload
   key.kind = kind;
   key.policy = policy;
   key.immutable = request.immutable();
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY_ASSIGN(version, broker::put_workload_key(desk.worker, tenant, std::move(key), act));
   TRY_ASSIGN(kept, store::workload_key(desk.records, tenant, request.name(), version));
   api::PutWorkloadKeyResponse response;
@@ -85,7 +85,7 @@ base::Result<api::SetWorkloadKeyPolicyResponse> set_policy(
     Desk& desk, const api::SetWorkloadKeyPolicyRequest& request, const Caller& caller) {
   TRY_ASSIGN(tenant, tenant_of(caller));
   TRY_ASSIGN(policy, digest_of(request.policy()));
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY(store::set_workload_key_policy(desk.records, tenant, request.name(), request.version(),
                                      policy, act));
   return api::SetWorkloadKeyPolicyResponse();
@@ -99,7 +99,7 @@ base::Result<api::DeleteWorkloadKeyResponse> remove(Desk& desk,
     return base::fail(ErrorCode::kInvalidArgument,
                       "a key's name is 1 to 127 letters, digits and hyphens");
   }
-  TRY_ASSIGN(act, act_of(caller, request.request_id()));
+  TRY_ASSIGN(act, act_of(desk, caller, request));
   TRY(store::delete_workload_key(desk.records, tenant, request.name(), act));
   return api::DeleteWorkloadKeyResponse();
 }
