@@ -373,7 +373,7 @@ base::Result<void> Device::store_volatile() {
 
 base::Result<Running> Device::suspend() {
   std::unique_lock lock(busy_);
-  if (hashing_ || engine_.awaits_start()) {
+  if (hashing_ || goes_on_ || engine_.awaits_start()) {
     return base::fail(base::ErrorCode::kUnavailable,
                       "the TPM is in the middle of something that takes several requests");
   }

@@ -182,8 +182,8 @@ class Device {
 
   // suspend() stops between two commands and says how the TPM is: whoever asks anything of it waits
   // from then on, until go_on() or abandon(), on the same thread. kUnavailable within a hash
-  // sequence, and while a blob waits for the next init(); kDenied in failure mode. It is not
-  // suspended then.
+  // sequence, after store_volatile() until the next command, and while a blob waits for the next
+  // init(); kDenied in failure mode. It is not suspended then.
   base::Result<Running> suspend();
   void go_on();
 

@@ -124,6 +124,11 @@ TEST_F(DeviceSuccessionTest, IsNotHandedOverInTheMiddleOfSomething) {
   ASSERT_TRUE(device_->hash_start());
   EXPECT_EQ(error_code(device_->suspend()), ErrorCode::kUnavailable);
   ASSERT_TRUE(device_->hash_end());
+  ASSERT_TRUE(device_->store_volatile());
+  EXPECT_EQ(error_code(device_->suspend()), ErrorCode::kUnavailable) << "it may be powered off now";
+  ASSERT_EQ(run(tpm::read_clock()), tpm::kSuccess);
+  ASSERT_TRUE(device_->suspend());
+  device_->go_on();
   const auto blob = *device_->state_blob(BlobKind::kPermanent);
   device_->stop();
   ASSERT_TRUE(device_->set_state_blob(BlobKind::kPermanent, blob.expose()));
