@@ -11,6 +11,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -20,6 +21,7 @@
 #include "tools/cli/stream.h"
 #include "tools/cli/terminal.h"
 #include "vmgs/base/descriptor.h"
+#include "vmgs/crypto/digest.h"
 #include "vmgs/storage/system_error.h"
 #include "vmgs/storage/transfer.h"
 
@@ -58,10 +60,13 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
+std::string_view text_of(base::ByteView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 base::Result<std::vector<std::string>> read_lines(const std::string& from) {
   TRY_ASSIGN(content, cli::read_input(from, kMostListBytes));
-  const auto bytes = content.expose();
-  return lines_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  return lines_of(text_of(content.expose()));
 }
 
 base::Result<std::vector<std::string>> matches_of(const std::string& pattern) {
@@ -97,11 +102,15 @@ base::Result<std::vector<std::string>> files_of(const FleetArguments& arguments)
   return all;
 }
 
-// The files that are done, so that a run which was cut off is taken up where it ended. One line a
-// file; a line that was cut off names none that anybody has.
+// The files that are done, so that a run which was cut off is taken up where it ended. The first
+// line names the command by its digest, so that no other one skips what this one did; then there is
+// a line for each file.
 class Journal {
  public:
-  static base::Result<Journal> open(const std::string& path) {
+  // open() makes the file if there is none, and takes a line off that was cut off. kDenied for the
+  // journal of another command, and for a file that is no journal; nothing is written then.
+  static base::Result<Journal> open(const std::string& path,
+                                    const std::vector<std::string>& words) {
     Journal journal;
     if (path.empty()) {
       return journal;
@@ -111,18 +120,55 @@ class Journal {
     if (!journal.file_.is_open()) {
       return base::fail(::vmgs::storage::system_error(errno, "cannot open " + path));
     }
-    TRY_ASSIGN(lines, read_lines(path));
-    journal.done_.insert(lines.begin(), lines.end());
+    TRY_ASSIGN(content, cli::read_input(std::filesystem::absolute(path), kMostListBytes));
+    TRY(journal.take_up(path, text_of(content.expose()), first_line(words)));
     return journal;
   }
 
   [[nodiscard]] bool has(const std::string& name) const { return done_.contains(name); }
 
   base::Result<void> add(const std::string& name) {
-    if (!file_.is_open()) {
-      return {};
+    return file_.is_open() ? append(name + "\n") : base::Result<void>();
+  }
+
+ private:
+  static std::string first_line(const std::vector<std::string>& words) {
+    std::string all;
+    for (const auto& word : words) {
+      all += word + '\0';
     }
-    const auto line = name + "\n";
+    return "vmgs fleet, command " + base::to_hex(::vmgs::crypto::sha256(base::bytes_of(all))) +
+           "\n";
+  }
+
+  base::Result<void> take_up(const std::string& path, std::string_view text,
+                             const std::string& first) {
+    const bool begins = text.starts_with(first);
+    if (!begins && !std::string_view(first).starts_with(text)) {
+      return base::fail(ErrorCode::kDenied,
+                        path + " is no journal of this command: name a new file for each command");
+    }
+    if (!begins) {
+      // Nothing, or a first line that was cut off.
+      TRY(cut(0));
+      return append(first);
+    }
+    const auto whole = text.substr(0, text.rfind('\n') + 1);
+    if (whole.size() != text.size()) {
+      TRY(cut(whole.size()));
+    }
+    const auto names = lines_of(whole.substr(first.size()));
+    done_.insert(names.begin(), names.end());
+    return {};
+  }
+
+  base::Result<void> cut(std::size_t bytes) {
+    return ::ftruncate(file_.number(), static_cast<off_t>(bytes)) == 0
+               ? base::Result<void>()
+               : base::fail(::vmgs::storage::system_error(errno, "the journal"));
+  }
+
+  base::Result<void> append(const std::string& line) {
     const int error = ::vmgs::storage::transfer_all(line.size(), [&](std::size_t done) {
       return ::write(file_.number(), line.data() + done, line.size() - done);
     });
@@ -130,7 +176,6 @@ class Journal {
                       : base::fail(::vmgs::storage::system_error(error, "the journal"));
   }
 
- private:
   base::Descriptor file_;
   std::set<std::string> done_;
 };
@@ -140,6 +185,24 @@ struct FileOutcome {
   bool skipped = false;
   cli::Captured ran{};
 };
+
+// The document that the command answered with; none where it has none.
+boost::json::value document_of(const FileOutcome& outcome) {
+  boost::json::error_code error;
+  auto document = boost::json::parse(outcome.ran.answer, error);
+  return error ? boost::json::value() : document;
+}
+
+// A plan that succeeded has done nothing yet.
+bool is_done(const FileOutcome& outcome) {
+  if (outcome.skipped || outcome.ran.status != 0) {
+    return false;
+  }
+  const auto document = document_of(outcome);
+  const auto* const object = document.if_object();
+  const auto* const applied = object == nullptr ? nullptr : object->if_contains("applied");
+  return applied == nullptr || !applied->is_bool() || applied->get_bool();
+}
 
 // Runs the command on each file, a few at a time: each waits for the disk most of the time.
 class Fleet {
@@ -194,7 +257,7 @@ class Fleet {
   void note(FileOutcome& outcome) {
     const std::lock_guard lock(mutex_);
     ++finished_;
-    if (!outcome.skipped && outcome.ran.status == 0) {
+    if (is_done(outcome)) {
       if (const auto added = journal_.add(outcome.file); !added) {
         outcome.ran.status = static_cast<int>(cli::ExitStatus::kFailed);
         outcome.ran.talked += added.error().message + "\n";
@@ -237,9 +300,8 @@ boost::json::object to_json(const FileOutcome& outcome) {
                                 {"skipped", outcome.skipped},
                                 {"exit_status", outcome.ran.status},
                                 {"talk", outcome.ran.talked}};
-  boost::json::error_code error;
-  auto answer = boost::json::parse(outcome.ran.answer, error);
-  object["answer"] = error ? boost::json::value(outcome.ran.answer) : std::move(answer);
+  auto answer = document_of(outcome);
+  object["answer"] = answer.is_null() ? boost::json::value(outcome.ran.answer) : std::move(answer);
   return object;
 }
 
@@ -285,6 +347,20 @@ cli::Program narrowed(const cli::Program& program, const std::string& command) {
   return narrow;
 }
 
+// A journal has a name a line.
+base::Result<void> check_names(const FleetArguments& arguments,
+                               const std::vector<std::string>& files) {
+  for (const auto& file : files) {
+    if (!arguments.journal.empty() && file.find('\n') != std::string::npos) {
+      return base::fail(ErrorCode::kInvalidArgument,
+                        cli::printable(file) +
+                            " has a line end in its name, which --resume "
+                            "cannot remember: rename the file");
+    }
+  }
+  return {};
+}
+
 base::Result<cli::ExitStatus> fleet(const FleetArguments& arguments, const cli::Program& program,
                                     std::vector<std::string> words, cli::Output& output) {
   const bool has_place = std::any_of(words.begin(), words.end(), [](const std::string& word) {
@@ -295,14 +371,16 @@ base::Result<cli::ExitStatus> fleet(const FleetArguments& arguments, const cli::
                       "behind the options comes a command with {} where the file stands, such as "
                       "`check {}`");
   }
-  if (output.json()) {
-    words.emplace_back("--json");
-  }
-  TRY_ASSIGN(files, files_of(arguments));
-  TRY_ASSIGN(journal, Journal::open(arguments.journal));
   const auto wanted = narrowed(program, words.front());
   if (wanted.commands.empty()) {
     return base::fail(ErrorCode::kInvalidArgument, words.front() + " is no command");
+  }
+  TRY_ASSIGN(files, files_of(arguments));
+  TRY(check_names(arguments, files));
+  TRY_ASSIGN(journal, Journal::open(arguments.journal, words));
+  // Its document says whether a command has written anything. vmgstool's have none.
+  if (words.front() != "compat") {
+    words.emplace_back("--json");
   }
   Fleet runs(wanted, std::move(words), files, std::move(journal));
   const auto& outcomes = runs.run(arguments.jobs);
@@ -326,7 +404,7 @@ cli::Command fleet_command(std::vector<cli::Command> commands) {
                 ->type_name("GLOB")
                 ->allow_extra_args(false);
             app.add_option("--resume", arguments->journal,
-                           "A file that remembers which files are done, and skips them")
+                           "A file that remembers which files this command has done, to skip them")
                 ->type_name("JOURNAL");
             app.add_option("--jobs", arguments->jobs, "How many files at a time")
                 ->check(CLI::Range(1, 256))
