@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
 #include <filesystem>
-#include <fstream>
 
 #include "tools/cli/stream.h"
 #include "tools/vmgs/new_store.h"
 #include "tools/vmgs/vmgstool_commands.h"
-#include "vmgs/crypto/random.h"
-#include "vmgs/storage/folder.h"
 
 namespace tools::vmgs::vmgstool {
 
 namespace format = ::vmgs::format;
-namespace fs = std::filesystem;
 namespace storage = ::vmgs::storage;
 namespace volume = ::vmgs::volume;
 
@@ -26,20 +21,13 @@ volume::Transaction edit() {
 }
 
 // A store that is to be made anew: nobody may be using the old one.
-base::Result<void> replace(const std::string& path, const storage::CreateOptions& options,
-                           const std::function<base::Result<void>(storage::Container&)>& fill) {
-  TRY_ASSIGN(old, storage::FileDevice::open(path, storage::Access::kReadWrite));
-  std::array<std::byte, 8> random{};
-  TRY(::vmgs::crypto::random_bytes(random));
-  const auto beside = path + "." + base::to_hex(random);
-  TRY(make_new_store(beside, options, fill));
-  std::error_code error;
-  fs::rename(beside, path, error);
-  if (error) {
-    fs::remove(beside, error);
-    return base::fail(base::ErrorCode::kIo, "cannot replace " + path);
-  }
-  return storage::sync_folder_of(path);
+Outcome<void> replace(const std::string& path, const storage::CreateOptions& options,
+                      const std::function<base::Result<void>(storage::Container&)>& fill) {
+  TOOL_TRY(check_replaceable(path));
+  TOOL_TRY_ASSIGN(old, storage::FileDevice::open(path, storage::Access::kReadWrite));
+  TOOL_TRY_ASSIGN(beside, name_beside(path));
+  TOOL_TRY(make_new_store(beside, options, fill));
+  return replace_file(beside, path);
 }
 
 // As the reference prints data to a terminal.
@@ -77,14 +65,6 @@ Outcome<format::FileEntry> entry_of(const OpenStore& store, format::FileId id) {
   return *(*table)[id];
 }
 
-Outcome<void> write_out(const std::string& path, base::ByteView bytes) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(reinterpret_cast<const char*>(bytes.data()),
-            static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  return out ? Outcome<void>() : fail(Exit::kError, "cannot write " + path);
-}
-
 }  // namespace
 
 Outcome<void> create(const Arguments& arguments) {
@@ -102,7 +82,7 @@ Outcome<void> create(const Arguments& arguments) {
   TOOL_TRY(print("Creating file " + arguments.file_path + " with file size " +
                  std::to_string(options.store_bytes) +
                  (arguments.file_size == 0 ? " (default)...\n" : "...\n")));
-  if (arguments.force_create && fs::exists(arguments.file_path)) {
+  if (arguments.force_create && std::filesystem::exists(arguments.file_path)) {
     TOOL_TRY(replace(arguments.file_path, options, format_it));
   } else {
     TOOL_TRY(make_new_store(arguments.file_path, options, format_it));
@@ -146,7 +126,7 @@ Outcome<void> dump(const Arguments& arguments) {
   }
   say("Size: " + std::to_string(bytes.size()) + " bytes");
   if (!arguments.data_path.empty()) {
-    return write_out(arguments.data_path, bytes);
+    return write_private(arguments.data_path, bytes);
   }
   return print(arguments.raw_stdout
                    ? std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())

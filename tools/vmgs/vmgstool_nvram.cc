@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <fstream>
 #include <sstream>
 
 #include "tools/vmgs/uefi_change.h"
@@ -139,10 +138,7 @@ Outcome<void> dump_variables(const Arguments& arguments) {
   if (arguments.output_path.empty()) {
     return print(text);
   }
-  std::ofstream out(arguments.output_path, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  return out ? Outcome<void>() : fail(Exit::kError, "cannot write " + arguments.output_path);
+  return write_private(arguments.output_path, base::bytes_of(text));
 }
 
 Outcome<void> remove_boot_entries(const Arguments& arguments) {

@@ -3,10 +3,14 @@
 
 #include <array>
 #include <cstdio>
+#include <filesystem>
 
 #include "tools/cli/stream.h"
+#include "vmgs/crypto/random.h"
 #include "vmgs/format/header.h"
 #include "vmgs/format/vhd_footer.h"
+#include "vmgs/storage/folder.h"
+#include "vmgs/storage/private_file.h"
 
 namespace tools::vmgs::vmgstool {
 
@@ -115,6 +119,40 @@ Outcome<volume::DatastoreKey> read_key(const std::string& path) {
 Outcome<format::FileId> parse_id(const std::string& text) {
   TOOL_TRY_ASSIGN(id, format::parse_file_id(text));
   return id;
+}
+
+Outcome<void> check_replaceable(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::symlink_status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    return fail(Exit::kError, path + " is no regular file, and is not replaced by one");
+  }
+  return {};
+}
+
+Outcome<std::string> name_beside(const std::string& path) {
+  std::array<std::byte, 8> random{};
+  TOOL_TRY(::vmgs::crypto::random_bytes(random));
+  return path + "." + base::to_hex(random);
+}
+
+Outcome<void> replace_file(const std::string& beside, const std::string& path) {
+  std::error_code error;
+  std::filesystem::rename(beside, path, error);
+  if (error) {
+    const auto why = error.message();
+    std::filesystem::remove(beside, error);
+    return fail(Exit::kError, "cannot replace " + path + ": " + why);
+  }
+  TOOL_TRY(storage::sync_folder_of(path));
+  return {};
+}
+
+Outcome<void> write_private(const std::string& path, base::ByteView bytes) {
+  TOOL_TRY(check_replaceable(path));
+  TOOL_TRY_ASSIGN(beside, name_beside(path));
+  TOOL_TRY(storage::create_private_file(beside, bytes));
+  return replace_file(beside, path);
 }
 
 std::string described(format::FileId id) {

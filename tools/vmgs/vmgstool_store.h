@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "tools/vmgs/store.h"
+#include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vmgs/format/file_id.h"
 #include "vmgs/storage/container.h"
@@ -62,6 +63,19 @@ Outcome<::vmgs::format::FileId> parse_id(const std::string& text);
 
 // described() is "3 (TPM_NVRAM)", as the reference prints an id.
 std::string described(::vmgs::format::FileId id);
+
+// check_replaceable() refuses a name that anything but a regular file has: a device, or a link to
+// somewhere else, would be gone when another file takes its place.
+Outcome<void> check_replaceable(const std::string& path);
+
+// name_beside() is a name in the same folder that nobody else uses.
+Outcome<std::string> name_beside(const std::string& path);
+
+// replace_file() gives the file `beside` the name `path`, durably, over a file that has it.
+Outcome<void> replace_file(const std::string& beside, const std::string& path);
+
+// write_private() makes a file of mode 0600, or replaces one: guest state holds secrets.
+Outcome<void> write_private(const std::string& path, base::ByteView bytes);
 
 // say() prints a line for people on stderr; print() an answer on stdout.
 void say(const std::string& line);
