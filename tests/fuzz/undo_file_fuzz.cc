@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const auto before = file.contents();
-  const auto undone = apply_undo(file, *undo, undo_file);
+  const auto undone = apply_undo(file, *undo, undo_file, Unfinished::kUndo);
   if (undone ? vmgs::crypto::sha256(file.contents()) != undo->original_digest
              : file.contents() != before) {
     std::abort();

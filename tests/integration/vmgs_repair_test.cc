@@ -107,6 +107,38 @@ TEST_F(VmgsRepairTest, RefusesToUndoWhatWasWrittenAgain) {
   EXPECT_EQ(content(), present);
 }
 
+TEST_F(VmgsRepairTest, UndoesOnceAndTakesNothingLaterAway) {
+  const auto before = content();
+  vmgs({"write", store_, "45", "--key", key_, "--overwrite", "--undo-file", store_ + ".undo"},
+       "fourth");
+  ASSERT_EQ(vmgs({"undo", store_, store_ + ".undo", "--apply"}).status, 0);
+  ASSERT_EQ(content(), before);
+  vmgs({"write", store_, "45", "--key", key_, "--overwrite", "--no-undo"}, "later");
+
+  for (const auto* const word : {"--json", "--unfinished"}) {
+    EXPECT_EQ(vmgs({"undo", store_, store_ + ".undo", "--apply", word}).status, 5);
+  }
+
+  EXPECT_EQ(vmgs({"read", store_, "45", "--key", key_}).out, "later");
+}
+
+TEST_F(VmgsRepairTest, UndoesAChangeThatWasCutOffOnlyInItsOwnFileAndWhenToldTo) {
+  const auto before = content();
+  const auto undo_file = store_ + ".undo";
+  vmgs({"write", store_, "45", "--key", key_, "--overwrite", "--undo-file", undo_file}, "fourth");
+  fs::resize_file(undo_file, fs::file_size(undo_file) - 1);  // the closing record is torn
+  const auto copy = (folder_ / "copy.vmgs").string();
+  fs::copy_file(store_, copy);
+
+  EXPECT_EQ(document({"undo", store_, undo_file}, 0).at("change"), "unfinished");
+  EXPECT_EQ(vmgs({"undo", store_, undo_file, "--apply"}).status, 5);
+  EXPECT_EQ(vmgs({"undo", copy, undo_file, "--apply", "--unfinished"}).status, 5);
+  EXPECT_EQ(vmgs({"read", store_, "45", "--key", key_}).out, "fourth");
+
+  EXPECT_EQ(vmgs({"undo", store_, undo_file, "--apply", "--unfinished"}).status, 0);
+  EXPECT_EQ(content(), before);
+}
+
 TEST_F(VmgsRepairTest, SaysWhatItNeedsAndWritesNothing) {
   damage_both_checksums();
   const auto damaged = content();

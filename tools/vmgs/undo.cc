@@ -6,6 +6,7 @@
 
 #include "tools/vmgs/commands.h"
 #include "vmgs/storage/file.h"
+#include "vmgs/storage/undoable_file.h"
 
 namespace tools::vmgs {
 
@@ -18,6 +19,7 @@ struct UndoCommandArguments {
   std::string store;
   std::string undo_file;
   bool apply = false;
+  bool unfinished = false;
 };
 
 std::string_view name(Undoing undoing) {
@@ -39,8 +41,12 @@ std::string sentence(Undoing undoing, const UndoCommandArguments& arguments) {
   if (arguments.apply) {
     return arguments.store + " is again, byte for byte, what it was before the change\n";
   }
-  return std::string(undoing == Undoing::kWhole ? "The change" : "The change, which was cut off,") +
-         " can be undone. Nothing was written; say --apply to do it\n";
+  if (undoing == Undoing::kUnfinished) {
+    return "The change, or an undoing of it, was cut off. The file can be put back as it was, but "
+           "anything written since is lost then: if nothing was, say --apply --unfinished. Nothing "
+           "was written now\n";
+  }
+  return "The change can be undone. Nothing was written; say --apply to do it\n";
 }
 
 base::Result<cli::ExitStatus> undo(const UndoCommandArguments& arguments, cli::Output& output) {
@@ -51,8 +57,12 @@ base::Result<cli::ExitStatus> undo(const UndoCommandArguments& arguments, cli::O
   if (!read) {
     return base::fail(std::move(read).error().context(arguments.undo_file));
   }
-  auto undoing = arguments.apply ? storage::apply_undo(*file, *read, *undo_file)
-                                 : storage::examine_undo(*file, *read, *undo_file);
+  TRY_ASSIGN(identity, storage::identity_of(*file));
+  const auto unfinished =
+      arguments.unfinished ? storage::Unfinished::kUndo : storage::Unfinished::kRefuse;
+  auto undoing = arguments.apply
+                     ? storage::apply_undo(*file, *read, *undo_file, unfinished, identity)
+                     : storage::examine_undo(*file, *read, *undo_file, identity);
   if (!undoing) {
     return base::fail(std::move(undoing).error().context(arguments.store));
   }
@@ -85,6 +95,8 @@ cli::Command undo_command() {
                 ->required();
             app.add_flag("--apply", arguments->apply,
                          "Do it; otherwise only say whether it can be");
+            app.add_flag("--unfinished", arguments->unfinished,
+                         "Undo a change that was cut off: anything written since is lost");
             return [arguments](cli::Output& output) { return undo(*arguments, output); };
           }};
 }

@@ -120,7 +120,8 @@ base::Bytes undone(const Applied& change) {
   const auto undo = storage::read_undo_file(undo_file);
   EXPECT_TRUE(undo) << undo.error().message;
   if (undo) {
-    const auto done = storage::apply_undo(device, *undo, undo_file);
+    const auto done =
+        storage::apply_undo(device, *undo, undo_file, storage::Unfinished::kUndo);
     EXPECT_TRUE(done) << done.error().message;
   }
   return device.contents();

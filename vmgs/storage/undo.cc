@@ -50,6 +50,11 @@ base::Result<std::optional<crypto::Sha256Digest>> digest_if_undone(BlockDevice& 
   return kept ? std::optional(digest.finish()) : std::nullopt;
 }
 
+base::Result<void> note(UndoFileWriter& writer, UndoRecordKind kind, BlockDevice& undo_file) {
+  TRY(writer.append(kind, 0, {}));
+  return undo_file.flush();
+}
+
 }  // namespace
 
 base::Result<crypto::Sha256Digest> digest_of(BlockDevice& device) {
@@ -58,18 +63,28 @@ base::Result<crypto::Sha256Digest> digest_of(BlockDevice& device) {
   return digest.finish();
 }
 
-base::Result<Undoing> examine_undo(BlockDevice& file, const UndoFile& undo,
-                                   BlockDevice& undo_file) {
+base::Result<Undoing> examine_undo(BlockDevice& file, const UndoFile& undo, BlockDevice& undo_file,
+                                   std::optional<std::uint64_t> identity) {
   TRY_ASSIGN(present, digest_of(file));
   if (file.size_bytes() == undo.original_bytes && present == undo.original_digest) {
     return Undoing::kNothing;
   }
   const bool is_result =
       undo.result && file.size_bytes() == undo.result->size_bytes && present == undo.result->digest;
-  if (!is_result && undo.result && !undo.undo_begun) {
+  if (!is_result && undo.undone) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "that change was undone already: what the file is now came later, and would "
+                      "be destroyed");
+  }
+  if (!is_result && !undo.undo_begun && undo.result) {
     return base::fail(base::ErrorCode::kDenied,
                       "the file is not what that change left: it was written again since, and "
                       "undoing would destroy that, or it is another file");
+  }
+  if (!is_result && identity && undo.identity && *identity != *undo.identity) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the change was cut off in another file than this one. Undo it in that file "
+                      "itself, not in a copy");
   }
   TRY_ASSIGN(undone, digest_if_undone(file, undo, undo_file));
   if (!undone || *undone != undo.original_digest) {
@@ -81,15 +96,26 @@ base::Result<Undoing> examine_undo(BlockDevice& file, const UndoFile& undo,
 }
 
 base::Result<Undoing> apply_undo(ResizableDevice& file, const UndoFile& undo,
-                                 ResizableDevice& undo_file) {
-  TRY_ASSIGN(undoing, examine_undo(file, undo, undo_file));
+                                 ResizableDevice& undo_file, Unfinished unfinished,
+                                 std::optional<std::uint64_t> identity) {
+  TRY_ASSIGN(undoing, examine_undo(file, undo, undo_file, identity));
+  UndoFileWriter writer(undo_file, undo);
   if (undoing == Undoing::kNothing) {
+    // Cut off before its first write, or once all was back.
+    if (!undo.undone && (undo.undo_begun || !undo.result)) {
+      TRY(note(writer, UndoRecordKind::kUndone, undo_file));
+    }
     return undoing;
+  }
+  if (undoing == Undoing::kUnfinished && unfinished == Unfinished::kRefuse) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the change, or an undoing of it, was cut off, and nothing tells whether the "
+                      "file was written since. Anything written since is lost if it is undone: say "
+                      "--unfinished if nothing was");
   }
   if (undo.result && !undo.undo_begun) {
     // From here on the file may be neither, and the next attempt has to know that.
-    TRY(UndoFileWriter(undo_file, undo).append(UndoRecordKind::kUndoBegun, 0, {}));
-    TRY(undo_file.flush());
+    TRY(note(writer, UndoRecordKind::kUndoBegun, undo_file));
   }
   if (file.size_bytes() < undo.original_bytes) {
     TRY(file.resize(undo.original_bytes));
@@ -109,6 +135,11 @@ base::Result<Undoing> apply_undo(ResizableDevice& file, const UndoFile& undo,
     return base::fail(base::ErrorCode::kIo,
                       "the original was written back but does not read so: look after the disk, "
                       "and undo again");
+  }
+  if (auto noted = note(writer, UndoRecordKind::kUndone, undo_file); !noted) {
+    return base::fail(
+        std::move(noted).error().context("the original is back, byte for byte, but the undo file "
+                                         "cannot note that: do not use it again"));
   }
   return undoing;
 }

@@ -84,7 +84,8 @@ base::Result<std::optional<Record>> read_record(BlockDevice& device, UndoFile& f
 base::Result<void> take(UndoFile& file, const Record& record) {
   switch (record.kind) {
     case UndoRecordKind::kOldBytes:
-      if (file.result || record.data.empty() || record.offset >= file.original_bytes ||
+      if (file.result || file.undone || record.data.empty() ||
+          record.offset >= file.original_bytes ||
           record.data.size() > file.original_bytes - record.offset) {
         break;
       }
@@ -104,6 +105,20 @@ base::Result<void> take(UndoFile& file, const Record& record) {
         break;
       }
       file.undo_begun = true;
+      file.undone = false;
+      return {};
+    case UndoRecordKind::kUndone:
+      if (!record.data.empty()) {
+        break;
+      }
+      file.undo_begun = false;
+      file.undone = true;
+      return {};
+    case UndoRecordKind::kIdentity:
+      if (file.identity || !file.ranges.empty() || !record.data.empty()) {
+        break;
+      }
+      file.identity = record.offset;
       return {};
   }
   return corrupt("a record of the undo file contradicts the others");

@@ -33,6 +33,8 @@ enum class UndoRecordKind : std::uint32_t {
   kOldBytes = 1,   // data: what lay at `offset`
   kClosed = 2,     // the change ended; data: SHA-256 of its result, `offset`: the result's length
   kUndoBegun = 3,  // since then the file may be partly put back; no data
+  kUndone = 4,     // the original is back, so what the file becomes now is later; no data
+  kIdentity = 5,   // `offset`: the identity of the file that is changed; no data
 };
 
 // What stands before the data of a record; its digest (32 bytes) stands behind.
@@ -62,12 +64,14 @@ struct UndoFile {
 
   std::uint64_t original_bytes = 0;
   crypto::Sha256Digest original_digest{};
-  std::vector<Range> ranges;     // ascending and apart, all inside the original
-  std::optional<Result> result;  // absent if the change never ended
-  bool undo_begun = false;
-  bool torn = false;                   // something that is no whole record follows
-  std::uint64_t whole_bytes = 0;       // where the last whole record ends
-  crypto::Sha256Digest last_digest{};  // of that record
+  std::vector<Range> ranges;              // ascending and apart, all inside the original
+  std::optional<Result> result;           // absent if the change never ended
+  std::optional<std::uint64_t> identity;  // of the file that was changed, if it was known
+  bool undo_begun = false;                // and neither undone nor begun again since
+  bool undone = false;                    // and not begun again since
+  bool torn = false;                      // something that is no whole record follows
+  std::uint64_t whole_bytes = 0;          // where the last whole record ends
+  crypto::Sha256Digest last_digest{};     // of that record
 };
 
 // read_undo_file() reads and checks all records. kCorrupt if the header is not whole or a whole

@@ -35,6 +35,12 @@ base::Result<void> UndoRecorder::begin() {
     return base::fail(std::move(writer).error());
   }
   writer_ = *std::move(writer);
+  if (target_->identity) {
+    if (auto noted = writer_->append(UndoRecordKind::kIdentity, *target_->identity, {}); !noted) {
+      broken_ = noted.error();
+      return noted;
+    }
+  }
   return {};
 }
 

@@ -16,6 +16,8 @@ namespace vmgs::storage {
 struct UndoTarget {
   std::unique_ptr<ResizableDevice> device;  // empty
   std::filesystem::path path;               // what people call it
+  // Tells the changed file from others, see identity_of(). Absent: undoing cannot tell.
+  std::optional<std::uint64_t> identity = std::nullopt;
 };
 
 // UndoRecorder stands in front of a whole file, packaging included, and makes every change to it

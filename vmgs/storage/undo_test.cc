@@ -13,6 +13,7 @@
 #include "vmgs/storage/fake_system_calls.h"
 #include "vmgs/storage/memory.h"
 #include "vmgs/storage/undo_recorder.h"
+#include "vmgs/storage/undoable_file.h"
 
 namespace vmgs::storage {
 namespace {
@@ -102,7 +103,7 @@ TEST_F(UndoTest, PutsBackWhatWasOverwritten) {
   EXPECT_FALSE(undo.torn);
 
   EXPECT_EQ(examine_undo(file_, undo, undo_), Undoing::kWhole);
-  EXPECT_EQ(apply_undo(file_, undo, undo_), Undoing::kWhole);
+  EXPECT_EQ(apply_undo(file_, undo, undo_, Unfinished::kRefuse), Undoing::kWhole);
 
   EXPECT_EQ(file_.contents(), original_);
   EXPECT_EQ(examine_undo(file_, read_undo(), undo_), Undoing::kNothing);
@@ -117,7 +118,7 @@ TEST_F(UndoTest, PutsBackTheLength) {
     ASSERT_TRUE(device->write(size - 10, pattern(10, 3)));
     ASSERT_TRUE(device->finish());
 
-    EXPECT_EQ(apply_undo(file_, read_undo(), undo_), Undoing::kWhole);
+    EXPECT_EQ(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse), Undoing::kWhole);
 
     EXPECT_EQ(file_.contents(), original_);
   }
@@ -140,7 +141,8 @@ TEST_F(UndoTest, RefusesAFileThatWasWrittenAgainSince) {
 
   EXPECT_EQ(error_code(examine_undo(file_, read_undo(), undo_)), ErrorCode::kDenied);
   const auto before = file_.contents();
-  EXPECT_EQ(error_code(apply_undo(file_, read_undo(), undo_)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse)),
+            ErrorCode::kDenied);
   EXPECT_EQ(file_.contents(), before);
 }
 
@@ -187,8 +189,8 @@ TEST_F(UndoTest, UndoesAChangeThatWasCutOffBeforeAnyWrite) {
 
     left = 1;
     Shared dying(file_, dies);
-    (void)apply_undo(dying, read_undo(), undo_).has_value();
-    ASSERT_TRUE(apply_undo(file_, read_undo(), undo_));
+    (void)apply_undo(dying, read_undo(), undo_, Unfinished::kUndo).has_value();
+    ASSERT_TRUE(apply_undo(file_, read_undo(), undo_, Unfinished::kUndo));
     EXPECT_EQ(file_.contents(), original_);
   }
 }
@@ -201,13 +203,97 @@ TEST_F(UndoTest, TakesUpAnUndoingThatWasCutOff) {
       return left-- > 0 ? base::Result<void>()
                         : base::Result<void>(base::fail(ErrorCode::kIo, "cut off"));
     });
-    (void)apply_undo(dying, read_undo(), undo_).has_value();
+    (void)apply_undo(dying, read_undo(), undo_, Unfinished::kUndo).has_value();
   }
   EXPECT_TRUE(read_undo().undo_begun);
 
-  EXPECT_TRUE(apply_undo(file_, read_undo(), undo_));
+  EXPECT_TRUE(apply_undo(file_, read_undo(), undo_, Unfinished::kUndo));
 
   EXPECT_EQ(file_.contents(), original_);
+}
+
+TEST_F(UndoTest, TakesNothingLaterAwayOnceItWasUndone) {
+  // A VM boots from what was put back, and writes inside what the change had saved.
+  change();
+  ASSERT_TRUE(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse));
+  EXPECT_TRUE(read_undo().undone);
+  EXPECT_FALSE(read_undo().undo_begun);
+  ASSERT_TRUE(file_.write(65'500, pattern(100, 200)));
+  const auto present = file_.contents();
+
+  for (const auto unfinished : {Unfinished::kRefuse, Unfinished::kUndo}) {
+    EXPECT_EQ(error_code(apply_undo(file_, read_undo(), undo_, unfinished)), ErrorCode::kDenied);
+  }
+
+  EXPECT_EQ(file_.contents(), present);
+}
+
+TEST_F(UndoTest, UndoesTheSameChangeAgainWhenItWasMadeAgain) {
+  change();
+  const auto changed = file_.contents();
+  ASSERT_TRUE(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse));
+  file_ = MemoryDevice(changed);
+
+  EXPECT_EQ(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse), Undoing::kWhole);
+
+  EXPECT_EQ(file_.contents(), original_);
+}
+
+TEST_F(UndoTest, NeedsAWordForAChangeThatNeverEnded) {
+  {
+    auto device = recorder();
+    ASSERT_TRUE(device->write(65'000, pattern(2000, 7)));
+  }
+  ASSERT_TRUE(file_.write(66'000, pattern(100, 200)));  // what a VM may have written since
+  const auto present = file_.contents();
+
+  EXPECT_EQ(examine_undo(file_, read_undo(), undo_), Undoing::kUnfinished);
+  EXPECT_EQ(error_code(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse)),
+            ErrorCode::kDenied);
+  EXPECT_EQ(file_.contents(), present);
+
+  EXPECT_EQ(apply_undo(file_, read_undo(), undo_, Unfinished::kUndo), Undoing::kUnfinished);
+  EXPECT_EQ(file_.contents(), original_);
+  // That counts once.
+  ASSERT_TRUE(file_.write(66'000, pattern(100, 200)));
+  EXPECT_EQ(error_code(apply_undo(file_, read_undo(), undo_, Unfinished::kUndo)),
+            ErrorCode::kDenied);
+}
+
+TEST_F(UndoTest, NeedsAWordForAnUndoingThatWasCutOff) {
+  change();
+  int left = 1;
+  Shared dying(file_, [&left]() -> base::Result<void> {
+    return left-- > 0 ? base::Result<void>()
+                      : base::Result<void>(base::fail(ErrorCode::kIo, "cut off"));
+  });
+  ASSERT_FALSE(apply_undo(dying, read_undo(), undo_, Unfinished::kRefuse));
+  const auto present = file_.contents();
+
+  EXPECT_EQ(error_code(apply_undo(file_, read_undo(), undo_, Unfinished::kRefuse)),
+            ErrorCode::kDenied);
+
+  EXPECT_EQ(file_.contents(), present);
+}
+
+TEST_F(UndoTest, RefusesAnotherFileWhereEverythingWasSaved) {
+  constexpr std::uint64_t kIdentity = 4711;
+  {
+    UndoRecorder device(std::make_unique<Shared>(file_), [this] {
+      return base::Result<UndoTarget>(
+          UndoTarget{std::make_unique<Shared>(undo_), "undo", kIdentity});
+    });
+    ASSERT_TRUE(device.write(0, pattern(kFileBytes, 7)));
+  }
+  MemoryDevice other(pattern(kFileBytes, 99));
+  EXPECT_EQ(read_undo().identity, kIdentity);
+
+  EXPECT_EQ(error_code(examine_undo(other, read_undo(), undo_, kIdentity + 1)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(apply_undo(other, read_undo(), undo_, Unfinished::kUndo, kIdentity + 1)),
+            ErrorCode::kDenied);
+  EXPECT_EQ(other.contents(), pattern(kFileBytes, 99));
+  EXPECT_EQ(apply_undo(file_, read_undo(), undo_, Unfinished::kUndo, kIdentity),
+            Undoing::kUnfinished);
 }
 
 TEST_F(UndoTest, SavesBeforeItWrites) {
@@ -290,6 +376,8 @@ TEST_F(UndoTest, RefusesWholeRecordsThatContradictTheHeader) {
   EXPECT_EQ(with(UndoRecordKind::kOldBytes, 0, 0), ErrorCode::kCorrupt);
   EXPECT_EQ(with(UndoRecordKind::kClosed, 0, 31), ErrorCode::kCorrupt);
   EXPECT_EQ(with(UndoRecordKind::kUndoBegun, 0, 1), ErrorCode::kCorrupt);
+  EXPECT_EQ(with(UndoRecordKind::kUndone, 0, 1), ErrorCode::kCorrupt);
+  EXPECT_EQ(with(UndoRecordKind::kIdentity, 5, 0), ErrorCode::kCorrupt);
   EXPECT_EQ(with(static_cast<UndoRecordKind>(9), 0, 1), ErrorCode::kCorrupt);
 }
 
@@ -329,7 +417,8 @@ TEST_F(UndoableContainerTest, UndoesAChangeOfAVhdWithItsFooter) {
   ASSERT_TRUE(file && undo_file);
   const auto undo = read_undo_file(**undo_file);
   ASSERT_TRUE(undo) << undo.error().message;
-  EXPECT_EQ(apply_undo(**file, *undo, **undo_file), Undoing::kWhole);
+  EXPECT_EQ(undo->identity, *identity_of(**file));
+  EXPECT_EQ(apply_undo(**file, *undo, **undo_file, Unfinished::kRefuse), Undoing::kWhole);
   EXPECT_EQ(content(path_), original);
 }
 

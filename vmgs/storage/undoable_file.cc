@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmgs/storage/undoable_file.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <string>
 #include <utility>
 
 #include "vmgs/storage/folder.h"
+#include "vmgs/storage/system_error.h"
 
 namespace vmgs::storage {
 
@@ -27,11 +31,23 @@ base::Result<UndoTarget> make_undo_file(const std::filesystem::path& wanted,
     }
     TRY((*made)->belong_to_owner_of(saved));
     TRY(sync_folder_of(path));
-    return UndoTarget{*std::move(made), path};
+    TRY_ASSIGN(identity, identity_of(saved));
+    return UndoTarget{*std::move(made), path, identity};
   }
 }
 
 }  // namespace
+
+base::Result<std::uint64_t> identity_of(const FileDevice& file) {
+  TRY_ASSIGN(descriptor, file.share());
+
+  struct stat status {};
+
+  if (::fstat(descriptor.number(), &status) != 0) {
+    return base::fail(system_error(errno, "cannot look at " + file.path().string()));
+  }
+  return std::uint64_t{file.is_block_device() ? status.st_rdev : status.st_ino};
+}
 
 std::unique_ptr<UndoRecorder> undoable(std::unique_ptr<FileDevice> file,
                                        const std::filesystem::path& undo_file) {
