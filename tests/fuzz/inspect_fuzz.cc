@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "vmgs/inspect/explanation.h"
 #include "vmgs/inspect/ownership.h"
@@ -23,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   vmgs::storage::MemoryDevice device(std::move(image));
   vmgs::volume::DatastoreKey key{base::Secret<32>::zero()};
   std::fill(key.bytes.fill().begin(), key.bytes.fill().end(), std::byte{0x5A});
-  for (const auto* given : {static_cast<const vmgs::volume::DatastoreKey*>(nullptr), &key}) {
+  for (const auto* given :
+       {static_cast<const vmgs::volume::DatastoreKey*>(nullptr), &std::as_const(key)}) {
     const auto survey = inspect::survey(device, vmgs::format::HeaderSpacing::k512, given);
     const auto examination =
         vmgs::repair::examine(device, vmgs::format::HeaderSpacing::k512, given);
