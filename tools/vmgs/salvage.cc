@@ -44,26 +44,41 @@ class Folder {
  public:
   explicit Folder(fs::path path) : path_(std::move(path)) {}
 
-  base::Result<void> take(const repair::Salvaged& found) {
-    TRY(make_folder(path_ / found.origin));
+  // A file that cannot be written is listed with the reason, and the others are still taken.
+  void take(const repair::Salvaged& found) {
     const auto relative = fs::path(found.origin) / file_name(found.id);
-    TRY(::vmgs::storage::create_private_file(path_ / relative, found.content.expose()));
-    files_.push_back({{"id", format::index(found.id)},
-                      {"name", format::name(found.id)},
-                      {"path", relative.string()},
-                      {"size_bytes", found.content.size()},
-                      {"sha256", base::to_hex(::vmgs::crypto::sha256(found.content.expose()))},
-                      {"origin", found.origin},
-                      {"file_table_block", found.file_table_block},
-                      {"authentic", found.authentic}});
-    return {};
+    boost::json::object one = {
+        {"id", format::index(found.id)},
+        {"name", format::name(found.id)},
+        {"path", relative.string()},
+        {"size_bytes", found.content.size()},
+        {"sha256", base::to_hex(::vmgs::crypto::sha256(found.content.expose()))},
+        {"origin", found.origin},
+        {"file_table_block", found.file_table_block},
+        {"authentic", found.authentic}};
+    if (const auto written = write(relative, found); !written) {
+      one["error"] = written.error().message;
+      failed_.push_back(std::move(one));
+    } else {
+      files_.push_back(std::move(one));
+    }
   }
 
   [[nodiscard]] const boost::json::array& files() const { return files_; }
 
+  // What was found and could not be written.
+  [[nodiscard]] const boost::json::array& failed() const { return failed_; }
+
  private:
+  [[nodiscard]] base::Result<void> write(const fs::path& relative,
+                                         const repair::Salvaged& found) const {
+    TRY(make_folder(path_ / found.origin));
+    return ::vmgs::storage::create_private_file(path_ / relative, found.content.expose());
+  }
+
   fs::path path_;
   boost::json::array files_;
+  boost::json::array failed_;
 };
 
 base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output& output) {
@@ -76,12 +91,18 @@ base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output
   }
   TRY(make_folder(arguments.folder));
   Folder folder(arguments.folder);
-  TRY(repair::salvage(*file.device, key ? &*key : nullptr,
-                      [&folder](const repair::Salvaged& found) { return folder.take(found); }));
+  TRY_ASSIGN(searched, repair::salvage(*file.device, key ? &*key : nullptr,
+                                       [&folder](const repair::Salvaged& found) {
+                                         folder.take(found);
+                                         return base::Result<void>();
+                                       }));
+  const bool complete = searched == repair::Searched::kAll;
   boost::json::object manifest = {{"schema", "strongroom.vmgs.salvage/1"},
                                   {"file", arguments.store.path},
                                   {"with_key", key.has_value()},
-                                  {"files", folder.files()}};
+                                  {"complete", complete},
+                                  {"files", folder.files()},
+                                  {"failed", folder.failed()}};
   TRY(::vmgs::storage::create_private_file(
       fs::path(arguments.folder) / "manifest.json",
       base::bytes_of(boost::json::serialize(manifest) + "\n")));
@@ -94,8 +115,20 @@ base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output
       text += std::string(one.at("authentic").as_bool() ? "authentic  " : "unproven   ") +
               std::string(one.at("path").as_string()) + "\n";
     }
+    for (const auto& one : folder.failed()) {
+      text += "not written " + std::string(one.at("path").as_string()) + ": " +
+              std::string(one.at("error").as_string()) + "\n";
+    }
+    if (!complete) {
+      text +=
+          "the search ended early: more file tables lead to the same blocks than a store of this "
+          "length can have had\n";
+    }
     text += std::to_string(folder.files().size()) + " files were found; manifest.json lists them\n";
     TRY(output.text(text));
+  }
+  if (!folder.failed().empty()) {
+    return cli::ExitStatus::kFoundProblem;
   }
   return folder.files().empty() ? cli::ExitStatus::kNotFound : cli::ExitStatus::kDone;
 }

@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "vmgs/crypto/aead.h"
+
 namespace vmgs::repair {
 
 namespace {
@@ -69,6 +71,35 @@ std::optional<format::Header> mended_header(format::HeaderBytes raw) {
   layout.checksum = format::header_checksum(base::view(layout));
   auto header = format::decode_header(base::view(layout));
   return header ? std::optional(*std::move(header)) : std::nullopt;
+}
+
+bool has_key_slots(format::HeaderBytes raw) {
+  if (std::all_of(raw.begin(), raw.end(), [&raw](std::byte one) { return one == raw[0]; })) {
+    return false;
+  }
+  const auto layout = base::load<format::HeaderLayout>(raw);
+  return !base::is_all_zero(layout.key_slots[0].wrapped_key) ||
+         !base::is_all_zero(layout.key_slots[1].wrapped_key);
+}
+
+bool opens_key_slot(format::HeaderBytes raw, const volume::DatastoreKey& key) {
+  const auto layout = base::load<format::HeaderLayout>(raw);
+  return std::any_of(layout.key_slots.begin(), layout.key_slots.end(), [&](const auto& slot) {
+    auto metadata_key = base::Secret<32>::zero();
+    return !base::is_all_zero(slot.wrapped_key) &&
+           crypto::open(key.bytes, slot.nonce, {}, slot.tag, slot.wrapped_key, metadata_key.fill());
+  });
+}
+
+std::uint64_t commit_sequence(const Generation& generation) {
+  const auto info = generation.commit_info();
+  return info ? info->sequence : 0;
+}
+
+base::Result<base::Bytes> read_area(storage::BlockDevice& device) {
+  base::Bytes area(format::kHeaderAreaBytes);
+  TRY(device.read(0, area));
+  return area;
 }
 
 base::Result<std::vector<std::uint32_t>> tables_found(storage::BlockDevice& device) {

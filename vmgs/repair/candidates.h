@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -16,6 +17,20 @@ namespace vmgs::repair {
 // one by: its fixed fields and its checksum are made good, the rest is taken as it lies. Nothing of
 // it is proven until its tables are looked at.
 std::optional<format::Header> mended_header(format::HeaderBytes raw);
+
+// has_key_slots() tells whether a header's bytes may hold any wrapped key, however damaged the rest
+// is. 168 times the same byte, as an erased sector has, hold none.
+bool has_key_slots(format::HeaderBytes raw);
+
+// opens_key_slot() tells whether the key opens one of them.
+bool opens_key_slot(format::HeaderBytes raw, const volume::DatastoreKey& key);
+
+// commit_sequence() is the sealed commit counter of an unlocked generation; 0 if it is locked or
+// no writer of ours made it.
+std::uint64_t commit_sequence(const volume::Generation& generation);
+
+// read_area() reads the header area. kIo.
+base::Result<base::Bytes> read_area(storage::BlockDevice& device);
 
 // tables_found() scans a store for blocks that are a file table: all 64 entries keep the format's
 // rules, entry 0 names the block itself, and no two overlap. Most are of generations long past.

@@ -26,6 +26,13 @@ void overlap_with(SickStore& store, FileId mover, FileId other) {
   store.put_entry(mover, entry);
 }
 
+// The newest header lies in slot 1; a VHD has it 512 bytes from the first.
+void move_second_header_to_4096(SickStore& store) {
+  const auto second = store.header(1);
+  store.fill(512, 168, std::byte{0});
+  base::store(format::encode_header(second), std::span(store.bytes).subspan<4096, 168>());
+}
+
 }  // namespace
 
 std::vector<Damage> damages() {
@@ -38,8 +45,37 @@ std::vector<Damage> damages() {
        .inflict =
            [](SickStore& s) { s.fill(s.header_at(1 - s.newest_slot()), 168, std::byte{0xEE}); },
        .steps = {"bad-header"}});
+  all.push_back({.name = "OlderHeaderOverwritten",
+                 .inflict =
+                     [](SickStore& s) {
+                       const auto at = s.header_at(1 - s.newest_slot());
+                       for (std::size_t i = 0; i < 168; ++i) {
+                         s.bytes[at + i] = static_cast<std::byte>(i);
+                       }
+                     },
+                 .steps = {"bad-header"},
+                 .wishes = {.accepted = {"bad-header"}}});
+  all.push_back(
+      {.name = "OnlyKeySlotsOfTheOlderHeaderLeft",
+       .inflict =
+           [](SickStore& s) { s.fill(s.header_at(1 - s.newest_slot()), 36, std::byte{0xEE}); },
+       .steps = {"bad-header"}});
+  all.push_back(
+      {.name = "OnlyKeySlotsOfTheNewestHeaderLeft",
+       .inflict = [](SickStore& s) { s.fill(s.header_at(s.newest_slot()), 36, std::byte{0xEE}); },
+       .steps = {"bad-header"},
+       .concerns = is_encrypted});
   all.push_back({.name = "NewestHeaderChecksum",
                  .inflict = [](SickStore& s) { s.flip(s.header_at(s.newest_slot()) + 12); },
+                 .steps = {"bad-header"},
+                 .concerns = is_encrypted});
+  all.push_back({.name = "NewestHeaderSequence",
+                 .inflict =
+                     [](SickStore& s) {
+                       // It reads like the one before the older: its own word is worth nothing.
+                       const auto at = s.header_at(s.newest_slot()) + 16;
+                       s.bytes[at] = static_cast<std::byte>(std::to_integer<int>(s.bytes[at]) - 2);
+                     },
                  .steps = {"bad-header"},
                  .concerns = is_encrypted});
   all.push_back({.name = "NewestHeaderChecksumTaken",
@@ -261,16 +297,14 @@ std::vector<Damage> damages() {
                  .steps = {"bad-container"},
                  .concerns = is_vhd});
   all.push_back({.name = "HeadersOfA4KnDiskInAVhd",
-                 .inflict =
-                     [](SickStore& s) {
-                       // The newest header lies in slot 1; a VHD has it 512 bytes from the first.
-                       const auto second = s.header(1);
-                       s.fill(512, 168, std::byte{0});
-                       base::store(format::encode_header(second),
-                                   std::span(s.bytes).subspan<4096, 168>());
-                     },
+                 .inflict = move_second_header_to_4096,
                  .steps = {"wrong-spacing"},
-                 .concerns = is_vhd});
+                 .concerns = [](const StoreKind& kind) { return kind.is_vhd && kind.encrypted; }});
+  all.push_back({.name = "HeadersOfA4KnDiskInAVhdTaken",
+                 .inflict = move_second_header_to_4096,
+                 .steps = {"wrong-spacing"},
+                 .wishes = {.accepted = {"wrong-spacing"}},
+                 .concerns = [](const StoreKind& kind) { return kind.is_vhd && !kind.encrypted; }});
   return all;
 }
 

@@ -76,6 +76,8 @@ inline Outcome done(std::string code, std::string where, std::string message) {
   return {true, std::move(code), std::move(where), std::move(message)};
 }
 
+inline std::string slot_name(std::size_t slot) { return "header slot " + std::to_string(slot); }
+
 inline Outcome not_done(std::string code, std::string where, std::string message) {
   return {false, std::move(code), std::move(where), std::move(message)};
 }

@@ -17,14 +17,6 @@ using volume::write_header;
 
 constexpr std::uint32_t kUnknownSequence = 2;
 
-std::string slot_name(std::size_t slot) { return "header slot " + std::to_string(slot); }
-
-base::Result<base::Bytes> read_area(storage::BlockDevice& device) {
-  base::Bytes area(format::kHeaderAreaBytes);
-  TRY(device.read(0, area));
-  return area;
-}
-
 // Makes `header` the state in its slot, and the other slot a copy that counts as the commit before.
 base::Result<void> write_both(const Case& patient, std::size_t slot, const Header& header) {
   TRY(write_header(patient.device, patient.spacing, slot, header));
@@ -33,11 +25,6 @@ base::Result<void> write_both(const Case& patient, std::size_t slot, const Heade
   copy.sequence -= 1;
   TRY(write_header(patient.device, patient.spacing, 1 - slot, copy));
   return patient.device.flush();
-}
-
-std::uint64_t commit_sequence(const Generation& generation) {
-  const auto info = generation.commit_info();
-  return info ? info->sequence : 0;
 }
 
 // Whether `a` is known to be newer than `b`, by the counter of the headers and, where both have it,
@@ -107,14 +94,32 @@ base::Result<std::vector<Generation>> sound_generations(const Case& patient,
 }
 
 bool speaks_of_encryption(format::HeaderArea area, format::HeaderSpacing spacing) {
+  return has_key_slots(format::header_at(area, spacing, 0)) ||
+         has_key_slots(format::header_at(area, spacing, 1));
+}
+
+// The first slot whose keys would be lost with it, and the key at hand says nothing about them.
+std::optional<std::size_t> sealed_slot(const Case& patient, format::HeaderArea area) {
   for (std::size_t slot = 0; slot < 2; ++slot) {
-    const auto raw = base::load<format::HeaderLayout>(format::header_at(area, spacing, slot));
-    if (!base::is_all_zero(raw.key_slots[0].wrapped_key) ||
-        !base::is_all_zero(raw.key_slots[1].wrapped_key)) {
-      return true;
+    const auto raw = format::header_at(area, patient.spacing, slot);
+    if (has_key_slots(raw) && (patient.key == nullptr || !opens_key_slot(raw, *patient.key))) {
+      return slot;
     }
   }
-  return false;
+  return std::nullopt;
+}
+
+// Whether the key opens both, all that `a` leads to authenticates, and its commit came after that
+// of `b`.
+base::Result<bool> is_proven_newer(const Case& patient, Generation& a, Generation& b) {
+  if (patient.key == nullptr || !a.header().encrypted || !b.header().encrypted) {
+    return false;
+  }
+  TRY_ASSIGN(of_a, a.unlock(patient.device, *patient.key));
+  TRY_ASSIGN(of_b, b.unlock(patient.device, *patient.key));
+  return of_a == volume::Unlocking::kOpened && of_b == volume::Unlocking::kOpened &&
+         commit_sequence(b) != 0 && commit_sequence(a) > commit_sequence(b) &&
+         is_whole(patient.device, a);
 }
 
 }  // namespace
@@ -124,99 +129,46 @@ Mended mend_spacing(const Case& patient) {
   if (finding == nullptr) {
     return std::optional<Outcome>();
   }
-  TRY_ASSIGN(area, read_area(patient.device));
+  TRY_ASSIGN(bytes, read_area(patient.device));
+  const auto area = format::HeaderArea(bytes);
   const auto other = patient.spacing == format::HeaderSpacing::k512 ? format::HeaderSpacing::k4096
                                                                     : format::HeaderSpacing::k512;
-  TRY_ASSIGN(header, format::decode_header(format::header_at(format::HeaderArea(area), other, 1)));
+  TRY_ASSIGN(header, format::decode_header(format::header_at(area, other, 1)));
+  TRY_ASSIGN(generation, Generation::read(patient.device, 1, header));
+  const auto first = format::decode_header(format::header_at(area, patient.spacing, 0));
+  const auto place = format::header_at(area, patient.spacing, 1);
+  // A header of an earlier life of this file may lie there still, and not be worth anything.
+  if (mended_header(place) || has_key_slots(place) || !generation.table() ||
+      (first && !format::follows(header.sequence, first->sequence) &&
+       !format::follows(first->sequence, header.sequence))) {
+    return std::optional(
+        not_done(finding->code, finding->where,
+                 "it does not fit what is left of the other headers, so it may be of an earlier "
+                 "life of this file. If nothing else opens, say --sector-size " +
+                     std::to_string(format::bytes(other)) + " to look at the store with it"));
+  }
+  const bool is_newer = first && format::follows(header.sequence, first->sequence);
+  bool is_proven = false;
+  if (is_newer) {
+    TRY_ASSIGN(present, Generation::read(patient.device, 0, *first));
+    TRY_ASSIGN(proven, is_proven_newer(patient, generation, present));
+    is_proven = proven;
+  }
+  if (is_newer && !is_proven && !patient.accepts(finding->code)) {
+    return std::optional(not_done(finding->code, finding->where,
+                                  "it would be the newest state, in place of the one that opens "
+                                  "today: say --accept wrong-spacing to take it"));
+  }
   TRY(write_header(patient.device, patient.spacing, 1, header));
   TRY(patient.device.flush());
   const base::Bytes nothing(format::kHeaderBytes);
   TRY(patient.device.write(static_cast<std::uint64_t>(other), nothing));
   TRY(patient.device.flush());
   auto outcome = done(finding->code, finding->where,
-                      "move header slot 1 to where this container has it, so that the newest state "
-                      "is seen");
-  // What opened until now was the state that slot 0 alone leads to.
-  outcome.anything_changes = true;
+                      "move header slot 1 to where this container has it, so that the state it "
+                      "leads to is seen");
+  outcome.anything_changes = is_newer;
   return std::optional(std::move(outcome));
-}
-
-Mended mend_lone_header(const Case& patient) {
-  const auto slots = volume::read_header_slots(patient.device, patient.spacing);
-  const auto order = slots ? volume::order_headers(*slots)
-                           : base::Result<volume::HeaderOrder>(base::fail(slots.error()));
-  if (!order || order->older) {
-    return std::optional<Outcome>();
-  }
-  const auto bad = 1 - order->newest;
-  const auto& valid = *(*slots)[order->newest].header;
-  if ((*slots)[bad].blank && valid.sequence == 1) {
-    return std::optional<Outcome>();
-  }
-  const auto where = slot_name(bad);
-  TRY_ASSIGN(area, read_area(patient.device));
-  const auto mended =
-      mended_header(format::header_at(format::HeaderArea(area), patient.spacing, bad));
-  if (mended && mended->file_table_block != valid.file_table_block) {
-    TRY_ASSIGN(generation, Generation::read(patient.device, bad, *mended));
-    const bool is_older = format::follows(valid.sequence, mended->sequence);
-    if (is_older && generation.table()) {
-      TRY(write_header(patient.device, patient.spacing, bad, *mended));
-      TRY(patient.device.flush());
-      return std::optional(done("bad-header", where,
-                                "mend the header of the commit before the newest, whose tables are "
-                                "still there"));
-    }
-    if (!is_older && generation.table() && mended->encrypted) {
-      TRY_ASSIGN(present, Generation::read(patient.device, order->newest, valid));
-      auto unlocking = volume::Unlocking::kNoSlotOpens;
-      auto of_present = volume::Unlocking::kNoSlotOpens;
-      if (patient.key != nullptr) {
-        TRY_ASSIGN(tried, generation.unlock(patient.device, *patient.key));
-        unlocking = tried;
-        if (valid.encrypted) {
-          TRY_ASSIGN(tried_present, present.unlock(patient.device, *patient.key));
-          of_present = tried_present;
-        }
-      }
-      if (unlocking != volume::Unlocking::kOpened && of_present != volume::Unlocking::kOpened) {
-        return std::optional(not_done("bad-header", where,
-                                      "the damaged header may be the one of the newest state. Only "
-                                      "the store's key can tell: give it with --key"));
-      }
-      if (unlocking == volume::Unlocking::kOpened && is_whole(patient.device, generation) &&
-          (of_present != volume::Unlocking::kOpened || commit_sequence(present) == 0 ||
-           commit_sequence(generation) >= commit_sequence(present))) {
-        TRY(write_header(patient.device, patient.spacing, bad, *mended));
-        TRY(patient.device.flush());
-        auto outcome = done("bad-header", where,
-                            "mend the header of the newest commit: with the key, all that it leads "
-                            "to authenticates");
-        outcome.anything_changes = true;
-        return std::optional(std::move(outcome));
-      }
-    } else if (!is_older && is_sound(generation) && !patient.accepts("bad-header")) {
-      if (!patient.accepts("newer-header")) {
-        return std::optional(
-            not_done("newer-header", where,
-                     "only the checksum of the other header may be wrong, and then it is the newer "
-                     "state. Say --accept newer-header to take that one, or --accept bad-header to "
-                     "stay with the state that opens today"));
-      }
-      TRY(write_header(patient.device, patient.spacing, bad, *mended));
-      TRY(patient.device.flush());
-      auto outcome = done("newer-header", where, "mend this header and take what it leads to");
-      outcome.anything_changes = true;
-      return std::optional(std::move(outcome));
-    }
-  }
-  auto copy = valid;
-  copy.sequence -= 1;
-  TRY(write_header(patient.device, patient.spacing, bad, copy));
-  TRY(patient.device.flush());
-  return std::optional(done("bad-header", where,
-                            "fill it with a copy of slot " + std::to_string(order->newest) +
-                                ", so that one bad sector does not take the store away"));
 }
 
 Mended mend_lost_headers(const Case& patient) {
@@ -268,6 +220,14 @@ Mended mend_lost_headers(const Case& patient) {
                                       listed(found) +
                                       "): say --accept blank to make its headers again"));
   }
+  const auto sealed = sealed_slot(patient, format::HeaderArea(area));
+  if (sealed && !patient.accepts("bad-header")) {
+    return std::optional(
+        not_done("no-valid-header", slot_name(*sealed),
+                 "this key does not open what is left of the header: it may be of the newest "
+                 "state, under another key. Give that one, or say --accept bad-header to write "
+                 "over it and take what this key opens"));
+  }
   auto header = chosen->header();
   if (header.sequence == 0) {
     header.sequence = kUnknownSequence;
@@ -294,6 +254,7 @@ Mended mend_sequence_gap(const Case& patient) {
   TRY_ASSIGN(slots, volume::read_header_slots(patient.device, patient.spacing));
   std::vector<Generation> usable;
   bool needs_key = false;
+  std::optional<std::size_t> sealed;
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
     if (!slots[slot].header) {
       return std::optional<Outcome>();
@@ -310,6 +271,8 @@ Mended mend_sequence_gap(const Case& patient) {
       TRY_ASSIGN(unlocking, generation.unlock(patient.device, *patient.key));
       if (unlocking == volume::Unlocking::kOpened && generation.table()) {
         usable.push_back(std::move(generation));
+      } else if (unlocking == volume::Unlocking::kNoSlotOpens) {
+        sealed = slot;
       }
     }
   }
@@ -319,8 +282,8 @@ Mended mend_sequence_gap(const Case& patient) {
                                               "apart"
                                             : "neither header leads to a state that opens"));
   }
-  const Generation* chosen = usable.size() == 1 ? &usable.front() : nullptr;
-  if (chosen == nullptr && commit_sequence(usable[0]) != 0 && commit_sequence(usable[1]) != 0 &&
+  const Generation* chosen = usable.size() == 1 && !sealed ? &usable.front() : nullptr;
+  if (usable.size() == 2 && commit_sequence(usable[0]) != 0 && commit_sequence(usable[1]) != 0 &&
       commit_sequence(usable[0]) != commit_sequence(usable[1])) {
     chosen = &usable[commit_sequence(usable[0]) > commit_sequence(usable[1]) ? 0 : 1];
   }
@@ -328,6 +291,14 @@ Mended mend_sequence_gap(const Case& patient) {
     if (patient.accepts("slot-" + std::to_string(generation.slot()))) {
       chosen = &generation;
     }
+  }
+  if (chosen == nullptr && sealed) {
+    return std::optional(
+        not_done("sequence-gap", "headers",
+                 "this key does not open slot " + std::to_string(*sealed) +
+                     ", which may be the newer, under another key. Give that one, or say --accept "
+                     "slot-" +
+                     std::to_string(usable.front().slot()) + " to take what this one opens"));
   }
   if (chosen == nullptr) {
     return std::optional(

@@ -8,6 +8,7 @@
 #include "vmgs/crypto/random.h"
 #include "vmgs/format/file_table.h"
 #include "vmgs/format/vhd_footer.h"
+#include "vmgs/repair/candidates.h"
 #include "vmgs/repair/mend.h"
 
 namespace vmgs::repair {
@@ -46,15 +47,20 @@ base::Result<std::uint64_t> earlier_footer(storage::BlockDevice& whole) {
   return 0;
 }
 
-// How many bytes the tables that the headers lead to speak of.
-base::Result<std::uint64_t> bytes_spoken_of(storage::BlockDevice& whole) {
-  base::Bytes area(format::kHeaderAreaBytes);
-  TRY(whole.read(0, area));
-  std::uint64_t most = 0;
+// What the tables speak of.
+struct Spoken {
+  bool any_table = false;     // one at least could be read
+  std::uint64_t bytes = 0;    // where the last block ends, by the headers that count here
+  std::uint64_t at_most = 0;  // the same by every header that may lie anywhere
+};
+
+base::Result<Spoken> bytes_spoken_of(storage::BlockDevice& whole, format::HeaderSpacing spacing) {
+  TRY_ASSIGN(area, read_area(whole));
+  Spoken spoken;
   const auto raw_blocks = whole.size_bytes() / format::kBlockBytes;
-  for (const std::size_t at : {std::size_t{0}, std::size_t{512}}) {
-    const auto header =
-        format::decode_header(std::span(area).subspan(at).first<format::kHeaderBytes>());
+  for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{4096}}) {
+    const auto raw = std::span(area).subspan(at).first<format::kHeaderBytes>();
+    const auto header = mended_header(raw);
     if (!header || header->file_table_block >= raw_blocks) {
       continue;
     }
@@ -62,13 +68,22 @@ base::Result<std::uint64_t> bytes_spoken_of(storage::BlockDevice& whole) {
     TRY(whole.read(std::uint64_t{header->file_table_block} * format::kBlockBytes, block));
     const auto table = format::decode_file_table(block, header->file_table_block,
                                                  kMostStoreToRestore / format::kBlockBytes);
-    for (std::size_t i = 0; table && i < format::kFileIds; ++i) {
-      if (const auto& entry = table->entries[i]) {
+    if (!table) {
+      continue;
+    }
+    std::uint64_t most = 0;
+    for (const auto& entry : table->entries) {
+      if (entry) {
         most = std::max(most, std::uint64_t{entry->end_block()} * format::kBlockBytes);
       }
     }
+    spoken.any_table = true;
+    spoken.at_most = std::max(spoken.at_most, most);
+    if (format::decode_header(raw) && (at == 0 || at == format::bytes(spacing))) {
+      spoken.bytes = std::max(spoken.bytes, most);
+    }
   }
-  return most;
+  return spoken;
 }
 
 base::Result<format::VhdFooter> footer_for(const Sector& damaged, std::uint64_t disk_bytes) {
@@ -102,10 +117,20 @@ Mended write_footer(Overlay& whole, const Sector& damaged, std::uint64_t disk_by
   return std::optional(done("bad-container", "VHD footer", std::move(message)));
 }
 
+// Why nothing is written at, or cut behind, `end` without a word; nothing if it may be.
+std::optional<Outcome> asks_first(const Spoken& spoken, std::uint64_t end, const Wishes& wishes) {
+  if (!spoken.any_table && !wishes.accepted.contains("bad-container")) {
+    return not_done("bad-container", "container",
+                    "no file table could be read that says how long the store is. If byte " +
+                        std::to_string(end) +
+                        " is behind all its files, say --accept bad-container");
+  }
+  return std::nullopt;
+}
+
 // A file that is no whole number of sectors, or shorter than its tables say.
-Mended mend_cut_file(Overlay& whole, const Wishes& wishes) {
+Mended mend_cut_file(Overlay& whole, std::uint64_t spoken_of, const Wishes& wishes) {
   const auto size = whole.size_bytes();
-  TRY_ASSIGN(spoken_of, bytes_spoken_of(whole));
   const auto whole_blocks = (size + format::kBlockBytes - 1) / format::kBlockBytes;
   const auto store_bytes = std::max(whole_blocks * format::kBlockBytes, spoken_of);
   if (spoken_of > size && !wishes.accepted.contains("truncated")) {
@@ -203,6 +228,15 @@ Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wish
       return std::optional<Outcome>();
     }
     // Sizes that disagree lose nothing if the disk is as long as the file has room for.
+    TRY_ASSIGN(spoken, bytes_spoken_of(whole, packaging->spacing));
+    if (auto asks = asks_first(spoken, size - kVhdFooterBytes, wishes)) {
+      return asks;
+    }
+    if (spoken.at_most > size - kVhdFooterBytes) {
+      return std::optional(not_done("vhd-slack", "VHD footer",
+                                    "a file table speaks of blocks where the footer is, so it may "
+                                    "be the content of a file. Copy the store into a new one"));
+    }
     TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
     return write_footer(whole, last, size - kVhdFooterBytes,
                         "let the disk reach as far as the footer");
@@ -210,29 +244,36 @@ Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wish
   if (!packaging && packaging.error().code == base::ErrorCode::kDenied) {
     return std::optional(not_done("bad-container", "container", packaging.error().message));
   }
-  TRY_ASSIGN(spoken_of, bytes_spoken_of(whole));
+  TRY_ASSIGN(spoken,
+             bytes_spoken_of(whole, packaging ? packaging->spacing : format::HeaderSpacing::k512));
   TRY_ASSIGN(footer_at, earlier_footer(whole));
   // What looks like a footer in front of blocks in use is the content of some file.
-  if (footer_at != 0 && footer_at >= spoken_of) {
+  if (footer_at != 0 && footer_at >= spoken.at_most) {
+    if (auto asks = asks_first(spoken, footer_at, wishes)) {
+      return asks;
+    }
     TRY(whole.resize(footer_at + kVhdFooterBytes));
     TRY(whole.flush());
     return std::optional(done("bad-container", "container",
                               "cut off the " + std::to_string(size - footer_at - kVhdFooterBytes) +
                                   " bytes that were added behind the VHD footer"));
   }
-  if (size % format::kVhdSectorBytes == 0 && lacks_footer(size)) {
-    TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
-    return write_footer(whole, last, size - kVhdFooterBytes, "write the VHD footer anew");
+  const bool is_whole_sectors = size % format::kVhdSectorBytes == 0;
+  const bool footer_is_damaged =
+      is_whole_sectors && (lacks_footer(size) || (!packaging && size % format::kBlockBytes == 0));
+  if (!footer_is_damaged && packaging && spoken.bytes <= size) {
+    return std::optional<Outcome>();
   }
-  if (!packaging || spoken_of > size) {
-    if (packaging || size % format::kBlockBytes != 0) {
-      return mend_cut_file(whole, wishes);
-    }
-    // A damaged footer at the end of a store that is not whole blocks long.
-    TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
-    return write_footer(whole, last, size - kVhdFooterBytes, "write the VHD footer anew");
+  // The last sector is a footer only if no file lies there.
+  const bool has_room = footer_is_damaged && spoken.at_most <= size - kVhdFooterBytes;
+  if (auto asks = asks_first(spoken, has_room ? size - kVhdFooterBytes : size, wishes)) {
+    return asks;
   }
-  return std::optional<Outcome>();
+  if (!has_room) {
+    return mend_cut_file(whole, std::max(spoken.bytes, std::min(spoken.at_most, size)), wishes);
+  }
+  TRY_ASSIGN(last, read_sector(whole, size - kVhdFooterBytes));
+  return write_footer(whole, last, size - kVhdFooterBytes, "write the VHD footer anew");
 }
 
 }  // namespace vmgs::repair

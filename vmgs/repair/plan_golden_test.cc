@@ -114,7 +114,7 @@ TEST_P(CurableGoldenTest, IsCleanAfterwards) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Images, CurableGoldenTest, ::testing::Values("04", "05", "07", "10", "15"),
+INSTANTIATE_TEST_SUITE_P(Images, CurableGoldenTest, ::testing::Values("05", "07", "10", "15"),
                          [](const auto& test) { return "Image" + std::string(test.param); });
 
 struct Wished {
@@ -151,6 +151,7 @@ INSTANTIATE_TEST_SUITE_P(
     Images, WishedGoldenTest,
     ::testing::Values(
         Wished{"03", {.accepted = {"two-keys"}, .dropped = {}, .file_table = {}}, "two-keys"},
+        Wished{"04", {.accepted = {"bad-header"}, .dropped = {}, .file_table = {}}, "bad-header"},
         Wished{"11", {.accepted = {"slot-1"}, .dropped = {}, .file_table = {}}, "sequence-gap"},
         Wished{"14", {.accepted = {}, .dropped = {kTpm}, .file_table = {}}, "bad-entry"},
         Wished{"15", {.accepted = {"wrong-size"}, .dropped = {}, .file_table = {}}, "wrong-size"},
@@ -167,6 +168,34 @@ TEST(RepairGoldenImagesTest, LeavesWhatIsCleanAsItIs) {
   for (const auto* const number : {"01", "02", "19"}) {
     EXPECT_THAT(repaired(golden_image(number)).plan.steps, IsEmpty()) << number;
   }
+}
+
+// No counter of ours is in the store of another maker, and a damaged header's own word is none.
+TEST(RepairGoldenImagesTest, TakeNoDamagedHeaderForTheNewerUnasked) {
+  const auto& image = golden_image("17");
+  auto bytes = tests::support::golden_bytes(image);
+  const auto at = [&image](std::size_t slot) { return slot * format::bytes(image.spacing); };
+  const auto header = [&](std::size_t slot) {
+    return format::decode_header(std::span(bytes).subspan(at(slot)).first<format::kHeaderBytes>());
+  };
+  ASSERT_TRUE(header(0) && header(1));
+  ASSERT_NE(header(0)->file_table_block, header(1)->file_table_block);
+  const std::size_t older = format::follows(header(0)->sequence, header(1)->sequence) ? 1 : 0;
+  auto damaged = *header(older);
+  damaged.sequence = header(1 - older)->sequence + 1;
+  base::store(format::encode_header(damaged),
+              std::span(bytes).subspan(at(older)).first<format::kHeaderBytes>());
+  bytes[at(older) + 12] ^= std::byte{1};
+  storage::MemoryDevice device(bytes);
+  const auto key = datastore_key(image.keys.front());
+
+  const auto plan = plan_repair(device, patient_of(image), &key, {});
+
+  ASSERT_TRUE(plan);
+  for (const auto& step : plan->steps) {
+    EXPECT_NE(step.code, "bad-header") << step.message;
+  }
+  EXPECT_THAT(codes(plan->open), Contains("newer-header"));
 }
 
 // A commit into a store of another maker once took the old content of a plaintext file for its new

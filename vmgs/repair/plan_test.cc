@@ -120,8 +120,7 @@ base::Bytes undone(const Applied& change) {
   const auto undo = storage::read_undo_file(undo_file);
   EXPECT_TRUE(undo) << undo.error().message;
   if (undo) {
-    const auto done =
-        storage::apply_undo(device, *undo, undo_file, storage::Unfinished::kUndo);
+    const auto done = storage::apply_undo(device, *undo, undo_file, storage::Unfinished::kUndo);
     EXPECT_TRUE(done) << done.error().message;
   }
   return device.contents();
@@ -260,6 +259,144 @@ TEST(PlanTest, AsksForTheKeyWhenTheDamagedHeaderMayBeTheNewest) {
 
   EXPECT_THAT(codes(plan.steps), IsEmpty());
   EXPECT_THAT(codes(plan.open), Contains("bad-header"));
+}
+
+// A header under another key than the one at hand, as a rekey leaves it.
+void rekey(SickStore& store, std::size_t slot, std::uint32_t sequence) {
+  auto header = store.header(slot);
+  for (auto& key_slot : header.key_slots) {
+    if (key_slot) {
+      key_slot->wrapped_key[0] ^= std::byte{1};
+    }
+  }
+  header.sequence = sequence;
+  store.put_header(slot, header);
+}
+
+TEST(PlanTest, TakesNoHeaderBecauseItsKeyHappensToBeAtHand) {
+  SickStore store({.encrypted = true});
+  const auto slot = store.newest_slot();
+  rekey(store, slot, store.header(slot).sequence + 5);
+
+  const auto plan = plan_of(store, store.bytes, {});
+  EXPECT_THAT(codes(plan.steps), IsEmpty());
+  EXPECT_THAT(codes(plan.open), Contains("sequence-gap"));
+
+  const auto other = "slot-" + std::to_string(1 - slot);
+  const auto chosen = plan_of(store, store.bytes, {.accepted = {other}});
+  EXPECT_EQ(store.contents_of(applied(store.bytes, chosen).result), store.before());
+}
+
+TEST(PlanTest, WritesOverNoHeaderThatTheKeyDoesNotOpen) {
+  SickStore store({.encrypted = true});
+  const auto slot = store.newest_slot();
+  rekey(store, slot, store.header(slot).sequence);
+  store.flip(store.header_at(slot) + 12);
+
+  for (const bool with_key : {true, false}) {
+    const auto plan = plan_of(store, store.bytes, {}, with_key);
+    EXPECT_THAT(codes(plan.steps), IsEmpty());
+    EXPECT_THAT(codes(plan.open), Contains("bad-header"));
+  }
+  const auto plan = plan_of(store, store.bytes, {.accepted = {"bad-header"}});
+  EXPECT_EQ(store.contents_of(applied(store.bytes, plan).result), store.before());
+
+  // The same where the other one is gone as well.
+  store.flip(store.header_at(1 - slot) + 12);
+  const auto both = plan_of(store, store.bytes, {});
+  EXPECT_THAT(codes(both.steps), IsEmpty());
+  EXPECT_THAT(codes(both.open), Contains("no-valid-header"));
+}
+
+TEST(PlanTest, WritesOverNoKeySlotsWithoutTheKey) {
+  for (const bool newest : {true, false}) {
+    SickStore store({.encrypted = true});
+    const auto slot = newest ? store.newest_slot() : 1 - store.newest_slot();
+    store.fill(store.header_at(slot), 36, std::byte{0xEE});
+
+    const auto plan = plan_of(store, store.bytes, {}, /*with_key=*/false);
+
+    EXPECT_THAT(codes(plan.steps), IsEmpty());
+    EXPECT_THAT(codes(plan.open), Contains("bad-header"));
+  }
+}
+
+TEST(PlanTest, TakesNoHeaderOfAnEarlierLifeFromTheOtherSpacing) {
+  for (const bool slot_is_blank : {true, false}) {
+    SickStore store({.encrypted = false, .is_vhd = true});
+    auto stale = store.header(1);
+    stale.sequence += 100;
+    base::store(format::encode_header(stale), std::span(store.bytes).subspan<4096, 168>());
+    if (slot_is_blank) {
+      store.fill(store.header_at(1), 168, std::byte{0});
+    } else {
+      store.flip(store.header_at(1) + 12);
+    }
+    const auto before = store.contents_of(store.bytes);
+    ASSERT_FALSE(before.empty());
+
+    const auto plan = plan_of(store, store.bytes, {.accepted = {"wrong-spacing"}});
+
+    EXPECT_THAT(codes(plan.steps), ::testing::Not(Contains("wrong-spacing")));
+    EXPECT_EQ(store.contents_of(applied(store.bytes, plan).result), before);
+  }
+}
+
+TEST(PlanTest, AsksBeforeANewerHeaderComesFromTheOtherSpacing) {
+  SickStore store({.encrypted = false, .is_vhd = true});
+  const auto second = store.header(1);
+  store.fill(512, 168, std::byte{0});
+  base::store(format::encode_header(second), std::span(store.bytes).subspan<4096, 168>());
+
+  const auto plan = plan_of(store, store.bytes, {});
+
+  EXPECT_THAT(codes(plan.steps), ::testing::Not(Contains("wrong-spacing")));
+}
+
+// Gives the newest state one more file, in the last block, and says what it holds.
+base::Bytes with_file_in_the_last_block(SickStore& store, FileId id) {
+  const auto at = store.bytes.size() - format::kBlockBytes;
+  auto entry = store.entry(static_cast<FileId>(20));
+  entry.first_block = static_cast<std::uint32_t>(at / format::kBlockBytes);
+  store.put_entry(id, entry);
+  return base::copy_of(std::span(store.bytes).subspan(at));
+}
+
+TEST(PlanTest, WritesNoFooterIntoAFile) {
+  SickStore store({.encrypted = false});
+  constexpr std::string_view kCookie = "conectix";
+  std::ranges::copy(base::bytes_of(kCookie),
+                    std::span(store.bytes).subspan(store.bytes.size() - 512).begin());
+  const auto content = with_file_in_the_last_block(store, static_cast<FileId>(50));
+
+  const auto plan = plan_of(store, store.bytes, {});
+
+  EXPECT_THAT(codes(plan.steps), Contains("bad-container"));
+  EXPECT_EQ(store.contents_of(applied(store.bytes, plan).result)[static_cast<FileId>(50)], content);
+}
+
+TEST(PlanTest, CutsNothingThatAHeaderOfA4KnDiskLeadsTo) {
+  SickStore store({.encrypted = false, .spacing = format::HeaderSpacing::k4096});
+  ASSERT_EQ(store.newest_slot(), 1U);
+  (void)with_file_in_the_last_block(store, static_cast<FileId>(50));
+  const auto at = store.bytes.size() - 2 * format::kBlockBytes;
+  const auto footer = format::make_vhd_footer(at, {});
+  std::ranges::copy(base::view(footer->raw), std::span(store.bytes).subspan(at).begin());
+
+  EXPECT_THAT(codes(plan_of(store, store.bytes, {}).steps), IsEmpty());
+}
+
+TEST(PlanTest, AsksBeforeItCutsAFileWithoutATable) {
+  SickStore store({.encrypted = false, .is_vhd = true});
+  store.fill(0, 8192, std::byte{0});
+  store.bytes.insert(store.bytes.end(), 8192, std::byte{0x11});
+
+  const auto plan = plan_of(store, store.bytes, {});
+
+  EXPECT_THAT(codes(plan.steps), IsEmpty());
+  EXPECT_THAT(codes(plan.open), Contains("bad-container"));
+  EXPECT_THAT(codes(plan_of(store, store.bytes, {.accepted = {"bad-container"}}).steps),
+              Contains("bad-container"));
 }
 
 TEST(PlanTest, DropsNoFileThatReads) {

@@ -3,7 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <set>
+
 #include "tests/support/error_code.h"
+#include "vmgs/repair/candidates.h"
 #include "vmgs/repair/previous.h"
 #include "vmgs/repair/sick_store.h"
 #include "vmgs/storage/memory.h"
@@ -105,6 +109,65 @@ TEST(SalvageTest, GetsOnlyPlaintextWithoutTheKey) {
   EXPECT_TRUE(found.authentic.empty());
   EXPECT_EQ(found.unproven.size(), 1U);
   EXPECT_THAT(found.unproven, Contains(Key(FileId::kVmUniqueId)));
+}
+
+TEST(SalvageTest, SaysWhichHeaderLedToIt) {
+  // Headers at all three places, each of another table; what was sealed under an older one is lost.
+  SickStore store({.encrypted = false, .is_vhd = true});
+  storage::MemoryDevice scanned(store.bytes);
+  const auto tables = tables_found(scanned);
+  ASSERT_TRUE(tables);
+  auto stale = store.header(0);
+  for (const auto block : *tables) {
+    if (block != store.header(0).file_table_block && block != store.header(1).file_table_block) {
+      stale.file_table_block = block;
+    }
+  }
+  ASSERT_NE(stale.file_table_block, store.header(0).file_table_block);
+  base::store(format::encode_header(stale), std::span(store.bytes).subspan<4096, 168>());
+  storage::MemoryDevice device(store.bytes);
+  std::set<std::pair<std::string, FileId>> found;
+  std::set<std::string> origins;
+
+  const auto searched = salvage(device, nullptr, [&](const Salvaged& one) {
+    EXPECT_TRUE(found.insert({one.origin, one.id}).second) << one.origin;
+    origins.insert(one.origin);
+    return base::Result<void>();
+  });
+
+  EXPECT_EQ(searched, Searched::kAll);
+  EXPECT_THAT(origins, ::testing::IsSupersetOf({"header-0", "header-512", "header-4096"}));
+}
+
+TEST(SalvageTest, EndsWhereTablesWerePlanted) {
+  constexpr std::uint32_t kBlocks = 400;
+  constexpr std::uint32_t kTables = 200;  // and as many blocks that all of them lead to
+  base::Bytes bytes(kBlocks * format::kBlockBytes);
+  for (std::uint32_t block = format::kFirstUsableBlock; block < kTables; ++block) {
+    format::FileEntryLayout self{};
+    self.first_block = block;
+    self.allocated_blocks = 1;
+    self.valid_bytes = format::kBlockBytes;
+    format::FileEntryLayout large{};
+    large.first_block = kTables;
+    large.allocated_blocks = kBlocks - kTables;
+    large.valid_bytes = std::uint64_t{kBlocks - kTables} * format::kBlockBytes - block;
+    const auto table = std::span(bytes).subspan(block * format::kBlockBytes);
+    std::ranges::copy(base::view(self), table.begin());
+    std::ranges::copy(base::view(large),
+                      table.subspan(format::index(kLarge) * sizeof(large)).begin());
+  }
+  storage::MemoryDevice device(bytes);
+  std::uint64_t given = 0;
+
+  const auto searched = salvage(device, nullptr, [&given](const Salvaged& one) {
+    given += one.content.size();
+    return base::Result<void>();
+  });
+
+  EXPECT_EQ(searched, Searched::kUpToLimit);
+  EXPECT_GT(given, 0U);
+  EXPECT_LT(given, 65 * bytes.size());
 }
 
 class PreviousTest : public ::testing::TestWithParam<bool> {};

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "vmgs/repair/candidates.h"
+#include "vmgs/repair/mend.h"
+#include "vmgs/volume/headers.h"
+
+namespace vmgs::repair {
+
+namespace {
+
+using format::Header;
+using volume::Generation;
+using volume::write_header;
+
+// What the damaged header leads to, beside what the valid one does.
+struct Rivals {
+  Generation damaged;
+  Generation present;
+  volume::Unlocking damaged_opens = volume::Unlocking::kNoSlotOpens;
+};
+
+base::Result<volume::Unlocking> unlock(const Case& patient, Generation& generation) {
+  if (patient.key == nullptr || !generation.header().encrypted) {
+    return volume::Unlocking::kNoSlotOpens;
+  }
+  return generation.unlock(patient.device, *patient.key);
+}
+
+base::Result<Rivals> rivals(const Case& patient, std::size_t bad, const Header& mended,
+                            const Header& valid) {
+  TRY_ASSIGN(damaged, Generation::read(patient.device, bad, mended));
+  TRY_ASSIGN(present, Generation::read(patient.device, 1 - bad, valid));
+  TRY_ASSIGN(damaged_opens, unlock(patient, damaged));
+  TRY(unlock(patient, present));
+  return Rivals{std::move(damaged), std::move(present), damaged_opens};
+}
+
+enum class Age { kOlder, kNewer, kUnknown };
+
+// Only two sealed commit sequences tell beyond doubt.
+Age proven_age(const Rivals& rivals) {
+  const auto of_damaged = commit_sequence(rivals.damaged);
+  const auto of_present = commit_sequence(rivals.present);
+  if (of_damaged == 0 || of_present == 0 || of_damaged == of_present) {
+    return Age::kUnknown;
+  }
+  return of_damaged < of_present ? Age::kOlder : Age::kNewer;
+}
+
+// Whether writing over the damaged slot would take keys away that the valid header does not have.
+bool has_keys_of_its_own(format::HeaderBytes raw, const Header& valid) {
+  const auto damaged = base::load<format::HeaderLayout>(raw);
+  const auto kept = format::encode_header(valid);
+  return has_key_slots(raw) &&
+         !std::ranges::equal(base::view(damaged.key_slots), base::view(kept.key_slots));
+}
+
+Mended mend_as(const Case& patient, std::size_t bad, Header header, const Header& valid,
+               Outcome outcome) {
+  // Its own sequence is not to be believed: its checksum did not vouch for it.
+  header.sequence = valid.sequence + 1;
+  TRY(write_header(patient.device, patient.spacing, bad, header));
+  TRY(patient.device.flush());
+  outcome.anything_changes = true;
+  return std::optional(std::move(outcome));
+}
+
+// Nothing if the damaged header is of no use and a copy of the valid one may take its place.
+Mended mend_with(const Case& patient, std::size_t bad, const Header& mended, const Header& valid) {
+  const auto where = slot_name(bad);
+  TRY_ASSIGN(both, rivals(patient, bad, mended, valid));
+  const auto age = proven_age(both);
+  const bool is_older =
+      age == Age::kUnknown ? format::follows(valid.sequence, mended.sequence) : age == Age::kOlder;
+  if (!both.damaged.table()) {
+    return std::optional<Outcome>();
+  }
+  if (is_older) {
+    auto header = mended;
+    header.sequence = valid.sequence - 1;
+    TRY(write_header(patient.device, patient.spacing, bad, header));
+    TRY(patient.device.flush());
+    return std::optional(done("bad-header", where,
+                              "mend the header of the commit before the newest, whose tables are "
+                              "still there"));
+  }
+  if (mended.encrypted) {
+    const bool opens =
+        both.damaged_opens == volume::Unlocking::kOpened && is_whole(patient.device, both.damaged);
+    if (opens && age == Age::kNewer) {
+      return mend_as(patient, bad, mended, valid,
+                     done("bad-header", where,
+                          "mend the header of the newest commit: with the key, all that it leads "
+                          "to authenticates"));
+    }
+    if (patient.accepts("bad-header")) {
+      return std::optional<Outcome>();
+    }
+    if (!opens) {
+      return std::optional(
+          not_done("bad-header", where,
+                   "the damaged header may be the one of the newest state" +
+                       std::string(patient.key == nullptr
+                                       ? ". Only the store's key can tell: give it with --key"
+                                       : ", and this key does not open all that it leads to. "
+                                         "Only the key it is sealed under can tell") +
+                       ", or say --accept bad-header to stay with the state that opens today"));
+    }
+  } else if (!is_sound(both.damaged) || patient.accepts("bad-header")) {
+    return std::optional<Outcome>();
+  }
+  if (!patient.accepts("newer-header")) {
+    return std::optional(
+        not_done("newer-header", where,
+                 "only the checksum of the other header may be wrong, and then it is the newer "
+                 "state. Say --accept newer-header to take that one, or --accept bad-header to "
+                 "stay with the state that opens today"));
+  }
+  return mend_as(patient, bad, mended, valid,
+                 done("newer-header", where, "mend this header and take what it leads to"));
+}
+
+struct Newest {
+  std::optional<Header> header;  // absent: it is what opens today
+};
+
+// The newest state by the sealed commit sequences, where the damaged slot has nothing but its keys
+// left. Nothing if what opens today has no such sequence.
+base::Result<std::optional<Newest>> newest_by_its_keys(const Case& patient, format::HeaderBytes raw,
+                                                       const Header& valid) {
+  TRY_ASSIGN(present, Generation::read(patient.device, 0, valid));
+  TRY(unlock(patient, present));
+  auto sequence = commit_sequence(present);
+  if (sequence == 0) {
+    return std::optional<Newest>();
+  }
+  Newest newest;
+  TRY_ASSIGN(opened, generations_opened(patient.device, *patient.key));
+  for (const auto& generation : opened) {
+    if (commit_sequence(generation) > sequence && is_whole(patient.device, generation)) {
+      sequence = commit_sequence(generation);
+      newest.header = generation.header();
+    }
+  }
+  const auto left = base::load<format::HeaderLayout>(raw);
+  for (std::size_t i = 0; newest.header && i < left.key_slots.size(); ++i) {
+    auto& slot = newest.header->key_slots[i];
+    if (!slot && !base::is_all_zero(left.key_slots[i].wrapped_key)) {
+      slot = format::KeySlot{left.key_slots[i].nonce, left.key_slots[i].tag,
+                             left.key_slots[i].wrapped_key};
+    }
+  }
+  return std::optional(std::move(newest));
+}
+
+}  // namespace
+
+Mended mend_lone_header(const Case& patient) {
+  const auto slots = volume::read_header_slots(patient.device, patient.spacing);
+  const auto order = slots ? volume::order_headers(*slots)
+                           : base::Result<volume::HeaderOrder>(base::fail(slots.error()));
+  if (!order || order->older) {
+    return std::optional<Outcome>();
+  }
+  const auto bad = 1 - order->newest;
+  const auto& valid = *(*slots)[order->newest].header;
+  if ((*slots)[bad].blank && valid.sequence == 1) {
+    return std::optional<Outcome>();
+  }
+  TRY_ASSIGN(area, read_area(patient.device));
+  const auto raw = format::header_at(format::HeaderArea(area), patient.spacing, bad);
+  const auto mended = mended_header(raw);
+  if (mended && mended->file_table_block != valid.file_table_block) {
+    TRY_ASSIGN(outcome, mend_with(patient, bad, *mended, valid));
+    if (outcome) {
+      return std::optional(std::move(outcome));
+    }
+  }
+  // What is left of keys goes only where the key at hand says that nothing newer goes with it.
+  if (has_keys_of_its_own(raw, valid) && !patient.accepts("bad-header")) {
+    const bool opens = patient.key != nullptr && opens_key_slot(raw, *patient.key);
+    std::optional<Newest> newest;
+    if (opens) {
+      TRY_ASSIGN(found, newest_by_its_keys(patient, raw, valid));
+      newest = std::move(found);
+    }
+    if (newest && newest->header) {
+      return mend_as(patient, bad, *newest->header, valid,
+                     done("bad-header", slot_name(bad),
+                          "make the header of the newest commit again: with the key, all that it "
+                          "leads to authenticates"));
+    }
+    if (!newest) {
+      return std::optional(not_done(
+          "bad-header", slot_name(bad),
+          std::string("there are keys in the damaged header, which may be the one of the newest "
+                      "state. ") +
+              (patient.key == nullptr ? "Only the store's key can tell: give it with --key"
+               : opens                ? "Nothing in this store tells"
+                                      : "This key does not open them: give the one that does") +
+              ", or say --accept bad-header to write over it and stay with the state that opens "
+              "today"));
+    }
+  }
+  auto copy = valid;
+  copy.sequence -= 1;
+  TRY(write_header(patient.device, patient.spacing, bad, copy));
+  TRY(patient.device.flush());
+  return std::optional(done("bad-header", slot_name(bad),
+                            "fill it with a copy of slot " + std::to_string(order->newest) +
+                                ", so that one bad sector does not take the store away"));
+}
+
+}  // namespace vmgs::repair
