@@ -86,7 +86,8 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   [[nodiscard]] base::Result<vmgs::format::Anchor> state() const;
 
   // carry() has a record ride in the next commit. commit_record() makes that commit, if none has
-  // come: as store(), and it opens the store anew after a commit that has failed, as the flash does.
+  // come: as store(), and it opens the store anew after a commit that has failed, as the flash
+  // does.
   void carry(const vmgs::format::Record& record);
   base::Result<void> commit_record();
 
