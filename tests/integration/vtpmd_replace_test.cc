@@ -51,9 +51,9 @@ class VtpmdReplaceTest : public testing::Test {
   [[nodiscard]] fs::path program() const { return folder_ / "vtpm-instance"; }
 
   // As a package manager does: another file under the same name.
-  void upgrade() const {
+  void upgrade(const fs::path& to = VTPM_INSTANCE) const {
     const auto next = folder_ / "vtpm-instance.dpkg-new";
-    fs::copy_file(VTPM_INSTANCE, next, fs::copy_options::overwrite_existing);
+    fs::copy_file(to, next, fs::copy_options::overwrite_existing);
     fs::rename(next, program());
   }
 
@@ -147,6 +147,35 @@ TEST_F(VtpmdReplaceTest, GivesARunningGuestAProcessOfTheUpgradedProgram) {
   vtpmd_->wait_for("a", "stopped");
   auto next = boot("a");
   EXPECT_EQ(read_number(next), 2U);
+}
+
+TEST_F(VtpmdReplaceTest, StartsInstancesOfTheUpgradedProgram) {
+  (void)vtpmd_->create("a");
+  ASSERT_EQ(vtpmd_->ctl({"stop", "a"}).status, 0);
+  upgrade();
+
+  auto hypervisor = boot("a");
+
+  EXPECT_TRUE(is_of_program(vtpmd_->pid("a")));
+}
+
+TEST_F(VtpmdReplaceTest, GoesOnWithTheProgramBeforeWhereTheUpgradedOneDoesNotRun) {
+  (void)vtpmd_->create("a");
+  (void)vtpmd_->create("b");
+  ASSERT_EQ(vtpmd_->ctl({"stop", "b"}).status, 0);
+  auto hypervisor = boot("a");
+  upgrade("/bin/false");
+
+  auto other = boot("b");
+
+  EXPECT_EQ(vtpmd_->readiness("b"), "ready");
+  const auto refused = vtpmd_->ctl({"replace", "a"});
+  EXPECT_EQ(refused.status, 8);
+  EXPECT_THAT(refused.err, HasSubstr("install one that runs"));
+  EXPECT_EQ(run(hypervisor, tpm::read_clock()), tpm::kSuccess);
+  upgrade();
+  EXPECT_GE(replace("a"), 0);
+  EXPECT_TRUE(is_of_program(vtpmd_->pid("a")));
 }
 
 // A guest that writes and reads all the time; each answer is to be right and to come.

@@ -22,6 +22,7 @@ namespace {
 
 namespace asio = boost::asio;
 namespace instance = strongroom::instance::v1;
+using base::ErrorCode;
 using transport::rpc::as_values;
 
 // A parent that dies at once, on a host without memory for one, is not started in a tight loop: the
@@ -40,10 +41,11 @@ std::string how(const instance::Ended& ended) {
 }  // namespace
 
 struct ParentKeeper::Running {
-  Running(asio::io_context& io, vtpm::host::WarmedParent started)
-      : parent{started.pid, base::Descriptor()}, link(io, started.link.release()) {}
+  Running(asio::io_context& io, vtpm::host::WarmedParent started, const ProgramFile& of)
+      : parent{started.pid, base::Descriptor()}, file(of), link(io, started.link.release()) {}
 
   vtpm::host::WarmedParent parent;
+  ProgramFile file;  // that it is of
   asio::posix::stream_descriptor link;
   vtpm::host::FrameReader reports;
   bool is_warm = false;
@@ -66,41 +68,50 @@ ParentKeeper::ProgramFile ParentKeeper::program_file() const {
 }
 
 base::Result<void> ParentKeeper::renew() {
-  if (running_ && program_file() == program_file_) {
+  const auto file = program_file();
+  if (running_ && file == running_->file) {
     return {};
+  }
+  if (running_ && file == useless_) {
+    return base::fail(ErrorCode::kUnavailable,
+                      program_.string() +
+                          " cannot be used: its process died before it could fork. "
+                          "Instances are of the program as it was before; install one that runs");
   }
   const auto before = running_;
   TRY(start_cold());
   if (before) {
-    base::log(base::LogLevel::kInfo, program_.string() +
-                                         " is another one: instances from now on "
-                                         "are of that");
-    // Without its link it ends.
-    before->link.close();
+    base::log(base::LogLevel::kInfo,
+              program_.string() + " is another one: instances from now on are of that");
+    if (before_) {
+      before->link.close();  // it was not warm yet; without its link it ends
+    } else {
+      before_ = before;
+    }
   }
   return {};
 }
 
 base::Result<void> ParentKeeper::start() {
-  program_file_ = program_file();
+  const auto file = program_file();
   TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
   if (auto warm = vtpm::host::await_warm(started, kWarmLimit); !warm) {
     return base::fail(std::move(warm).error().context(program_.string()));
   }
-  keep(std::move(started), true);
+  keep(std::move(started), file, true);
   return {};
 }
 
 // Requests may be sent to it at once: they wait in the link until it is warm.
 base::Result<void> ParentKeeper::start_cold() {
-  program_file_ = program_file();
+  const auto file = program_file();
   TRY_ASSIGN(started, vtpm::host::start_warmed_parent(program_));
-  keep(std::move(started), false);
+  keep(std::move(started), file, false);
   return {};
 }
 
-void ParentKeeper::keep(vtpm::host::WarmedParent started, bool is_warm) {
-  running_ = std::make_shared<Running>(io_, std::move(started));
+void ParentKeeper::keep(vtpm::host::WarmedParent started, const ProgramFile& file, bool is_warm) {
+  running_ = std::make_shared<Running>(io_, std::move(started), file);
   running_->is_warm = is_warm;
   asio::co_spawn(io_, follow(running_), asio::detached);
 }
@@ -111,6 +122,9 @@ base::Result<void> ParentKeeper::request_fork(std::uint64_t serial, const std::s
     TRY(start_cold());
   }
   auto sent = vtpm::host::request_fork(running_->link.native_handle(), serial, process_name, ends);
+  if (!sent && fall_back()) {
+    sent = vtpm::host::request_fork(running_->link.native_handle(), serial, process_name, ends);
+  }
   if (!sent) {
     return base::fail(std::move(sent).error().context("the warmed parent, " + program_.string() +
                                                       ", is dead or hangs; vtpmd's log has more"));
@@ -134,11 +148,29 @@ asio::awaitable<void> ParentKeeper::follow(std::shared_ptr<Running> parent) {
   base::log(base::LogLevel::kWarning,
             "the warmed parent, process " + std::to_string(parent->parent.pid) + ", has died" +
                 (parent->is_warm ? "; its instances go on" : " before it could fork"));
-  pause_ = parent->is_warm ? kRestartPause : std::min(2 * pause_, kLongestPause);
-  if (running_ == parent) {
-    running_.reset();
-    co_await start_again();
+  if (before_ == parent) {
+    before_.reset();
   }
+  if (running_ != parent || fall_back()) {
+    co_return;
+  }
+  pause_ = parent->is_warm ? kRestartPause : std::min(2 * pause_, kLongestPause);
+  running_.reset();
+  co_await start_again();
+}
+
+// To the one before, if that lives. Requests that the dead one had are tried again by who made
+// them.
+bool ParentKeeper::fall_back() {
+  if (running_->is_warm || !before_) {
+    return false;
+  }
+  base::log(base::LogLevel::kError,
+            program_.string() + " cannot be used; instances are of the one before it");
+  useless_ = running_->file;
+  running_->link.close();
+  running_ = std::exchange(before_, nullptr);
+  return true;
 }
 
 // Until there is one, or a request has started one.
@@ -168,6 +200,10 @@ void ParentKeeper::handle(Running& parent) {
     switch (report.message_case()) {
       case instance::FromParent::kWarm:
         parent.is_warm = true;
+        if (&parent == running_.get() && before_) {
+          // Without its link it ends.
+          std::exchange(before_, nullptr)->link.close();
+        }
         break;
       case instance::FromParent::kForked:
         events_.forked(report.forked().serial(), report.forked().pid());

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "vmgs/base/result.h"
@@ -33,7 +34,9 @@ class ParentKeeper {
   base::Result<void> start();
 
   // renew() starts another where the program is no longer the file that the running one is of: it
-  // was upgraded. Instances of the one before go on. Errors of start_warmed_parent().
+  // was upgraded. Instances of the one before go on, and it is there until the new one is warm, and
+  // again if that dies before. kUnavailable for a file whose parent has done so; errors of
+  // start_warmed_parent(). After an error forks are of the program as it was, if that runs.
   base::Result<void> renew();
 
   // request_fork() has it fork, after starting one if there is none now.
@@ -55,7 +58,8 @@ class ParentKeeper {
   [[nodiscard]] ProgramFile program_file() const;
 
   base::Result<void> start_cold();
-  void keep(vtpm::host::WarmedParent started, bool is_warm);
+  void keep(vtpm::host::WarmedParent started, const ProgramFile& file, bool is_warm);
+  bool fall_back();
   boost::asio::awaitable<void> follow(std::shared_ptr<Running> parent);
   boost::asio::awaitable<void> start_again();
   void handle(Running& parent);
@@ -64,8 +68,9 @@ class ParentKeeper {
   std::filesystem::path program_;
   Events events_;
   std::shared_ptr<Running> running_;
-  ProgramFile program_file_;    // that it is of
-  std::chrono::seconds pause_;  // before the next one is started
+  std::shared_ptr<Running> before_;     // while running_ is not warm yet
+  std::optional<ProgramFile> useless_;  // whose parent died before it was warm
+  std::chrono::seconds pause_;          // before the next one is started
 };
 
 }  // namespace tools::vtpmd

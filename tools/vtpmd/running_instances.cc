@@ -174,6 +174,9 @@ base::Result<void> RunningInstances::launch(const VmId& id, base::Descriptor lea
   if (!entry.sockets) {
     return base::fail(ErrorCode::kUnavailable, "its sockets are not open");
   }
+  if (auto renewed = parent_.renew(); !renewed) {
+    base::log(base::LogLevel::kWarning, renewed.error().message);
+  }
   // From now on the instance accepts; whoever comes is its business.
   stop_watching(entry);
   TRY_ASSIGN(pair, make_pair());
@@ -235,9 +238,7 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
   for (;;) {
     const auto complete = link->said.next(message);
     if (!complete) {
-      base::log(base::LogLevel::kError, "VM " + to_string(id) + ": killed, for its instance says " +
-                                            complete.error().message);
-      kill(id);
+      say_nonsense(id, link, complete.error().message);
       return;
     }
     if (!*complete) {
@@ -295,6 +296,23 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
         break;
     }
   }
+}
+
+// A successor, or the one before, must not take down with it the one that serves.
+void RunningInstances::say_nonsense(const VmId& id, const std::shared_ptr<Link>& link,
+                                    const std::string& what) {
+  if (is_current(id, link)) {
+    base::log(base::LogLevel::kError,
+              "VM " + to_string(id) + ": killed, for its instance says " + what);
+    kill(id);
+    return;
+  }
+  base::log(base::LogLevel::kError, "VM " + to_string(id) +
+                                        ": an instance that does not serve it is not listened to "
+                                        "any more, for it says " +
+                                        what);
+  link->why = what;
+  ::shutdown(link->socket.native_handle(), SHUT_RDWR);
 }
 
 void RunningInstances::certify(const VmId& id, const std::shared_ptr<Link>& link,
@@ -422,8 +440,13 @@ asio::awaitable<void> RunningInstances::follow_holder(
     co_await process.async_wait(descriptor_base::wait_read, as_values);
   }
   // The lock goes with the last descriptor of the process, a little after or before its end shows.
+  // It does not go where another process took the holder's place, which lets us in.
   asio::steady_timer pause(io_);
   for (;;) {
+    const auto* vm = host_->find(id);
+    if (vm == nullptr || vm->phase != vtpm::host::Phase::kDetached) {
+      co_return;
+    }
     const auto lease = vtpm::host::take_lease(folder_.lease(id));
     if (!lease || *lease) {
       break;

@@ -81,6 +81,7 @@ class RunningInstances final : public vtpm::host::Instances {
   boost::asio::awaitable<void> follow_holder(VmId id,
                                              std::shared_ptr<vtpm::host::LeaseHolder> holder);
   void handle(const VmId& id, const std::shared_ptr<Link>& link);
+  void say_nonsense(const VmId& id, const std::shared_ptr<Link>& link, const std::string& what);
   void handle_successor(const VmId& id, const std::shared_ptr<Link>& link,
                         const strongroom::instance::v1::FromInstance& message);
   void closed(const VmId& id, const std::shared_ptr<Link>& link);

@@ -411,6 +411,15 @@ base::Result<void> Host::remove(const VmId& id, const Together& together) {
     return base::fail(ErrorCode::kDenied,
                       quoted_name(target) + " is running; stop it before you delete it");
   }
+  // Held until nothing of it is left. Where it cannot be looked at, there is no instance either.
+  const auto lease = take_lease(folder_.lease(id));
+  if (lease && !*lease) {
+    detach(target);
+    return base::fail(ErrorCode::kDenied,
+                      quoted_name(target) +
+                          " has an instance that this vtpmd did not start; stop it before you "
+                          "delete it");
+  }
   const auto changes = [&]() -> base::Result<void> {
     TRY(registry_.note_deleting(id));
     return together(target);

@@ -28,7 +28,7 @@ enum class Phase {
   kStarting,    // It was asked for and has not opened its store yet.
   kServing,     // It may accept its hypervisor.
   kStopping,    // It was told to end.
-  kDetached,    // There is one that an earlier vtpmd started, out of our reach.
+  kDetached,    // There is one that an earlier vtpmd started, and that has not let us in.
   kConverting,  // It copies the VM's store, and serves nobody.
 };
 
@@ -96,8 +96,9 @@ struct Vm {
 // processes are behind Instances. One thread.
 //
 // A guest never meets a TPM that was reset under it: an instance serves one life of its VM's
-// hypervisor, and its connections end with it. A new instance only ever takes connections over
-// which no TPM has answered yet; one that came while the old instance was ending waits for the new.
+// hypervisor, and its connections end with it, unless another process takes its place and goes on
+// with its TPM and its connections. An instance that starts only ever takes connections over which
+// no TPM has answered yet; one that came while the old instance was ending waits for the new.
 class Host {
  public:
   // Together is run inside the transaction that makes a change durable; its error undoes it.

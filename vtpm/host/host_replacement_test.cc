@@ -96,6 +96,18 @@ TEST_F(ReplacementTest, HasNoSuccessorThatCannotBeStarted) {
   EXPECT_FALSE(vm_.replacing);
 }
 
+// As when an instance has ended and the one that took its place was never heard of.
+TEST_F(ReplacementTest, AVmWhoseLeaseSomebodyHoldsIsNotDeleted) {
+  host_->instance_ended(vm_.id());
+  ASSERT_EQ(vm_.phase, Phase::kStopped);
+
+  EXPECT_EQ(host_->remove(vm_.id(), nothing).error().code, ErrorCode::kDenied);
+
+  EXPECT_EQ(vm_.phase, Phase::kDetached);
+  EXPECT_FALSE(vm_.record.deleting);
+  EXPECT_TRUE(instances_.knocked.contains(vm_.id()));
+}
+
 TEST_F(ReplacementTest, IsNotForAConfidentialVm) {
   auto confidential = request("c");
   confidential.mutable_parameters()->set_tee("sev-snp");

@@ -68,6 +68,10 @@ base::Result<void> sign_lease(const base::Descriptor& lease) {
   if (pwrite(lease.number(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     return fail_io("cannot sign the lease", errno);
   }
+  // Whoever signed it before may have had a longer number. It is never without one.
+  if (ftruncate(lease.number(), static_cast<off_t>(text.size())) != 0) {
+    return fail_io("cannot sign the lease", errno);
+  }
   return {};
 }
 
@@ -78,8 +82,10 @@ base::Result<LeaseHolder> lease_holder(const std::filesystem::path& path) {
     return errno == ESRCH ? base::Result<LeaseHolder>(nobody(path))
                           : base::Result<LeaseHolder>(fail_io("cannot watch a process", errno));
   }
-  // Only now is it known that the number still means the holder: while the lease is held the holder
-  // lives, and its number cannot have been given to another process.
+  // Only now is it known that the number still means the holder: whoever signed a lease that is
+  // held lives, and its number cannot have been given to another process. But for the moment in
+  // which an instance that gave its place away has ended, and the one that took it has not signed
+  // yet.
   const base::Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {
     return fail_io("cannot open " + path.string(), errno);
