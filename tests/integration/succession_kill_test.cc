@@ -397,6 +397,43 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Step::kSuccessorOnceItServes, Serves::kNobody},
                     Case{Step::kInstanceOnceTheSuccessorServes, Serves::kSuccessor}));
 
+// vtpmd dies in the middle of it, and the next one is not let in by an instance that is about to
+// end: it would take the VM for a crashed one.
+TEST_F(SuccessionKillTest, LetsTheNextVtpmdInWhereTheSuccessorServes) {
+  auto before = start();
+  auto guest = boot();
+  auto both = begin(std::move(before));
+  const auto here = take(both.to_after);
+  ASSERT_TRUE(here);
+  both.before.link = base::Descriptor();
+  both.after.link = base::Descriptor();
+  // What is asked next is answered by a loop that has seen what came before.
+  EXPECT_TRUE(guest.result(support::Control::kGetTpmEstablished));
+  auto door = UnixListener::connect(folder_ / "door");
+  ASSERT_TRUE(door);
+  EXPECT_TRUE(guest.result(support::Control::kGetTpmEstablished));
+
+  give(both.to_before, *here);
+  auto estate = take(both.to_before);
+  ASSERT_TRUE(estate);
+  give(both.to_after, *estate);
+  estate.reset();
+  const auto serving = take(both.to_after);
+  ASSERT_TRUE(serving && serving->message.has_serving());
+  give(both.to_before, *serving);
+  pollfd ended{both.before.process.number(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ended, 1, 20'000), 1);
+
+  both.after.link = *std::move(door);
+  const auto said = both.after.next();
+  ASSERT_TRUE(said);
+  EXPECT_TRUE(said->has_reclaimed());
+  instance::ToInstance order;
+  order.mutable_stop();
+  EXPECT_TRUE(vtpm::host::send_frame(both.after.link.number(), order));
+  both.after.wait_for_end();
+}
+
 // At a moment that nobody has chosen.
 TEST_F(SuccessionKillTest, NeverServesTwiceWhoeverDiesWhenever) {
   std::mt19937 random(std::random_device{}());

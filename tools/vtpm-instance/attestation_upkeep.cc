@@ -111,6 +111,9 @@ AttestationUpkeep::Begun AttestationUpkeep::so_far() const {
   if (schedule_.due()) {
     begun.renew_at = std::chrono::floor<std::chrono::seconds>(wall() + (*schedule_.due() - now()));
   }
+  if (held_) {
+    begun.renew_at = wall();  // what came is not in the TPM yet: another is asked for
+  }
   if (twins_word_.readiness != Readiness::kReady) {
     // There are no keys to go by.
     begun.readiness = twins_word_;

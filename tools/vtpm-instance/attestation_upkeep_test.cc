@@ -201,6 +201,22 @@ TEST_F(AttestationUpkeepTest, NeverKeepsTheGuestWaitingForTheAuthority) {
   until([this] { return durable().ak != first_.ak; });
 }
 
+TEST_F(AttestationUpkeepTest, HasASuccessorAskAgainForWhatIsNotInTheTpmYet) {
+  auto provisioned = overdue();
+  certifier_.hold(true);
+  serve(std::move(provisioned));
+  ASSERT_TRUE(device_->init());  // before its Startup a TPM takes no write
+  certifier_.hold(false);
+  until([this] { return authority_.asked == 2; });
+  io_.run_one_for(std::chrono::seconds(20));
+  ASSERT_EQ(durable().ak, first_.ak);
+
+  const auto left = upkeep_->so_far();
+
+  ASSERT_TRUE(left.renew_at);
+  EXPECT_LE(*left.renew_at, std::chrono::system_clock::now());
+}
+
 TEST_F(AttestationUpkeepTest, EndsInTheMiddleOfARequest) {
   auto provisioned = overdue();
   certifier_.hold(true);

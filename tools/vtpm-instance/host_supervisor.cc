@@ -52,6 +52,8 @@ instance::Opened message_of(const Opened& opened) {
   return message;
 }
 
+bool is_stop(const ToInstance& message) { return message.has_stop(); }
+
 // What the message holds of the authorization is wiped.
 LockoutQuestion question_of(instance::LockoutQuestion& asked) {
   LockoutQuestion question{.serial = asked.serial()};
@@ -198,9 +200,9 @@ base::Result<void> HostSupervisor::opened(const Opened& opened) {
     TRY_ASSIGN(answer, receive());
     may_serve = answer.has_serve();
   }
-  // A stop may have come right behind; nobody would look for it in what was received already.
+  // A stop may have come right behind. Other orders that did are for order().
   TRY(hand_out());
-  stopped_early_ = !orders_.empty() || !may_serve;
+  stopped_early_ = !may_serve || std::any_of(orders_.begin(), orders_.end(), is_stop);
   if (stopped_early_) {
     return base::fail(ErrorCode::kUnavailable, "stopped before it served anybody");
   }
@@ -293,10 +295,12 @@ bool HostSupervisor::let_in() {
 }
 
 Order HostSupervisor::order() {
-  const auto open = received_.receive(link_.number());
+  pollfd readable{.fd = link_.number(), .events = POLLIN, .revents = 0};
+  const auto open = ::poll(&readable, 1, 0) > 0
+                        ? received_.receive(link_.number())
+                        : base::fail(ErrorCode::kUnavailable, "nothing has arrived");
   const auto complete = hand_out();
-  const bool stopped = std::any_of(orders_.begin(), orders_.end(),
-                                   [](const ToInstance& message) { return message.has_stop(); });
+  const bool stopped = std::any_of(orders_.begin(), orders_.end(), is_stop);
   const bool hands_over =
       std::any_of(orders_.begin(), orders_.end(),
                   [](const ToInstance& message) { return message.has_hand_over(); });

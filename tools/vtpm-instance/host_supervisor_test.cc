@@ -211,6 +211,27 @@ TEST_F(HostSupervisorTest, ServesNobodyBeforeVtpmdHasNotedWhatItWantsTo) {
   }
 }
 
+// A VM may be replaced as soon as it is served, which vtpmd knows before the instance does.
+TEST_F(HostSupervisorTest, AnOrderRightBehindTheWordToServeIsFollowedOnceItServes) {
+  send_setup(true);
+  ASSERT_TRUE(supervisor_->receive_setup());
+  send_serve();
+  instance::ToInstance order;
+  order.mutable_hand_over();
+  std::array<int, 2> way{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, way.data()), 0);
+  const base::Descriptor ours(way[0]);
+  const base::Descriptor theirs(way[1]);
+  ASSERT_TRUE(vtpm::host::send_frame(vtpmd_.number(), order, std::array{theirs.number()}));
+
+  const auto opened = supervisor_->opened({});
+  ASSERT_TRUE(opened) << opened.error().message;
+
+  EXPECT_EQ(supervisor_->order(), Order::kHandOver);
+  EXPECT_TRUE(supervisor_->successor().is_open());
+  EXPECT_EQ(supervisor_->order(), Order::kNone) << "and it waits for no other";
+}
+
 TEST_F(HostSupervisorTest, WhileItServesAnswersComeThroughItsOrders) {
   open();
   base::Result<Certificates> given = base::fail(ErrorCode::kNotFound, "");

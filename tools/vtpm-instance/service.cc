@@ -108,7 +108,7 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
       end();
     }
   });
-  watch_orders();
+  asio::post(io_, [this] { follow_orders(); });
   supervisor_.loop_reads(true);
   watch_twin();
   upkeep_.start();
@@ -344,10 +344,16 @@ void Service::watch_orders() {
   }
   orders_.async_wait(asio::posix::descriptor_base::wait_read,
                      [this](boost::system::error_code error) {
-                       if (!error && follow(supervisor_.order())) {
-                         watch_orders();
+                       if (!error) {
+                         follow_orders();
                        }
                      });
+}
+
+void Service::follow_orders() {
+  if (follow(supervisor_.order())) {
+    watch_orders();
+  }
 }
 
 // Whether the keys of a TPM that its guest has used are its own is known a moment later.

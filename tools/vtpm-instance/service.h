@@ -79,6 +79,7 @@ class Service {
   void reclaimed();
   void end();
   void watch_orders();
+  void follow_orders();
   void watch_twin();
   void answer_lockout();
   bool follow(Order order);

@@ -95,6 +95,14 @@ class Succession::Attempt {
   }
 
   void try_to_hand_over() {
+    // What a twin has to say cannot be said twice.
+    if (parts_.reports.twin_descriptor() >= 0) {
+      parts_.upkeep.twin_has_spoken(parts_.reports.settle());
+    }
+    if (parts_.reports.awaits_mark()) {
+      return try_again(
+          {ErrorCode::kUnavailable, "the TPM has not noted yet that a key in it is not its own"});
+    }
     auto clients = parts_.control.clients();
     if (!clients) {
       return try_again(std::move(clients).error());
@@ -121,10 +129,6 @@ class Succession::Attempt {
 
   base::Result<void> hand_over(std::vector<ControlServer::Client> clients,
                                VariableService::AtRest variables) {
-    // What a twin has to say cannot be said twice.
-    if (parts_.reports.twin_descriptor() >= 0) {
-      parts_.upkeep.twin_has_spoken(parts_.reports.settle());
-    }
     parts_.data.suspend();
     auto given = give_all(std::move(clients), std::move(variables));
     if (!given) {
@@ -225,19 +229,22 @@ void Succession::ended(const base::Result<void>& outcome) {
     if (auto listener = copy_of(control_listener_.number()); !alone_ && listener.is_open()) {
       parts_.control.accept_at(std::move(listener));
     }
+    watch_door();
   });
 }
 
 // A vtpmd that comes later listens for hypervisors elsewhere.
 void Succession::go_on_alone() {
   alone_ = true;
+  awaits_vtpmd_ = true;
   parts_.control.stop_accepting();
   watch_door();
 }
 
+// Whoever knocks while a successor is on its way waits for the one that serves in the end.
 void Succession::watch_door() {
   const auto& door = parts_.supervisor.belongings().door;
-  if (!door.is_open()) {
+  if (!awaits_vtpmd_ || attempt_ || !door.is_open()) {
     return;
   }
   if (!door_.is_open()) {
@@ -249,6 +256,7 @@ void Succession::watch_door() {
       return;
     }
     if (parts_.supervisor.let_in()) {
+      awaits_vtpmd_ = false;
       events_.reclaimed();
     } else {
       watch_door();
@@ -256,13 +264,13 @@ void Succession::watch_door() {
   });
 }
 
-base::Result<Heritage> await_heritage(const base::Descriptor& predecessor) {
+base::Result<Heritage> await_heritage(base::Descriptor& predecessor) {
   const auto deadline = std::chrono::steady_clock::now() + kUntilReady + kUntilQuiet;
   TRY(handover::announce(predecessor.number(), deadline));
   TRY_ASSIGN(estate, handover::await(predecessor.number(), deadline));
   Heritage heritage;
   heritage.estate = std::move(estate);
-  heritage.predecessor = predecessor.number();
+  heritage.predecessor = &predecessor;
   heritage.locked_out = heritage.estate.tpm.locked_out;
   return heritage;
 }
@@ -270,9 +278,10 @@ base::Result<Heritage> await_heritage(const base::Descriptor& predecessor) {
 base::Result<void> claim(Heritage& heritage, vtpm::device::Device& device) {
   TRY(device.resume(std::move(heritage.estate.tpm)));
   const handover::Decision decision(std::move(heritage.estate.decision));
-  if (!handover::claim(heritage.predecessor, decision)) {
+  if (!handover::claim(heritage.predecessor->number(), decision)) {
     return base::fail(ErrorCode::kUnavailable, "the instance before goes on");
   }
+  *heritage.predecessor = {};
   return {};
 }
 

@@ -52,7 +52,9 @@ class Succession {
   // begin() is the order to hand everything over.
   void begin();
 
-  // go_on_alone() has `control` take no other client, as vtpmd is gone, and watches the door.
+  // go_on_alone() has `control` take no other client, as vtpmd is gone, and watches the door once
+  // no successor is on its way: who is let in would be let down by an instance that gives all it
+  // has.
   void go_on_alone();
 
  private:
@@ -67,23 +69,25 @@ class Succession {
   base::Descriptor control_listener_;
   boost::asio::posix::stream_descriptor door_;
   std::unique_ptr<Attempt> attempt_;
-  bool alone_ = false;
+  bool alone_ = false;         // no client is accepted any more
+  bool awaits_vtpmd_ = false;  // at the door
 };
 
 // Heritage is what a successor goes on with; the instance's before, until it is claimed.
 struct Heritage {
   vtpm::handover::Estate estate;
-  int predecessor = -1;
+  base::Descriptor* predecessor = nullptr;  // the way to it
   Opened opened;
   bool locked_out = false;
 };
 
 // await_heritage() says that this process is ready to take over, before it opens anything, and
-// waits for what it is given. kUnavailable if that is nothing.
-base::Result<Heritage> await_heritage(const base::Descriptor& predecessor);
+// waits for what it is given by way of `predecessor`, which outlives the heritage. kUnavailable if
+// that is nothing.
+base::Result<Heritage> await_heritage(base::Descriptor& predecessor);
 
-// claim() goes on with the TPM; when it succeeds everything is this process'. kUnavailable if the
-// instance before goes on; errors of Device::resume().
+// claim() goes on with the TPM; when it succeeds everything is this process', and the way to the
+// instance before is closed. kUnavailable if that one goes on; errors of Device::resume().
 base::Result<void> claim(Heritage& heritage, vtpm::device::Device& device);
 
 // variables_of() takes what a heritage has of the variable flash.

@@ -111,7 +111,7 @@ class Supervisor {
   virtual void answer_lockout(std::uint64_t serial,
                               const base::Result<vtpm::device::Device::Lockout>& lockout) = 0;
 
-  // order() reads what has come, without waiting.
+  // order() reads what has come, without waiting; it may have come before descriptor() was watched.
   virtual Order order() = 0;
 };
 

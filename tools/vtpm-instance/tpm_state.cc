@@ -226,14 +226,10 @@ class IncomingState final : public TpmState {
 
   base::Result<void> close() override { return store_.close(); }
 
-  base::Result<void> hand_over(vtpm::handover::Estate& estate) override {
-    TRY_ASSIGN(handed, store_.hand_over());
-    name_owner({handed.vm_id, handed.boot_id}, estate);
-    estate.store = std::move(handed);
-    return {};
-  }
+  // Whoever starts one like this gives no such order.
+  base::Result<void> hand_over(vtpm::handover::Estate&) override { return not_arrived(); }
 
-  void abandon() override { store_.abandon(); }
+  void abandon() override {}
 
  private:
   std::unique_ptr<Protector> protector_;

@@ -54,20 +54,6 @@ base::Result<void> IncomingStore::store_flash(base::ByteView image) {
                 : base::fail(base::ErrorCode::kUnavailable, "the state has to arrive first");
 }
 
-base::Result<StateStore::HandedOver> IncomingStore::hand_over() const {
-  if (!store_) {
-    return base::fail(base::ErrorCode::kUnavailable, "the TPM's state is still to arrive");
-  }
-  return store_->hand_over();
-}
-
-void IncomingStore::abandon() {
-  closed_ = true;
-  if (store_) {
-    store_->abandon();
-  }
-}
-
 base::Result<void> IncomingStore::close() {
   closed_ = true;
   return store_ ? store_->close() : base::Result<void>();

@@ -35,10 +35,6 @@ class IncomingStore final : public engine::NvStore, public state::FlashStore {
   base::Result<std::optional<base::SecretBytes>> load_flash() override;
   base::Result<void> store_flash(base::ByteView image) override;
 
-  // hand_over() and abandon() are those of StateStore. kUnavailable until the state has arrived.
-  [[nodiscard]] base::Result<StateStore::HandedOver> hand_over() const;
-  void abandon();
-
   // close() is that of StateStore; what has not arrived is not waited for any more.
   base::Result<void> close();
 

@@ -74,6 +74,11 @@ Obstacle ReportService::settle() {
   return settle_locked();
 }
 
+bool ReportService::awaits_mark() const {
+  const std::lock_guard lock(settling_);
+  return to_be_marked_;
+}
+
 Obstacle ReportService::settle_locked() {
   if (!provisioned_ || !provisioned_->twin) {
     return found_;

@@ -52,6 +52,10 @@ class ReportService {
   // thread; before() does it, too, before the first report.
   Obstacle settle();
 
+  // awaits_mark() says whether what the twin found is still to be noted in the TPM, for its next
+  // start: a process that goes on with the TPM would not know of it. Any thread.
+  [[nodiscard]] bool awaits_mark() const;
+
   // restate() has the reports from now on say this: a guest that reads gets one that does. Any
   // thread.
   void restate(Statement statement);

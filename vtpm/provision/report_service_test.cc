@@ -271,7 +271,9 @@ TEST_F(ReportServiceTest, MarksATpmWhoseTwinDisagreesAndGivesNoReport) {
   EXPECT_EQ(ask(), kNvUninitialized) << "the first reader waits for the twin";
   EXPECT_EQ(tee_.reported, 0);
   EXPECT_EQ(service().settle(), Obstacle::kAkSquatted);
+  EXPECT_TRUE(service().awaits_mark());
   EXPECT_EQ(ask(), kNvUninitialized);
+  EXPECT_FALSE(service().awaits_mark());
 
   const auto state = base::to_hex(below_.stored(BlobKind::kPermanent));
   EXPECT_NE(state.find(base::to_hex(base::bytes_of(kDistrustMark))), std::string::npos)
