@@ -4,6 +4,8 @@
 #include <boost/algorithm/string/predicate.hpp>
 #include <charconv>
 
+#include "vmgs/format/ownership.h"
+
 namespace vmgs::format {
 
 bool is_plaintext_by_role(FileId id) {
@@ -26,6 +28,9 @@ bool is_plaintext_by_role(FileId id) {
 }
 
 std::string_view name(FileId id) {
+  if (id == kOwnershipFile) {
+    return "OWNERSHIP";
+  }
   switch (id) {
     case FileId::kFileTable:
       return "FILE_TABLE";

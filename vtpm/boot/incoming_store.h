@@ -35,13 +35,19 @@ class IncomingStore final : public engine::NvStore, public state::FlashStore {
   base::Result<std::optional<base::SecretBytes>> load_flash() override;
   base::Result<void> store_flash(base::ByteView image) override;
 
+  // arrives_by() says how the state that is awaited comes here.
+  void arrives_by(const vmgs::format::Ownership& arrival) { settings_.arrival = arrival; }
+
+  // opened() is the store once the state has arrived, or null.
+  [[nodiscard]] StateStore* opened() { return store_.get(); }
+
   // close() is that of StateStore; what has not arrived is not waited for any more.
   base::Result<void> close();
 
  private:
   base::Result<void> expect_open() const;
 
-  const StoreSettings settings_;
+  StoreSettings settings_;
   Protector& protector_;
   const bool may_create_;
   std::unique_ptr<StateStore> store_;

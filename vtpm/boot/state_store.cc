@@ -212,6 +212,7 @@ base::Result<void> StateStore::open_in(Container container,
     TRY(expect_unedited(*volume_));
   }
   TRY(find_vm_id());
+  TRY(find_ownership());
   state::VolumeNvStore found(*volume_, vm_id_, seed_protection(protector_), std::nullopt);
   TRY(expect_tpm_state(found));
   weaker_ = found.is_weaker();
@@ -230,6 +231,9 @@ base::Result<void> StateStore::open_in(Container container,
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::move(record),
                  settings_.barriers);
   note_past();
+  if (settings_.arrival || settings_.given_back) {
+    blobs_->carry(ownership_);
+  }
   return note_last();
 }
 
@@ -290,7 +294,7 @@ void StateStore::carry(const Record& record) {
 
 base::Result<void> StateStore::commit_record() {
   TRY(open_anew_after_failure());
-  TRY(expect_open());
+  TRY(expect_owned());
   return settle(blobs_->commit_record());
 }
 
@@ -326,6 +330,12 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   first.put(FileId::kVmUniqueId, unique_id, vmgs::volume::Protection::kPlaintext);
   if (beginning.key) {
     first.put(FileId::kRecord, record_bytes);
+  }
+  const auto ownership_bytes =
+      settings_.arrival ? vmgs::format::encode_ownership(*settings_.arrival) : base::Bytes();
+  if (settings_.arrival) {
+    ownership_ = *settings_.arrival;
+    first.put(vmgs::format::kOwnershipFile, ownership_bytes);
   }
   if (sealed_keys) {
     first.put(FileId::kSealedKeys, *sealed_keys, vmgs::volume::Protection::kPlaintext);
@@ -407,7 +417,7 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load(BlobKind kind) {
   if (kind == BlobKind::kPermanent) {
     TRY(open_anew_after_failure());
   }
-  TRY(expect_open());
+  TRY(expect_owned());
   auto loaded = blobs_->load(kind);
   weaker_ = blobs_->is_weaker();
   imported_ = blobs_->is_imported();
@@ -439,7 +449,7 @@ base::Result<std::optional<base::SecretBytes>> StateStore::load_flash() {
 
 base::Result<void> StateStore::store_flash(base::ByteView image) {
   TRY(open_anew_after_failure());
-  TRY(expect_open());
+  TRY(expect_owned());
   return settle(blobs_->store_flash(image));
 }
 
@@ -465,7 +475,7 @@ base::Result<void> StateStore::note_last() {
 }
 
 base::Result<void> StateStore::store(BlobKind kind, base::ByteView blob) {
-  TRY(expect_open());
+  TRY(expect_owned());
   return settle(blobs_->store(kind, blob));
 }
 
@@ -477,7 +487,7 @@ void StateStore::seeds_were_changed() {
 }
 
 base::Result<void> StateStore::remove(BlobKind kind) {
-  TRY(expect_open());
+  TRY(expect_owned());
   return settle(blobs_->remove(kind));
 }
 

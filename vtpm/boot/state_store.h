@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include "vmgs/base/descriptor.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
+#include "vmgs/format/ownership.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/storage/container.h"
@@ -72,6 +74,20 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
                                                              Protector& protector,
                                                              HandedOver handed);
 
+  // ownership() is what the store says of who has its TPM. ownership_in() looks into a store that
+  // is there, and changes nothing; nothing where there is none. Else the errors of open().
+  [[nodiscard]] const vmgs::format::Ownership& ownership() const { return ownership_; }
+
+  static base::Result<std::optional<vmgs::format::Ownership>> ownership_in(
+      const StoreSettings& settings, Protector& protector);
+
+  // offer() has the store say, durably, that its TPM leaves for the holder of a ticket. From then
+  // on nothing is stored, and no TPM powered on from it. take_back() undoes that by the secret with
+  // that digest: kDenied for another. Both else as store().
+  base::Result<void> offer(const vmgs::format::TicketId& ticket,
+                           const std::array<std::byte, 32>& release_digest);
+  base::Result<void> take_back(const base::Secret<32>& secret);
+
   // vm_id() is whose state this is.
   [[nodiscard]] const vmgs::format::VmId& vm_id() const { return vm_id_; }
 
@@ -134,6 +150,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> open_in(vmgs::storage::Container container,
                              std::optional<std::uint64_t> expected_header_sequence);
   base::Result<void> find_vm_id();
+  base::Result<void> find_ownership();
   base::Result<std::optional<vmgs::format::Record>> record_of_boot();
   base::Result<void> make(base::ByteView permanent_state);
   base::Result<vmgs::storage::Container> blank_container() const;
@@ -143,6 +160,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> make_new_file(Protector::Beginning beginning,
                                    const vmgs::volume::Transaction& first);
   base::Result<void> expect_open() const;
+  base::Result<void> expect_owned() const;
   base::Result<void> settle(base::Result<void> committed);
   base::Result<void> note_last();
   void note_past();
@@ -157,6 +175,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   std::optional<vmgs::volume::Volume> volume_;
   std::optional<state::VolumeNvStore> blobs_;
   std::optional<vmgs::format::Anchor> last_;  // that was opened or stored, for the witness
+  vmgs::format::Ownership ownership_;
   bool weaker_ = false;
   bool imported_ = false;
   bool failed_ = false;  // a commit did

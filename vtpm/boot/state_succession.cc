@@ -11,7 +11,7 @@ namespace vtpm::boot {
 using base::ErrorCode;
 
 base::Result<StateStore::HandedOver> StateStore::hand_over() const {
-  TRY(expect_open());
+  TRY(expect_owned());
   if (failed_) {
     return base::fail(ErrorCode::kDenied,
                       "what the disk holds is unknown since a commit failed: restart the VM");

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
+#include "vmgs/base/secret.h"
 #include "vmgs/format/blocks.h"
+#include "vmgs/format/ownership.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/storage/container.h"
@@ -26,6 +29,13 @@ struct StoreSettings {
 
   // One barrier for a commit where that is safe, or always two (`durability = "strict"`).
   vmgs::volume::Barriers barriers = vmgs::volume::Barriers::kOneWhereSafe;
+
+  // How the state that is stored first came here from another host, if it did. A store that is
+  // there already must have been given away before that.
+  std::optional<vmgs::format::Ownership> arrival = std::nullopt;
+
+  // What gives back a TPM that was offered to another host.
+  std::shared_ptr<const base::Secret<32>> given_back = nullptr;
 
   // How a new file is made; a block device is taken as it is.
   vmgs::storage::ContainerKind new_kind = vmgs::storage::ContainerKind::kFixedVhd;

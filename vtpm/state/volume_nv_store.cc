@@ -63,6 +63,15 @@ void VolumeNvStore::carry(const vmgs::format::Record& record) {
   record_ = vmgs::format::encode_record(record);
 }
 
+void VolumeNvStore::carry(const vmgs::format::Ownership& ownership) {
+  ownership_ = vmgs::format::encode_ownership(ownership);
+}
+
+base::Result<void> VolumeNvStore::store_ownership(const vmgs::format::Ownership& ownership) {
+  carry(ownership);
+  return commit(Transaction(vmgs::volume::Sequence::kAdvance, barriers_));
+}
+
 base::Result<void> VolumeNvStore::commit_record() {
   return record_ ? commit(Transaction(vmgs::volume::Sequence::kAdvance, barriers_))
                  : base::Result<void>();
@@ -126,8 +135,12 @@ base::Result<void> VolumeNvStore::commit(Transaction transaction) {
   if (record_) {
     transaction.put(FileId::kRecord, *record_);
   }
+  if (ownership_) {
+    transaction.put(vmgs::format::kOwnershipFile, *ownership_);
+  }
   TRY(volume_.commit(transaction));
   record_.reset();
+  ownership_.reset();
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "vmgs/base/bytes.h"
 #include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
+#include "vmgs/format/ownership.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/tpm_state.h"
 #include "vmgs/format/vm_id.h"
@@ -35,6 +36,10 @@ class VolumeNvStore final : public engine::NvStore {
   // record that none has carried yet; errors of Volume::commit().
   void carry(const vmgs::format::Record& record);
   base::Result<void> commit_record();
+
+  // An ownership rides in the next commit likewise, and store_ownership() is a commit for it.
+  void carry(const vmgs::format::Ownership& ownership);
+  base::Result<void> store_ownership(const vmgs::format::Ownership& ownership);
 
   // kCorrupt for a file that is damaged or no TPM state, kDenied for one of another maker or VM, by
   // name; nothing is changed then. kAuthentication or kIo from the volume.
@@ -72,6 +77,7 @@ class VolumeNvStore final : public engine::NvStore {
   bool imported_ = false;
   const vmgs::volume::Barriers barriers_;
   std::optional<base::Bytes> record_;  // until it is committed
+  std::optional<base::Bytes> ownership_;
 };
 
 }  // namespace vtpm::state
