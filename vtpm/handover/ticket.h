@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "keybroker/crypto/key_transfer.h"
+#include "keybroker/crypto/public_key.h"
+#include "vmgs/base/bytes.h"
+#include "vmgs/base/descriptor.h"
+#include "vmgs/base/result.h"
+#include "vmgs/base/secret.h"
+#include "vmgs/format/ownership.h"
+
+namespace vtpm::handover {
+
+// How the right to a TPM passes from one host to another that shares nothing with it but files that
+// people carry: the host that awaits a TPM makes a ticket, and the host that has it seals the state
+// to the ticket's key, when its own store says already that the state is not its own any more.
+// Whoever holds a ticket's claim decides which of two things becomes true, and never both: that the
+// state has arrived, or that it is given back.
+using ReleaseSecret = base::Secret<32>;
+
+// Ticket is what the awaiting host makes and the other is given. It holds no secret, but who can
+// put another in its place gets the TPM.
+struct Ticket {
+  vmgs::format::TicketId id{};
+  std::array<std::byte, 32> release_digest{};  // SHA-256 of the ReleaseSecret
+  keybroker::crypto::PublicKey key;            // P-384
+};
+
+// Bytes: magic "SRTK", u32 version 1, little-endian, id 16, release digest 32, a DER
+// SubjectPublicKeyInfo. decode_ticket() is kCorrupt for anything else.
+base::Bytes encode_ticket(const Ticket& ticket);
+base::Result<Ticket> decode_ticket(base::ByteView bytes);
+
+// read_ticket() reads one from a file. kNotFound if there is none yet; kCorrupt, kIo.
+base::Result<Ticket> read_ticket(const std::filesystem::path& path);
+
+// Claim is the right to what is sealed to a ticket, for as long as this process lives: the key is
+// in its memory alone.
+//
+//   PATH           the ticket
+//   PATH.claim     the release secret, and what the store here said of its TPM before anything
+//                  arrived, for this user only; locked while the claim is held
+//   PATH.released  the release secret, for the host that is given its state back, once nobody holds
+//   a claim
+class Claim {
+ public:
+  // make() draws a ticket and writes it to `path`, durably, and where everybody may read it.
+  // `before` is what the store of this host says of its TPM; nothing if there is no store.
+  // kUnavailable while somebody holds a claim to it; kDenied where one was left, for release() has
+  // to say first what became of it, or where its release lies, which the other host has to get;
+  // kIo.
+  static base::Result<Claim> make(const std::filesystem::path& path,
+                                  const std::optional<vmgs::format::Ownership>& before);
+
+  [[nodiscard]] const Ticket& ticket() const { return ticket_; }
+
+  [[nodiscard]] const keybroker::crypto::TransferKey& key() const { return key_; }
+
+  // arrived() says that the state is durable in the store of this host: nobody gives it back any
+  // more, and the ticket is used up.
+  void arrived();
+
+ private:
+  Claim(std::filesystem::path path, base::Descriptor lock, Ticket ticket,
+        keybroker::crypto::TransferKey key)
+      : path_(std::move(path)),
+        lock_(std::move(lock)),
+        ticket_(std::move(ticket)),
+        key_(std::move(key)) {}
+
+  std::filesystem::path path_;
+  base::Descriptor lock_;
+  Ticket ticket_;
+  keybroker::crypto::TransferKey key_;
+};
+
+// release() gives back what was offered to the ticket at `path`, and never arrived: nobody can open
+// it any more. `now` says what the store of this host says of its TPM, which is another thing than
+// before if it has arrived, and stays so whatever became of it. kUnavailable while somebody holds
+// the claim; kDenied if it has arrived; kNotFound if there is no claim; errors of `now`; kIo.
+base::Result<void> release(
+    const std::filesystem::path& path,
+    const std::function<base::Result<std::optional<vmgs::format::Ownership>>()>& now);
+
+// read_release() reads what release() has written beside the ticket at `path`. kNotFound if there
+// is nothing; kCorrupt, kIo.
+base::Result<ReleaseSecret> read_release(const std::filesystem::path& path);
+
+}  // namespace vtpm::handover
