@@ -80,10 +80,13 @@ base::Result<void> ControlOfDevice::cancel() { return device_.cancel(); }
 base::Result<void> ControlOfDevice::store_volatile() { return device_.store_volatile(); }
 
 base::Result<OutgoingStateBlob> ControlOfDevice::state_blob(StateBlob which, bool file_key_off) {
-  TRY_ASSIGN(state, device_.state_blob(kind_of(which)));
+  // There is one to take, before anything is done about it.
+  TRY(device_.state_blob(kind_of(which)));
   if (codec_ == nullptr) {
     return no_codec();
   }
+  TRY(codec_->leave(which));
+  TRY_ASSIGN(state, device_.state_blob(kind_of(which)));
   return codec_->wrap(which, state.expose(), file_key_off);
 }
 
@@ -117,8 +120,9 @@ base::Result<transport::tpm_socket::BufferSizes> ControlOfDevice::buffer_sizes(
 
 base::Result<std::string> ControlOfDevice::info(std::uint64_t flags) { return device_.info(flags); }
 
-base::Result<void> ControlOfDevice::lock_storage(std::uint32_t) {
-  return {};  // The store is locked from its opening to the end of this process.
+// The store is locked from its opening to the end of this process.
+base::Result<void> ControlOfDevice::lock_storage(std::uint32_t retries) {
+  return codec_ == nullptr ? base::Result<void>() : codec_->wanted_back(retries);
 }
 
 base::Result<void> ControlOfDevice::set_data_channel(base::Descriptor channel) {

@@ -31,6 +31,7 @@ struct Typed {
   std::string key;
   std::string state_blobs;
   std::string migration_key;
+  std::string migration_ticket;
   std::string launch_document;
   std::string protection;
   std::string lifetime;
@@ -44,6 +45,7 @@ struct Typed {
   std::optional<std::uint16_t> simulator_port;
   bool create = false;
   bool incoming = false;
+  bool release_ticket = false;
 };
 
 void declare(CLI::App& app, Typed& typed) {
@@ -66,9 +68,18 @@ void declare(CLI::App& app, Typed& typed) {
       ->type_name("FILE");
   app.add_option("--state-blobs", typed.state_blobs,
                  "How the TPM's state leaves and enters through the hypervisor: plain (default of "
-                 "an ordinary VM), as swtpm's does, or refused")
-      ->check(CLI::IsMember({"plain", "refused"}))
+                 "an ordinary VM), as swtpm's does; sealed, to the instance that awaits it, once; "
+                 "or refused")
+      ->check(CLI::IsMember({"plain", "sealed", "refused"}))
       ->type_name("FORM");
+  app.add_option(
+         "--migration-ticket", typed.migration_ticket,
+         "With sealed: the ticket of the instance that awaits the TPM; with --incoming this "
+         "one makes it")
+      ->type_name("FILE");
+  app.add_flag("--release-ticket", typed.release_ticket,
+               "Serve nobody: what was offered to the ticket and never arrived is given back; "
+               "FILE.released is for the host that has offered it");
   app.add_option("--migration-key", typed.migration_key,
                  "What that state is encrypted under, as swtpm's --migration-key takes it")
       ->type_name("KEY");
@@ -186,8 +197,30 @@ base::Result<void> read_keys(const Typed& typed, InstanceSetup& setup) {
   if (setup.state_blobs == StateBlobForm::kRefused) {
     return usage("--state-blobs refused leaves nothing for --migration-key to encrypt");
   }
+  if (setup.state_blobs == StateBlobForm::kSealed) {
+    return usage("state that is sealed to a ticket has no other key; leave --migration-key out");
+  }
   TRY_ASSIGN(key, swtpm::read_key_option("migration-key", typed.migration_key));
   setup.migration_key = std::make_shared<const vmgs::format::SwtpmKey>(std::move(key));
+  return {};
+}
+
+base::Result<void> read_migration(const Typed& typed, InstanceSetup& setup) {
+  const bool sealed = setup.state_blobs == StateBlobForm::kSealed;
+  if (sealed == typed.migration_ticket.empty()) {
+    return usage("--state-blobs sealed and --migration-ticket FILE go together");
+  }
+  if (sealed && (setup.store.empty() || setup.home == Home::kParavisor)) {
+    return usage("only a TPM that lies in a store of the host leaves sealed; give --vmgs");
+  }
+  if (typed.release_ticket && (!sealed || setup.incoming || setup.may_create)) {
+    return usage("--release-ticket goes with --state-blobs sealed, without --incoming or --create");
+  }
+  if (setup.state_blobs == StateBlobForm::kRefused && setup.incoming) {
+    return usage("state that is refused cannot arrive; leave --incoming out");
+  }
+  setup.migration_ticket = typed.migration_ticket;
+  setup.release_ticket = typed.release_ticket;
   return {};
 }
 
@@ -218,6 +251,7 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
   setup.may_create = typed.create;
   setup.incoming = typed.incoming;
   setup.state_blobs = typed.state_blobs == "plain"     ? StateBlobForm::kPlain
+                      : typed.state_blobs == "sealed"  ? StateBlobForm::kSealed
                       : typed.state_blobs == "refused" ? StateBlobForm::kRefused
                                                        : StateBlobForm::kOfItsKind;
   TRY(read_keys(typed, setup));
@@ -230,6 +264,7 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
     return usage(
         "in a paravisor no TPM state arrives through the hypervisor; leave --incoming out");
   }
+  TRY(read_migration(typed, setup));
   if (!typed.export_openhcl_key.empty()) {
     if (typed.create || typed.incoming || setup.home == Home::kParavisor) {
       return usage(

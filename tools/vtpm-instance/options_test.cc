@@ -102,6 +102,33 @@ TEST(InstanceOptionsTest, SpeakTheSimulatorsProtocolOnlyWhereThereIsNoHypervisor
             ErrorCode::kInvalidArgument);
 }
 
+TEST(InstanceOptionsTest, SealTheStateThatLeavesToATicketOrLetNoneLeave) {
+  const std::vector<std::string> sealed = {
+      "--ctrl", "c", "--vmgs", "v", "--state-blobs", "sealed", "--migration-ticket", "t"};
+  const auto with = [&](std::vector<std::string> all, const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return read(all);
+  };
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v"})->setup.state_blobs, StateBlobForm::kOfItsKind);
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v", "--state-blobs", "refused"})->setup.state_blobs,
+            StateBlobForm::kRefused);
+  EXPECT_EQ(read(sealed)->setup.state_blobs, StateBlobForm::kSealed);
+  EXPECT_EQ(read(sealed)->setup.migration_ticket, "t");
+  EXPECT_FALSE(read(sealed)->setup.release_ticket);
+  EXPECT_TRUE(with(sealed, {"--release-ticket"})->setup.release_ticket);
+  EXPECT_TRUE(with(sealed, {"--incoming"})->setup.incoming);
+
+  const std::vector<std::string> plain = {"--ctrl", "c", "--vmgs", "v"};
+  for (const auto& odd :
+       {with(plain, {"--state-blobs", "sealed"}), with(plain, {"--migration-ticket", "t"}),
+        with(plain, {"--release-ticket"}), with(plain, {"--state-blobs", "refused", "--incoming"}),
+        with(plain, {"--state-blobs", "open"}), with(sealed, {"--release-ticket", "--incoming"}),
+        with(sealed, {"--release-ticket", "--create"}), with(sealed, {"--home", "paravisor"}),
+        with(sealed, {"--migration-key", "pwdfile=/nowhere,mode=aes-256-cbc"})}) {
+    EXPECT_EQ(error_code(odd), ErrorCode::kInvalidArgument);
+  }
+}
+
 TEST(InstanceOptionsTest, GiveAnEphemeralTpmNoStore) {
   EXPECT_EQ(read({"--ctrl", "c", "--lifetime", "ephemeral"})->setup.lifetime, Lifetime::kEphemeral);
   EXPECT_EQ(error_code(read({"--ctrl", "c", "--lifetime", "ephemeral", "--vmgs", "v"})),

@@ -13,6 +13,7 @@
 #include "tools/vtpm-instance/conversion.h"
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/listening.h"
+#include "tools/vtpm-instance/sealed_state_blobs.h"
 #include "tools/vtpm-instance/service.h"
 #include "tools/vtpm-instance/simulator_service.h"
 #include "tools/vtpm-instance/state_travel.h"
@@ -26,6 +27,7 @@
 #include "vtpm/device/device.h"
 #include "vtpm/engine/engine.h"
 #include "vtpm/handover/hand_over.h"
+#include "vtpm/handover/ticket.h"
 #include "vtpm/provision/deferring_store.h"
 #include "vtpm/provision/report_service.h"
 #include "vtpm/provision/shared_tee.h"
@@ -33,6 +35,16 @@
 namespace tools::vtpm_instance {
 
 using keybroker::protocol::Readiness;
+
+namespace {
+
+base::Result<vtpm::handover::Claim> make_claim(const InstanceSetup& setup,
+                                               const LaunchChoice& choice) {
+  TRY_ASSIGN(before, TpmState::ownership_in_store(setup, choice));
+  return vtpm::handover::Claim::make(setup.migration_ticket, before);
+}
+
+}  // namespace
 
 base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   const auto refuse = [&](Readiness readiness, base::Error error) {
@@ -65,6 +77,17 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
         return refuse(Readiness::kNotSetUp, std::move(bindable).error());
       }
     }
+  }
+  if (setup.release_ticket) {
+    return release_ticket(setup, *choice);
+  }
+  std::optional<vtpm::handover::Claim> claim;
+  if (setup.incoming && setup.state_blobs == StateBlobForm::kSealed) {
+    auto made = make_claim(setup, *choice);
+    if (!made) {
+      return refuse(Readiness::kNotSetUp, std::move(made).error());
+    }
+    claim = *std::move(made);
   }
   if (setup.conversion) {
     auto converted = convert(setup, *choice);
@@ -167,6 +190,9 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
                      .broker = broker->get(),
                      .statement = *statement},
                     supervisor);
+    if (claim) {
+      service.await_sealed(*std::move(claim));
+    }
     served = service.serve(std::move(setup.control), std::move(setup.data),
                            std::move(setup.variables), std::move(simulator), std::move(heritage));
   }

@@ -61,8 +61,7 @@ Service::Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmStat
 base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint variables,
                                   std::optional<SimulatorPorts> simulator,
                                   std::optional<Heritage> heritage) {
-  TRY_ASSIGN(state_blobs, state_travel_of(setup_, choice_));
-  state_blobs_ = std::move(state_blobs);
+  TRY_ASSIGN(state_blobs, choose_state_blobs());
   TRY_ASSIGN(data_listening, listen_at(std::move(data)));
   TRY_ASSIGN(variables_listening, listen_at(std::move(variables)));
   TRY(serve_variables(std::move(variables_listening.socket), heritage ? &*heritage : nullptr));
@@ -75,9 +74,10 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
                                             std::move(channels)));
   TRY(serve_simulator(std::move(simulator)));
   ControlOfDevice control_of_device(
-      device_, *data_server, state_blobs_.get(),
+      device_, *data_server, state_blobs,
       {.powered_on = [this](const base::Result<void>& done) { powered_on(done); },
-       .shut_down = [this] { return close(); }});
+       .shut_down = [this] { return close(); },
+       .state_taken = [this] { state_taken(); }});
   TRY_ASSIGN(control_listening, listen_at(std::move(control)));
   const int control_listener = control_listening.socket.number();
   control_.emplace(io_, std::move(control_listening.socket), control_of_device,
@@ -126,6 +126,27 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
   control_.reset();
   simulator_.reset();
   return closing_ ? *closing_ : close();
+}
+
+base::Result<StateBlobCodec*> Service::choose_state_blobs() {
+  TRY_ASSIGN(travel, state_travel_of(setup_, choice_));
+  state_blobs_ = std::move(travel);
+  if (setup_.state_blobs != StateBlobForm::kSealed) {
+    return state_blobs_.get();
+  }
+  if (!sealed_blobs_) {
+    sealed_blobs_.emplace(device_, state_, setup_.migration_ticket, std::nullopt);
+  }
+  return &*sealed_blobs_;
+}
+
+// What has left unsealed can come in again, here or elsewhere, as often as somebody likes.
+void Service::state_taken() {
+  ++taken_;
+  if (!sealed_blobs_) {
+    base::log(base::LogLevel::kInfo, "the hypervisor has taken the TPM's state, unsealed, " +
+                                         std::to_string(taken_) + " times since this start");
+  }
 }
 
 base::Result<void> Service::serve_variables(base::Descriptor listener, Heritage* heritage) {
@@ -269,6 +290,9 @@ void Service::rejoined(const base::Result<void>& done) {
 
 void Service::powered_on(const base::Result<void>& done) {
   rest_soon();
+  if (done && sealed_blobs_) {
+    sealed_blobs_->powered_on();
+  }
   if (done) {
     tell_ready();
   } else {

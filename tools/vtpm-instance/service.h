@@ -8,12 +8,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "keybroker/protocol/readiness.h"
 #include "tools/vtpm-instance/attestation_upkeep.h"
 #include "tools/vtpm-instance/device_service.h"
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/rejoin_upkeep.h"
+#include "tools/vtpm-instance/sealed_state_blobs.h"
 #include "tools/vtpm-instance/setup.h"
 #include "tools/vtpm-instance/simulator_service.h"
 #include "tools/vtpm-instance/state_blob_codec.h"
@@ -54,6 +56,11 @@ class Service {
   Service(const InstanceSetup& setup, const LaunchChoice& choice, TpmState& state, Tpm tpm,
           Supervisor& supervisor);
 
+  // await_sealed() has a state that arrives be one that is sealed to this claim.
+  void await_sealed(vtpm::handover::Claim claim) {
+    sealed_blobs_.emplace(device_, state_, setup_.migration_ticket, std::move(claim));
+  }
+
   // serve() returns when the service is over, with the store closed, or everything handed over to a
   // successor. With a heritage it goes on with what is there; an error before it was claimed leaves
   // that to the instance before.
@@ -62,6 +69,8 @@ class Service {
                            std::optional<Heritage> heritage);
 
  private:
+  base::Result<StateBlobCodec*> choose_state_blobs();
+  void state_taken();
   base::Result<void> serve_variables(base::Descriptor listener, Heritage* heritage);
   base::Result<void> serve_simulator(std::optional<SimulatorPorts> ports);
   void variables_trouble(const std::optional<base::Error>& trouble);
@@ -98,8 +107,10 @@ class Service {
   std::optional<RejoinUpkeep> rejoin_;
   CommandsOfDevice commands_;
   std::unique_ptr<VariableService> variables_;
-  std::unique_ptr<StateBlobCodec> state_blobs_;  // null where none travel
   std::unique_ptr<SimulatorService> simulator_;
+  std::unique_ptr<StateBlobCodec> state_blobs_;  // null where none travel, or sealed
+  std::optional<SealedStateBlobs> sealed_blobs_;
+  unsigned taken_ = 0;  // the TPM's state, by a hypervisor
   std::optional<transport::tpm_socket::ControlServer> control_;
   std::optional<Succession> succession_;
   boost::asio::signal_set signals_;

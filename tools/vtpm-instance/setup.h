@@ -33,8 +33,9 @@ struct Endpoint {
 };
 
 // In which form the state of an ordinary VM's TPM leaves and enters through the hypervisor: the one
-// that its kind of VM has, or as its owner says.
-enum class StateBlobForm { kOfItsKind, kPlain, kRefused };
+// that its kind of VM has, or as its owner says: as swtpm has it, sealed to who awaits it, or not
+// at all.
+enum class StateBlobForm { kOfItsKind, kPlain, kSealed, kRefused };
 
 // InstanceSetup is all that one instance is told: plain data, so that it can come from a command
 // line or through a socket.
@@ -86,6 +87,13 @@ struct InstanceSetup {
 
   // The TPM's state arrives from another host; nothing is opened or made before it has.
   bool incoming = false;
+
+  // With StateBlobForm::kSealed: the state goes to the instance whose ticket lies there. That
+  // instance is told the same path, and makes it.
+  std::filesystem::path migration_ticket = {};
+
+  // Nobody is served: what was offered to the ticket and never arrived is given back.
+  bool release_ticket = false;
 
   // The way to the instance that this one takes the place of, if there is one: then nothing is
   // opened or made, and everything comes from there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "transport/tpm_socket/control_handler.h"
@@ -18,6 +19,9 @@ class StateBlobCodec {
  public:
   virtual ~StateBlobCodec() = default;
 
+  // leave() is asked before any of the state is taken to be wrapped. Where it fails nothing leaves.
+  virtual base::Result<void> leave(transport::tpm_socket::StateBlob) { return {}; }
+
   // wrap() gives what travels. With `file_key_off` it is not under a key that only this host has.
   virtual base::Result<transport::tpm_socket::OutgoingStateBlob> wrap(
       transport::tpm_socket::StateBlob which, base::ByteView state, bool file_key_off) = 0;
@@ -25,6 +29,10 @@ class StateBlobCodec {
   // unwrap() gives what libtpms wrote. Errors as ControlHandler::set_state_blob().
   virtual base::Result<base::SecretBytes> unwrap(transport::tpm_socket::StateBlob which,
                                                  base::ByteView blob, bool under_file_key) = 0;
+
+  // wanted_back() is LOCK_STORAGE: whoever has taken the state goes on here all the same, and waits
+  // so often, 10 ms each, until that is possible.
+  virtual base::Result<void> wanted_back(std::uint32_t) { return {}; }
 
   // keys_in_use() is what GET_CONFIG answers.
   [[nodiscard]] virtual transport::tpm_socket::KeysInUse keys_in_use() const = 0;

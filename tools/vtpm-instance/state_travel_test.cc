@@ -38,10 +38,12 @@ TEST(StateTravelTest, CarriesAnOrdinaryVmsStateAsSwtpmDoes) {
 
 TEST(StateTravelTest, KeepsWhatItIsToldToKeep) {
   const auto refused = state_travel_of({.state_blobs = StateBlobForm::kRefused}, LaunchChoice());
+  const auto sealed = state_travel_of({.state_blobs = StateBlobForm::kSealed}, LaunchChoice());
   const auto paravisor = state_travel_of({.home = Home::kParavisor}, LaunchChoice());
 
-  ASSERT_TRUE(refused && paravisor);
+  ASSERT_TRUE(refused && sealed && paravisor);
   EXPECT_EQ(*refused, nullptr);
+  EXPECT_EQ(*sealed, nullptr) << "not as swtpm has it";
   EXPECT_EQ(*paravisor, nullptr);
 }
 
@@ -55,6 +57,8 @@ TEST(StateTravelTest, KeepsAConfidentialVmsState) {
   ASSERT_TRUE(unasked);
   EXPECT_EQ(*unasked, nullptr);
   EXPECT_EQ(error_code(state_travel_of({.state_blobs = StateBlobForm::kPlain}, confidential)),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_code(state_travel_of({.state_blobs = StateBlobForm::kSealed}, confidential)),
             ErrorCode::kInvalidArgument);
   EXPECT_EQ(error_code(state_travel_of({.migration_key = key()}, confidential)),
             ErrorCode::kInvalidArgument);

@@ -15,19 +15,18 @@
 #include "vtpm/boot/provisioning.h"
 #include "vtpm/boot/state_store.h"
 #include "vtpm/engine/memory_nv_store.h"
+#include "vtpm/handover/ticket.h"
 
 namespace tools::vtpm_instance {
 
 using base::ErrorCode;
 using keybroker::protocol::Lifetime;
 using keybroker::protocol::Protection;
-using keybroker::protocol::Readiness;
 using vtpm::boot::IncomingStore;
 using vtpm::boot::Protector;
 using vtpm::boot::StateStore;
 using vtpm::engine::BlobKind;
 using vtpm::engine::NvStore;
-using vtpm::provision::Obstacle;
 using vtpm::provision::Provisioned;
 using vtpm::provision::ProvisionWishes;
 using vtpm::state::FlashStore;
@@ -160,6 +159,8 @@ class StoredState final : public TpmState {
 
   void abandon() override { store_->abandon(); }
 
+  StateStore* store() override { return store_.get(); }
+
  private:
   std::unique_ptr<Protector> protector_;
   std::unique_ptr<StateStore> store_;
@@ -231,6 +232,10 @@ class IncomingState final : public TpmState {
 
   void abandon() override {}
 
+  StateStore* store() override { return store_.opened(); }
+
+  void arrives_by(const vmgs::format::Ownership& arrival) override { store_.arrives_by(arrival); }
+
  private:
   std::unique_ptr<Protector> protector_;
   IncomingStore store_;
@@ -252,6 +257,23 @@ std::unique_ptr<Protector> protector_of(const InstanceSetup& setup, const Launch
       break;  // it has one of its own
   }
   return nullptr;
+}
+
+vtpm::boot::StoreSettings settings_of(const InstanceSetup& setup, const LaunchChoice& choice) {
+  vtpm::boot::StoreSettings settings{.path = setup.store};
+  settings.vm_id = choice.vm_id;
+  settings.barriers = setup.barriers;
+  return settings;
+}
+
+// What gives back a TPM that was offered, if it is there.
+std::shared_ptr<const vtpm::handover::ReleaseSecret> release_beside(const InstanceSetup& setup) {
+  if (setup.migration_ticket.empty()) {
+    return nullptr;
+  }
+  auto secret = vtpm::handover::read_release(setup.migration_ticket);
+  return secret ? std::make_shared<const vtpm::handover::ReleaseSecret>(*std::move(secret))
+                : nullptr;
 }
 
 // What all starts of a TPM have in common.
@@ -387,9 +409,8 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
   if (choice.lifetime == Lifetime::kEphemeral) {
     return open_ephemeral(start);
   }
-  vtpm::boot::StoreSettings settings{.path = setup.store};
-  settings.vm_id = choice.vm_id;
-  settings.barriers = setup.barriers;
+  auto settings = settings_of(setup, choice);
+  settings.given_back = release_beside(setup);
   if (broker != nullptr) {
     return open_brokered(setup, choice, settings, *broker);
   }
@@ -399,6 +420,12 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
                                            setup.may_create);
   }
   return open_stored(start, settings, std::move(protector));
+}
+
+base::Result<std::optional<vmgs::format::Ownership>> TpmState::ownership_in_store(
+    const InstanceSetup& setup, const LaunchChoice& choice) {
+  const auto protector = protector_of(setup, choice);
+  return StateStore::ownership_in(settings_of(setup, choice), *protector);
 }
 
 base::Result<std::unique_ptr<TpmState>> TpmState::take_over(const InstanceSetup& setup,
@@ -428,59 +455,6 @@ base::Result<std::unique_ptr<TpmState>> TpmState::take_over(const InstanceSetup&
                                           *std::exchange(estate.store, std::nullopt)));
   return std::make_unique<StoredState>(std::move(protector), std::move(store),
                                        std::move(provisioned), StoredState::Past::kOpened);
-}
-
-AttestationReadiness readiness_of_uncertified(const base::Error& error) {
-  if (error.code == ErrorCode::kNotFound) {
-    return {};
-  }
-  const bool stays = error.code == ErrorCode::kDenied;
-  return {stays ? Readiness::kAkCertRefused : Readiness::kAkCertMissing, error.message};
-}
-
-AttestationReadiness readiness_of(const base::Result<Provisioned>& provisioned) {
-  if (!provisioned) {
-    return {Readiness::kReportMissing, provisioned.error().message};
-  }
-  switch (provisioned->obstacle) {
-    case Obstacle::kNone:
-      if (provisioned->uncertified && !provisioned->renew_at) {
-        return readiness_of_uncertified(*provisioned->uncertified);
-      }
-      break;
-    case Obstacle::kAkMissing:
-      return {Readiness::kAkMissing, provisioned->reason};
-    case Obstacle::kAkSquatted:
-      return {Readiness::kAkSquatted, provisioned->reason};
-    case Obstacle::kUnproven:
-    case Obstacle::kIndexSquatted:
-      return {Readiness::kReportMissing, provisioned->reason};
-  }
-  return {};
-}
-
-Readiness readiness_of(const base::Error& error, const LaunchChoice& choice) {
-  const bool hardware = choice.protection == Protection::kHardware;
-  switch (error.code) {
-    case ErrorCode::kNotFound:
-      return Readiness::kStateMissing;
-    case ErrorCode::kCorrupt:
-      return Readiness::kStateDamaged;
-    case ErrorCode::kAuthentication:
-      if (choice.protection == Protection::kBroker) {
-        return Readiness::kStateForeign;  // the VM's key does not open it
-      }
-      return hardware ? Readiness::kSealedElsewhere : Readiness::kKeyMissing;
-    case ErrorCode::kDenied:
-      return hardware ? Readiness::kSealedElsewhere : Readiness::kStateForeign;
-    case ErrorCode::kUnavailable:
-      return Readiness::kStoreBusy;
-    case ErrorCode::kIo:
-      return Readiness::kStoreFailing;
-    case ErrorCode::kInvalidArgument:
-      break;
-  }
-  return Readiness::kNotSetUp;
 }
 
 }  // namespace tools::vtpm_instance

@@ -2,15 +2,18 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "keybroker/protocol/readiness.h"
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/setup.h"
 #include "vmgs/base/result.h"
+#include "vmgs/format/ownership.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/vm_id.h"
 #include "vtpm/boot/broker_boot.h"
+#include "vtpm/boot/state_store.h"
 #include "vtpm/engine/nv_store.h"
 #include "vtpm/handover/estate.h"
 #include "vtpm/provision/provision.h"
@@ -38,6 +41,17 @@ class TpmState {
   static base::Result<std::unique_ptr<TpmState>> take_over(const InstanceSetup& setup,
                                                            const LaunchChoice& choice,
                                                            vtpm::handover::Estate& estate);
+
+  // ownership_in_store() looks into the store of `setup`, which nobody has open; nothing where
+  // there is none. Errors of StateStore::open().
+  static base::Result<std::optional<vmgs::format::Ownership>> ownership_in_store(
+      const InstanceSetup& setup, const LaunchChoice& choice);
+
+  // store() is the store of a persistent VM's TPM, or null as long as there is none. arrives_by()
+  // says how a state that is awaited comes here.
+  virtual vtpm::boot::StateStore* store() { return nullptr; }
+
+  virtual void arrives_by(const vmgs::format::Ownership&) {}
 
   // hand_over() puts into an estate what another instance needs of this. Nothing may be stored here
   // from then on, until it is known who goes on. kDenied where nothing may leave; kUnavailable

@@ -437,22 +437,6 @@ base::Result<void> StateStore::open_anew_after_failure() {
   return {};
 }
 
-base::Result<std::optional<base::SecretBytes>> StateStore::load_flash() {
-  TRY(open_anew_after_failure());
-  TRY(expect_open());
-  if (!volume_->contains(FileId::kUefiFlash)) {
-    return std::optional<base::SecretBytes>();
-  }
-  TRY_ASSIGN(image, volume_->read(FileId::kUefiFlash));
-  return std::optional<base::SecretBytes>(std::move(image));
-}
-
-base::Result<void> StateStore::store_flash(base::ByteView image) {
-  TRY(open_anew_after_failure());
-  TRY(expect_owned());
-  return settle(blobs_->store_flash(image));
-}
-
 base::Result<void> StateStore::settle(base::Result<void> committed) {
   if (committed) {
     // What was committed to a file that nobody finds any more was not stored.

@@ -82,7 +82,7 @@ void Device::condemn(base::Error why) {
 }
 
 void Device::power_off(bool may_wake) {
-  if (engine_.running() && options_.shut_down_in_order && !goes_on_ &&
+  if (engine_.running() && options_.shut_down_in_order && !goes_on_ && !elsewhere_ &&
       last_command_ != protocol::CommandCode::kShutdown) {
     shut_down(may_wake);
   }

@@ -88,6 +88,10 @@ class Device {
   // not taken for one that sleeps.
   void retire();
 
+  // goes_elsewhere() says that the TPM has left for another host, or is back. One that has left is
+  // powered off without a Shutdown, which would be stored.
+  void goes_elsewhere(bool elsewhere) { elsewhere_ = elsewhere; }
+
   // condemn() is retire() for good: each init() from now on fails with `why`.
   void condemn(base::Error why);
 
@@ -214,6 +218,7 @@ class Device {
   std::atomic<bool> powered_ = false;
   std::atomic<std::uint64_t> power_cycle_ = 0;
   std::atomic<protocol::Locality> locality_{};
+  std::atomic<bool> elsewhere_ = false;
 
   std::timed_mutex busy_;                 // guards the engine and what follows
   std::optional<base::Error> condemned_;  // why, if it was
