@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# What system tests with a guest share: a folder of their own, programs that end with the test, and a
-# QEMU whose guest (guest/init) does what is written to its serial line.
+# What system tests with a guest share: a QEMU whose guest (guest/init) does what is written to its
+# serial line.
 #
-# Sourced. $here is tests/system, $work the test's folder.
+# Sourced. $here is tests/system.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-limit=${GUEST_SECONDS:-180}
-pids=()
-checks=0
-
-skip() {
-    echo "skipped: $1"
-    [ "${CI:-}" = true ] && exit 1
-    exit 77
-}
+. "$here/steps.sh"
 
 command -v qemu-system-x86_64 >/dev/null || skip "no qemu-system-x86_64 here"
 code=/usr/share/OVMF/OVMF_CODE.fd
@@ -20,39 +12,6 @@ variables=/usr/share/OVMF/OVMF_VARS.fd
 [ -r "$code" ] && [ -r "$variables" ] || skip "no OVMF here (package ovmf)"
 guest=$("$here/guest/build.sh")
 case $? in 0) ;; 77) exit 77 ;; *) exit 1 ;; esac
-
-work=$(mktemp -d)
-cleanup() {
-    local pid
-    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null; done
-    wait 2>/dev/null
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-fail() {
-    echo "FAIL $1"
-    tail -n 8 "$work"/*.log
-    exit 1
-}
-
-pass() {
-    checks=$((checks + 1))
-    echo "PASS $1"
-}
-
-# expect_line PATTERN FILE: waits for a line in a file that somebody writes, or fails.
-expect_line() {
-    timeout "$limit" tail -n +1 -F "$2" 2>/dev/null | grep -q -m 1 -a -- "$1" ||
-        fail "no '$1' in $(basename "$2")"
-}
-
-# expect_end PID STATUS WHO
-expect_end() {
-    local status=0
-    wait "$1" || status=$?
-    [ "$status" = "$2" ] || fail "$3 ended with $status"
-}
 
 # start_service NAME COMMAND...: a program whose log is $work/NAME.log; its pid is $service. It is
 # waited for until it is ready.
