@@ -39,7 +39,7 @@ holds host usr/sbin/vtpmd usr/bin/vtpmctl usr/bin/vtpm-instance etc/vtpmd/vtpmd.
   usr/lib/tmpfiles.d/vtpmd.conf usr/lib/udev/rules.d/60-vtpmd.rules usr/share/doc/strongroom-host/copyright
 holds broker usr/sbin/keybrokerd etc/keybrokerd/keybrokerd.toml etc/keybrokerd/conf.d/ \
   usr/lib/systemd/system/keybrokerd.service usr/lib/sysusers.d/keybrokerd.conf
-holds tools usr/bin/vmgs usr/share/man/man1/vmgs.1 usr/share/bash-completion/completions/vmgs usr/bin/kbctl usr/bin/attest usr/bin/skr-sidecar
+holds tools usr/bin/vmgs usr/share/man/man1/vmgs.1.gz usr/share/bash-completion/completions/vmgs usr/bin/kbctl usr/bin/attest usr/bin/skr-sidecar
 holds simulator usr/bin/vtpm-instance-sim
 holds simulator usr/bin/simulated-machine
 depends host systemd libc6 libtpms0 libssl3 libsqlite3-0 libsystemd0

@@ -14,7 +14,7 @@ DESTDIR=$root cmake --install "$build" >/dev/null
 installed=$root$prefix
 
 missing=0
-for file in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instance bin/vmgs bin/vmgstool share/man/man1/vmgs.1 \
+for file in sbin/vtpmd sbin/keybrokerd bin/kbctl bin/vtpmctl bin/vtpm-instance bin/vmgs bin/vmgstool share/man/man1/vmgs.1.gz \
   share/bash-completion/completions/vmgs share/zsh/vendor-completions/_vmgs share/fish/vendor_completions.d/vmgs.fish lib/systemd/system/vtpmd.service \
   lib/systemd/system/vtpmd.socket lib/sysusers.d/vtpmd.conf lib/tmpfiles.d/vtpmd.conf \
   lib/systemd/system/keybrokerd.service lib/sysusers.d/keybrokerd.conf lib/udev/rules.d/60-vtpmd.rules share/doc/strongroom/LICENSE; do
