@@ -33,7 +33,7 @@ depends() {
     grep -qE "(^|, )$library( |,|$)" <<<"$on" || fail "strongroom-$1 does not depend on $library: $on"
   done
 }
-holds host usr/lib/strongroom/swtpm/swtpm usr/lib/strongroom/swtpm/swtpm_setup
+holds host usr/lib/strongroom/swtpm/swtpm usr/lib/strongroom/swtpm/swtpm_setup usr/share/man/man1/vtpmctl.1.gz
 holds host usr/sbin/vtpmd usr/bin/vtpmctl usr/bin/vtpm-instance etc/vtpmd/vtpmd.toml etc/vtpmd/conf.d/ \
   usr/lib/systemd/system/vtpmd.service usr/lib/systemd/system/vtpmd.socket usr/lib/sysusers.d/vtpmd.conf \
   usr/lib/tmpfiles.d/vtpmd.conf usr/lib/udev/rules.d/60-vtpmd.rules usr/share/doc/strongroom-host/copyright
