@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks every #include of the tree against layers.txt. Usage: check_layers.py ROOT [LAYERS]"""
+"""Checks every #include of the tree against layers.txt, and that a source includes the header of its
+name first, which shows that this compiles alone. Usage: check_layers.py ROOT [LAYERS]"""
 import pathlib
 import re
 import sys
@@ -45,12 +46,17 @@ def check(root, policy_path):
             if room not in allowed and room not in free:
                 faults.append(f"{name}:1: {room} has no line in {policy_path.name}")
                 continue
+            own = source.with_suffix(".h")
+            first = own.relative_to(root).as_posix() if source != own and own.exists() else None
             for number, line in enumerate(source.read_text().splitlines(), 1):
                 match = INCLUDE.match(line)
                 if not match:
                     continue
                 quote, target = match.groups()
                 where = f"{name}:{number}"
+                if first and target != first:
+                    faults.append(f"{where}: {first} comes before all else here")
+                first = None
                 is_test = name.endswith("_test.cc") or top == "tests"
                 if ".." in target.split("/"):
                     faults.append(f"{where}: includes are full paths from the root, not {target}")

@@ -48,6 +48,12 @@ class CheckLayersTest(unittest.TestCase):
     def test_finds_a_relative_include(self):
         self.assertEqual(1, len(self.faults({"vmgs/base/a.cc": '#include "../crypto/b.h"\n'})))
 
+    def test_finds_a_source_whose_own_header_is_not_first(self):
+        files = {"vmgs/base/a.h": "\n", "vmgs/base/b.h": "\n",
+                 "vmgs/base/a.cc": '#include "vmgs/base/b.h"\n#include "vmgs/base/a.h"\n'}
+        self.assertEqual(["vmgs/base/a.cc:1: vmgs/base/a.h comes before all else here"],
+                         self.faults(files))
+
     def test_a_line_may_only_name_rooms_above_it(self):
         self.assertEqual(1, len(self.faults({}, "vmgs/base: vmgs/crypto\nvmgs/crypto:\n")))
 
