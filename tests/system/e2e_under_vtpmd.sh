@@ -13,14 +13,15 @@ set -u  # no pipefail: a reader that has what it wants leaves its writer behind
 if [ "$1" = --vm ]; then
     folder=$2 control=$3
     name=e2e-$(echo "$folder" | sha256sum | cut -c1-16)
-    "$VTPMCTL" create "$name" --socket "$VTPMD_SOCKET" || "$VTPMCTL" start "$name" --socket "$VTPMD_SOCKET" || exit 1
-    "$VTPMCTL" start "$name" --socket "$VTPMD_SOCKET" || exit 1
     field() { "$VTPMCTL" show "$name" --json --socket "$VTPMD_SOCKET" | sed -n 's/.*"'"$1"'":"\{0,1\}\([^",]*\).*/\1/p'; }
-    pid=$(field pid)
-    [ "${pid:-0}" -gt 0 ] || exit 1
     stop() { "$VTPMCTL" stop "$name" --force --socket "$VTPMD_SOCKET"; }
     trap stop TERM
+    "$VTPMCTL" create "$name" --leave-stopped --socket "$VTPMD_SOCKET" || exit 1
+    # vtpmd listens there from now on: who comes before the instance serves, waits.
     ln -sf "$(field control_socket)" "$control"
+    "$VTPMCTL" start "$name" --socket "$VTPMD_SOCKET" || exit 1
+    pid=$(field pid)
+    [ "${pid:-0}" -gt 0 ] || exit 1
     # It is no child of ours, so this waits until its last open end of a pipe is closed with it; the
     # kernel says so for a process too.
     python3 -c 'import os, select, sys; select.select([os.pidfd_open(int(sys.argv[1]))], [], [])' "$pid" &
