@@ -79,14 +79,11 @@ base::Result<cli::ExitStatus> encrypt(const EncryptArguments& arguments, cli::Ou
 
 base::Result<void> decrypt_store(OpenStore& store, bool drop) {
   TRY_ASSIGN(protectors, protectors_to_drop(store, drop));
-  if (!protectors.empty()) {
-    volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
-    for (const auto id : protectors) {
-      transaction.remove(id);
-    }
-    TRY(store.volume.commit(transaction));
+  volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
+  for (const auto id : protectors) {
+    transaction.remove(id);
   }
-  return store.volume.decrypt();
+  return store.volume.decrypt(transaction);
 }
 
 base::Result<cli::ExitStatus> decrypt(const DecryptArguments& arguments, cli::Output& output) {

@@ -171,6 +171,40 @@ TEST(DecryptTest, RefusesALockedAndAPlaintextStore) {
   EXPECT_EQ(error_code(other.decrypt()), ErrorCode::kInvalidArgument);
 }
 
+TEST(DecryptTest, TakesFilesOutInTheSameCommit) {
+  storage::MemoryDevice device(kStoreBytes);
+  auto volume = *Volume::format(device, k512, key_of(1));
+  put(volume, FileId::kTpmNvram, text("topsecret", 9000));
+  put(volume, FileId::kSealedKeys, text("protector", 100), volume::Protection::kPlaintext);
+  put(volume, FileId::kRtcSkew, text("t", 8));
+  const auto sequence = volume.current().header().sequence;
+  Transaction removals(volume::Sequence::kEdit);
+  removals.remove(FileId::kSealedKeys);
+  removals.remove(FileId::kRtcSkew);  // is encrypted
+
+  ASSERT_TRUE(volume.decrypt(removals));
+
+  const auto again = opened(device, nullptr);
+  EXPECT_FALSE(again.encrypted());
+  EXPECT_FALSE(again.contains(FileId::kSealedKeys));
+  EXPECT_FALSE(again.contains(FileId::kRtcSkew));
+  EXPECT_EQ(read(again, FileId::kTpmNvram), base::to_hex(text("topsecret", 9000)));
+  EXPECT_EQ(again.current().header().sequence, sequence + 2) << "the change, and the other header";
+}
+
+TEST(DecryptTest, ChangesNothingWithoutRoom) {
+  storage::MemoryDevice device(12 * 4096);
+  auto volume = *Volume::format(device, k512, key_of(1));
+  put(volume, FileId::kSealedKeys, text("protector", 100), volume::Protection::kPlaintext);
+  put(volume, FileId::kTpmNvram, text("x", 4 * 4096));
+  const auto before = device.contents();
+  Transaction removals(volume::Sequence::kEdit);
+  removals.remove(FileId::kSealedKeys);
+
+  EXPECT_EQ(error_code(volume.decrypt(removals)), ErrorCode::kDenied);
+  EXPECT_EQ(device.contents(), before);
+}
+
 TEST(ScrubTest, LeavesBothGenerationsReadable) {
   storage::MemoryDevice device(kStoreBytes);
   auto volume = *Volume::format(device, k512, std::nullopt);

@@ -301,17 +301,22 @@ base::Result<void> Volume::encrypt(DatastoreKey key) {
   return commit_under(Transaction(Sequence::kKeep), {&*key_, 0}, Barriers::kTwo);
 }
 
-base::Result<void> Volume::decrypt() {
+base::Result<void> Volume::decrypt(const Transaction& transaction) {
   if (!encrypted()) {
     return base::fail(base::ErrorCode::kInvalidArgument, "the store is not encrypted");
   }
-  Transaction transaction(Sequence::kEdit, Barriers::kTwo);
   TRY(check_writable(transaction));
-  TRY_ASSIGN(contents, contents_where([&](FileId id) { return newest_.is_encrypted(id); }));
+  const auto& changes = transaction.changes();
+  TRY_ASSIGN(contents, contents_where([&](FileId id) {
+               return newest_.is_encrypted(id) &&
+                      std::none_of(changes.begin(), changes.end(),
+                                   [&](const auto& change) { return change.id == id; });
+             }));
+  auto all = transaction;
   for (const auto& [id, content] : contents) {
-    transaction.put(id, content.expose(), Protection::kPlaintext);
+    all.put(id, content.expose(), Protection::kPlaintext);
   }
-  TRY(commit_under(transaction, {nullptr, 0, true}, Barriers::kTwo));
+  TRY(commit_under(all, {nullptr, 0, true}, Barriers::kTwo));
   key_.reset();
   return commit_under(Transaction(Sequence::kKeep), {}, Barriers::kTwo);
 }

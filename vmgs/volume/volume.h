@@ -120,9 +120,11 @@ class Volume {
   // else as rekey().
   base::Result<void> encrypt(DatastoreKey key);
 
-  // decrypt() makes an unlocked store a plaintext one, with all of its files, in both generations.
-  // kInvalidArgument for a store that is not encrypted; else as commit(), always with two barriers.
-  base::Result<void> decrypt();
+  // decrypt() commits the transaction on an unlocked store and makes it a plaintext one, in the
+  // same commit, with all of its other files, in both generations. The transaction takes out the
+  // protectors that would open nothing afterwards. kInvalidArgument for a store that is not
+  // encrypted; else as commit(), always with two barriers.
+  base::Result<void> decrypt(const Transaction& transaction = Transaction(Sequence::kEdit));
 
   // close() leaves a store that any reader opens: a generation committed with one barrier is
   // committed again with two. The volume can still be used afterwards. As commit(); after a commit
