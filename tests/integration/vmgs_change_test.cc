@@ -104,6 +104,37 @@ TEST_F(VmgsChangeTest, DecryptsAStore) {
   EXPECT_EQ(vmgs({"decrypt", store, "--key", key, "--drop-protectors"}).status, 0);
 }
 
+TEST_F(VmgsChangeTest, LeavesProtectorsWhereDecryptingFails) {
+  const std::vector<std::string> key = {"--key", make_key("key", '5')};
+  const auto with_key = [&](std::vector<std::string> words) {
+    words.insert(words.end(), key.begin(), key.end());
+    return words;
+  };
+  const auto store = make_store("store", key);
+  ASSERT_EQ(vmgs(with_key({"write", store, "SEALED_KEYS", "--plaintext", "--no-undo"}), "p").status,
+            0);
+  ASSERT_EQ(vmgs(with_key({"write", store, "UEFI_FLASH", "--no-undo"}), std::string(160 << 10, 'f'))
+                .status,
+            0);
+  const auto before = content(store);
+
+  EXPECT_EQ(vmgs(with_key({"decrypt", store, "--drop-protectors", "--apply", "--no-undo"})).status,
+            5)
+      << "no room";
+
+  EXPECT_TRUE(content(store) == before);
+}
+
+TEST_F(VmgsChangeTest, SaysThatTheUndoFileOfARekeyOpensWithTheOldKey) {
+  const auto key = make_key("key", '5');
+  const auto store = make_store("store", {"--key", key});
+
+  const auto rekeyed = vmgs({"rekey", store, "--key", key, "--new-key", make_key("new", '6')});
+
+  EXPECT_EQ(rekeyed.status, 0);
+  EXPECT_THAT(rekeyed.err, HasSubstr("still opens with the old key"));
+}
+
 TEST_F(VmgsChangeTest, ResizesAStoreBothWaysWithItsFooter) {
   const auto key = make_key("key", '5');
   for (const auto& options : {std::vector<std::string>{}, std::vector<std::string>{"--raw"}}) {
@@ -227,6 +258,44 @@ TEST_F(VmgsChangeTest, RunsACommandOnManyFilesAndResumes) {
   EXPECT_EQ(told.at("files").at(1).at("answer").at("file").as_string(), file("vm2"));
   EXPECT_EQ(vmgs({"fleet", "--list", list, "check"}).status, 2) << "no place for the file";
   EXPECT_EQ(vmgs({"fleet", "check", "{}"}).status, 2) << "no file";
+}
+
+TEST_F(VmgsChangeTest, AFleetsJournalHasWhatWasDoneByOneCommand) {
+  for (const auto* const name : {"vm1", "vm10"}) {
+    make_store(name);
+  }
+  const auto journal = file("journal");
+  const auto fleet = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"fleet", "--match", file("vm*"), "--resume", journal});
+    return vmgs(words);
+  };
+  const std::vector<std::string> plan = {"move", "{}", "3", "17"};
+  const std::vector<std::string> move = {"move", "{}", "3", "17", "--apply", "--no-undo"};
+
+  // A plan is not remembered, and no other command's journal either.
+  EXPECT_EQ(fleet(plan).status, 0);
+  EXPECT_THAT(fleet(plan).out, HasSubstr("2 done, 0 failed, 0 skipped"));
+  EXPECT_EQ(fleet(move).status, 5);
+  EXPECT_EQ(vmgs({"read", file("vm1"), "3"}).status, 0);
+  fs::remove(journal);
+  EXPECT_THAT(fleet(move).out, HasSubstr("2 done, 0 failed, 0 skipped"));
+  EXPECT_EQ(vmgs({"read", file("vm1"), "17"}).out, kState);
+  EXPECT_THAT(fleet(move).out, HasSubstr("0 done, 0 failed, 2 skipped"));
+  EXPECT_EQ(fleet({"check", "{}"}).status, 5);
+
+  // A line that was cut off names nothing, though there is a file of that name.
+  const auto lines = content(journal);
+  const auto first = lines.substr(0, lines.find('\n') + 1);
+  (void)make_file("journal", first + file("vm10") + "\n" + file("vm1"));
+  EXPECT_THAT(fleet(move).out, HasSubstr("0 done, 1 failed, 1 skipped"));
+  EXPECT_EQ(content(journal), first + file("vm10") + "\n");
+  (void)make_file("journal", first.substr(0, 30));
+  EXPECT_THAT(fleet(move).out, HasSubstr("0 done, 2 failed, 0 skipped"));
+  EXPECT_EQ(content(journal), first);
+
+  (void)make_file("journal", "somebody's letter");
+  EXPECT_EQ(fleet(move).status, 5);
+  EXPECT_EQ(content(journal), "somebody's letter");
 }
 
 TEST_F(VmgsChangeTest, CompletionAndManualHaveEveryCommandOfTheHelp) {

@@ -195,6 +195,35 @@ TEST_F(VmgsVariablesTest, TakesSignedUpdatesOfEnrolledKeysOnly) {
       << "a replacement that is no younger than the last append";
 }
 
+TEST_F(VmgsVariablesTest, RefusesListsThatFirmwareWouldNotTake) {
+  make_signer("good");
+  auto broken = certificate_list("good");
+  broken[28 + uefi::kOwnerBytes] ^= 1;  // the first byte of the certificate
+  const auto before = content(store_);
+
+  EXPECT_EQ(run({"update", "db", make_file("broken.esl", broken), "--apply"}).status, 6);
+  EXPECT_EQ(content(store_), before);
+  EXPECT_EQ(run({"update", "db", make_file("good.esl", certificate_list("good"))}).status, 0);
+}
+
+TEST_F(VmgsVariablesTest, EditsNothingThatFirmwareWillOverwrite) {
+  // A write of firmware's that was cut off when its spare block was whole.
+  auto image = content(kOvmf);
+  constexpr std::size_t kQueue = 0x41000 + 32;
+  image[kQueue] = '\xfc';
+  image.replace(kQueue + 24, 16, std::string("\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16));
+  image[kQueue + 40] = '\xfd';
+  ASSERT_EQ(vmgs({"write", store_, "UEFI_FLASH", "--overwrite", "--key", key_, "--no-undo"}, image)
+                .status,
+            0);
+
+  const auto refused = run({"set", "Fresh", "--vendor", "SHIM_LOCK"}, "value");
+
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, HasSubstr("boot the VM once"));
+  EXPECT_EQ(run({"list"}).status, 0);
+}
+
 TEST_F(VmgsVariablesTest, RefusesWhatHasNoRoomAndSaysSo) {
   const auto huge = make_file("huge", std::string(300 * 1024, 'x'));
 

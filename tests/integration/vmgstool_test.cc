@@ -60,6 +60,33 @@ TEST_F(VmgstoolTest, CreatesWritesDumpsMovesAndDeletes) {
   EXPECT_THAT(tool({"dump-file-table", "-f", store_}).out, HasSubstr("0 (FILE_TABLE)"));
 }
 
+TEST_F(VmgstoolTest, GivesWhatItReadsToItsOwnerAlone) {
+  ASSERT_EQ(tool({"create", "-f", store_}).status, 0);
+  ASSERT_EQ(tool({"write", "-f", store_, "-d", make_file("data", "secret"), "-i", "3"}).status, 0);
+  (void)make_file("old", "longer than the secret");
+  fs::permissions(file("old"), fs::perms(0644));
+
+  for (const auto* const out : {"new", "old"}) {
+    ASSERT_EQ(tool({"dump", "-f", store_, "-i", "3", "-d", file(out)}).status, 0);
+    EXPECT_EQ(fs::status(file(out)).permissions(), fs::perms(0600)) << out;
+    EXPECT_EQ(content(file(out)), "secret");
+  }
+}
+
+TEST_F(VmgstoolTest, ReplacesRegularFilesOnly) {
+  ASSERT_EQ(tool({"create", "-f", store_}).status, 0);
+  ASSERT_EQ(tool({"write", "-f", store_, "-d", make_file("data", "secret"), "-i", "3"}).status, 0);
+  fs::create_symlink(store_, file("link"));
+  const auto before = content(store_);
+
+  EXPECT_EQ(tool({"dump", "-f", store_, "-i", "3", "-d", file("link")}).status, 1);
+  EXPECT_EQ(tool({"create", "-f", file("link"), "--force-create"}).status, 1);
+  EXPECT_TRUE(fs::is_symlink(file("link")));
+  EXPECT_EQ(content(store_), before);
+  EXPECT_EQ(tool({"create", "-f", store_, "--force-create"}).status, 0);
+  EXPECT_EQ(tool({"dump", "-f", store_, "-i", "3"}).status, 4);
+}
+
 TEST_F(VmgstoolTest, KeepsKeys) {
   const auto key = raw_key("key", 'k');
   const auto other = raw_key("other", 'o');
