@@ -439,6 +439,11 @@ TEST_F(VmgsToolTest, ChecksThePackagingToo) {
   EXPECT_EQ(check.at("findings").at(0).at("code"), "bad-container");
   EXPECT_THAT(std::string(check.at("findings").at(0).at("message").as_string()), HasSubstr("VHDX"));
 
+  const auto raw = file("raw");
+  ASSERT_EQ(vmgs({"create", raw, "--raw"}).status, 0);
+  std::filesystem::resize_file(raw, std::filesystem::file_size(raw) + 512);
+  EXPECT_THAT(vmgs({"check", raw}).out, HasSubstr("missing-footer"));
+
   EXPECT_EQ(vmgs({"check", make_file("short", "x")}).status, 3);
   EXPECT_EQ(vmgs({"info", file("short")}).status, 6);
   EXPECT_EQ(vmgs({"check", file("absent")}).status, 4);

@@ -2,10 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <utility>
 
-#include "tools/cli/stream.h"
 #include "tools/vmgs/commands.h"
-#include "tools/vmgs/store.h"
+#include "tools/vmgs/whole_file.h"
 #include "vmgs/repair/examine.h"
 
 namespace tools::vmgs {
@@ -14,23 +14,6 @@ namespace {
 
 namespace repair = ::vmgs::repair;
 namespace volume = ::vmgs::volume;
-
-// What is wrong with the packaging is a finding too; a file that is missing, in use or closed to
-// this user is not, so it is opened for that alone first.
-base::Result<repair::Examination> examine(const StoreArguments& store,
-                                          const volume::DatastoreKey* key) {
-  TRY(::vmgs::storage::FileDevice::open(store.path, ::vmgs::storage::Access::kReadOnly));
-  const auto container = open_container(store, ::vmgs::storage::Access::kReadOnly);
-  if (container) {
-    return repair::examine_container(*container, key);
-  }
-  const auto& error = container.error();
-  if (error.code != base::ErrorCode::kCorrupt && error.code != base::ErrorCode::kDenied) {
-    return base::fail(error);
-  }
-  return repair::Examination{
-      {{"bad-container", volume::Severity::kError, "container", error.message}}};
-}
 
 base::Result<void> answer(cli::Output& output, const StoreArguments& store,
                           const repair::Examination& examination) {
@@ -54,13 +37,12 @@ base::Result<void> answer(cli::Output& output, const StoreArguments& store,
   return output.text(text);
 }
 
+// The whole file, packaging included, as `vmgs repair` sees it.
 base::Result<cli::ExitStatus> check(const StoreArguments& store, cli::Output& output) {
-  std::optional<volume::DatastoreKey> key;
-  if (!store.key.empty()) {
-    TRY_ASSIGN(read, cli::read_key(store.key));
-    key = std::move(read);
-  }
-  TRY_ASSIGN(examination, examine(store, key ? &*key : nullptr));
+  TRY_ASSIGN(key, read_key_of(store));
+  TRY_ASSIGN(file, open_whole_file(store, /*to_change=*/false, {}));
+  TRY_ASSIGN(findings, repair::examine_whole(*file.device, file.patient, key ? &*key : nullptr));
+  const repair::Examination examination{std::move(findings)};
   TRY(answer(output, store, examination));
   return examination.clean() ? cli::ExitStatus::kDone : cli::ExitStatus::kFoundProblem;
 }

@@ -11,6 +11,7 @@
 #include "tools/vmgs/file_holders.h"
 #include "tools/vmgs/surveyed_store.h"
 #include "vmgs/inspect/explanation.h"
+#include "vmgs/repair/plan.h"
 #include "vmgs/storage/file.h"
 
 namespace tools::vmgs {
@@ -19,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace inspect = ::vmgs::inspect;
+namespace repair = ::vmgs::repair;
 namespace storage = ::vmgs::storage;
 using base::ErrorCode;
 using inspect::Explanation;
@@ -170,9 +172,16 @@ base::Result<Explained> explain_contents(const StoreArguments& arguments, FileKi
       store->container.kind != storage::ContainerKind::kFixedVhd) {
     return Explained{inspect::explain_file(kind, file), std::nullopt};
   }
-  TRY_ASSIGN(examination, ::vmgs::repair::examine_container(store->container,
-                                                            store->key ? &*store->key : nullptr));
-  auto told = inspect::explain_store(*store->container.device,
+  const auto& container = store->container;
+  TRY_ASSIGN(findings,
+             repair::examine_whole(
+                 *container.whole,
+                 {.is_block_device = container.kind == storage::ContainerKind::kBlockDevice,
+                  .sector_bytes = container.file->sector_bytes(),
+                  .spacing = container.spacing},
+                 store->key ? &*store->key : nullptr));
+  const repair::Examination examination{std::move(findings)};
+  auto told = inspect::explain_store(*container.device,
                                      {file, store->survey, store->provenance, examination});
   std::error_code absent;
   if (told.verdict == Verdict::kNeedsKey && fs::exists(arguments.path + ".key", absent)) {

@@ -59,7 +59,7 @@ base::Result<OpenStore> open_store(const StoreArguments& arguments, storage::Acc
   }
   TRY_ASSIGN(container, open_container(arguments, access, undo_file));
   if (writes_go == WritesGo::kToMemory) {
-    container.device = std::make_unique<storage::OverlayDevice>(std::move(container.device));
+    container.device = std::make_unique<storage::Overlay>(std::move(container.device));
   }
   auto opened = volume::Volume::open(*container.device, container.spacing);
   if (!opened) {

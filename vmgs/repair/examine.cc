@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "vmgs/format/vhd_footer.h"
+#include "vmgs/format/header_spacing.h"
 #include "vmgs/repair/contents.h"
 #include "vmgs/repair/report.h"
 #include "vmgs/repair/structure.h"
@@ -238,23 +238,6 @@ base::Result<Examination> examine(storage::BlockDevice& device, format::HeaderSp
   }
   TRY(examine_generations(device, newest, older ? &*older : nullptr, key, report));
   return Examination{std::move(report).take()};
-}
-
-base::Result<Examination> examine_container(const storage::Container& container,
-                                            const volume::DatastoreKey* key) {
-  Report report;
-  if (container.kind == storage::ContainerKind::kFixedVhd) {
-    const auto room = container.file->size_bytes() - format::kVhdFooterBytes;
-    if (room != container.device->size_bytes()) {
-      report.warn("vhd-slack", "VHD footer",
-                  "the disk ends " + std::to_string(room - container.device->size_bytes()) +
-                      " bytes before the footer: the file was resized by halves");
-    }
-  }
-  TRY_ASSIGN(examination, examine(*container.device, container.spacing, key));
-  auto findings = std::move(report).take();
-  std::move(examination.findings.begin(), examination.findings.end(), std::back_inserter(findings));
-  return Examination{std::move(findings)};
 }
 
 }  // namespace vmgs::repair

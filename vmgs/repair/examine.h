@@ -6,7 +6,6 @@
 #include "vmgs/base/result.h"
 #include "vmgs/format/blocks.h"
 #include "vmgs/storage/block_device.h"
-#include "vmgs/storage/container.h"
 #include "vmgs/volume/datastore_key.h"
 #include "vmgs/volume/finding.h"
 
@@ -44,9 +43,5 @@ struct Examination {
 // if the headers or tables cannot be read.
 base::Result<Examination> examine(storage::BlockDevice& device, format::HeaderSpacing spacing,
                                   const volume::DatastoreKey* key);
-
-// examine_container() does the same for what the store is wrapped in and then the store.
-base::Result<Examination> examine_container(const storage::Container& container,
-                                            const volume::DatastoreKey* key);
 
 }  // namespace vmgs::repair

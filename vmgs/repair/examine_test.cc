@@ -4,19 +4,18 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
 
 #include "tests/support/error_code.h"
 #include "tests/support/golden.h"
 #include "tests/support/lying_disk.h"
-#include "tests/support/temp_folder.h"
 #include "vmgs/crypto/aead.h"
 #include "vmgs/format/extended_table.h"
 #include "vmgs/format/file_table.h"
 #include "vmgs/format/header.h"
 #include "vmgs/format/tpm_state.h"
 #include "vmgs/format/vhd_footer.h"
+#include "vmgs/repair/plan.h"
 #include "vmgs/storage/memory.h"
 #include "vmgs/volume/volume.h"
 
@@ -660,23 +659,43 @@ TEST(ExamineTest, NotesContentThatAToolMade) {
   EXPECT_THAT(codes(store.examine(&key)), ElementsAre("edited"));
 }
 
-TEST(ExamineContainerTest, WarnsOfRoomBetweenDiskAndFooter) {
-  const tests::support::TempFolder folder;
-  auto content = plaintext_store().device().contents();
-  const auto footer = *format::make_vhd_footer(content.size(), {});
-  content.resize(content.size() + 1024);
+base::Bytes as_vhd(base::Bytes content, std::uint64_t disk_bytes) {
+  const auto footer = *format::make_vhd_footer(disk_bytes, {});
   content.insert(content.end(), base::view(footer.raw).begin(), base::view(footer.raw).end());
-  std::ofstream(folder / "slack.vmgs", std::ios::binary)
-      .write(reinterpret_cast<const char*>(content.data()),
-             static_cast<std::streamsize>(content.size()));
-  const auto container = storage::open_container(folder / "slack.vmgs", {});
-  ASSERT_TRUE(container);
+  return content;
+}
 
-  const auto examination = examine_container(*container, nullptr);
+TEST(ExamineWholeTest, WarnsOfRoomBetweenDiskAndFooter) {
+  auto content = plaintext_store().device().contents();
+  const auto disk_bytes = content.size();
+  content.resize(content.size() + 1024);
+  storage::MemoryDevice whole(as_vhd(std::move(content), disk_bytes));
 
-  ASSERT_TRUE(examination);
-  EXPECT_THAT(examination->findings,
-              ElementsAre(finding(Severity::kWarning, "vhd-slack", "VHD footer")));
+  const auto findings = examine_whole(whole, {}, nullptr);
+
+  ASSERT_TRUE(findings);
+  EXPECT_THAT(*findings, ElementsAre(finding(Severity::kWarning, "vhd-slack", "VHD footer")));
+}
+
+TEST(ExamineWholeTest, MissesTheFooterOfAFileThatIsAsLongAsOneWithIt) {
+  auto content = plaintext_store().device().contents();
+  content.resize(content.size() + format::kVhdFooterBytes);
+  storage::MemoryDevice whole(content);
+
+  const auto findings = examine_whole(whole, {}, nullptr);
+
+  ASSERT_TRUE(findings);
+  EXPECT_THAT(*findings, ElementsAre(finding(Severity::kWarning, "missing-footer", "VHD footer")));
+}
+
+TEST(ExamineWholeTest, SaysThatAVhdHasItsOwnSectors) {
+  const auto content = plaintext_store().device().contents();
+  storage::MemoryDevice whole(as_vhd(content, content.size()));
+
+  const auto findings = examine_whole(whole, {.spacing = format::HeaderSpacing::k4096}, nullptr);
+
+  ASSERT_TRUE(findings);
+  EXPECT_THAT(*findings, ElementsAre(finding(Severity::kError, "bad-container", "container")));
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ Mended mend_empty_files(const Case& patient);
 Mended mend_dropped_files(const Case& patient);
 
 // mend_packaging() does the same for the whole file, before there is a store to look at.
-Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wishes);
+Mended mend_packaging(storage::Overlay& whole, const Patient& patient, const Wishes& wishes);
 
 inline Outcome done(std::string code, std::string where, std::string message) {
   return {true, std::move(code), std::move(where), std::move(message)};

@@ -106,7 +106,7 @@ base::Result<format::VhdFooter> footer_for(const Sector& damaged, std::uint64_t 
 
 bool lacks_footer(std::uint64_t size) { return size % format::kBlockBytes == kVhdFooterBytes; }
 
-Mended write_footer(Overlay& whole, const Sector& damaged, std::uint64_t disk_bytes,
+Mended write_footer(storage::Overlay& whole, const Sector& damaged, std::uint64_t disk_bytes,
                     std::string message) {
   TRY_ASSIGN(footer, footer_for(damaged, disk_bytes));
   if (whole.size_bytes() != disk_bytes + kVhdFooterBytes) {
@@ -129,7 +129,7 @@ std::optional<Outcome> asks_first(const Spoken& spoken, std::uint64_t end, const
 }
 
 // A file that is no whole number of sectors, or shorter than its tables say.
-Mended mend_cut_file(Overlay& whole, std::uint64_t spoken_of, const Wishes& wishes) {
+Mended mend_cut_file(storage::Overlay& whole, std::uint64_t spoken_of, const Wishes& wishes) {
   const auto size = whole.size_bytes();
   const auto whole_blocks = (size + format::kBlockBytes - 1) / format::kBlockBytes;
   const auto store_bytes = std::max(whole_blocks * format::kBlockBytes, spoken_of);
@@ -149,6 +149,16 @@ Mended mend_cut_file(Overlay& whole, std::uint64_t spoken_of, const Wishes& wish
   return outcome;
 }
 
+// What a person says of the sectors only counts where nothing else tells.
+base::Result<format::HeaderSpacing> agreed(format::HeaderSpacing known, const Patient& patient) {
+  if (patient.spacing.value_or(known) != known) {
+    return base::fail(base::ErrorCode::kDenied, "its sectors have " +
+                                                    std::to_string(format::bytes(known)) +
+                                                    " bytes: leave --sector-size out, or say that");
+  }
+  return known;
+}
+
 }  // namespace
 
 base::Result<Packaging> find_packaging(storage::BlockDevice& whole, const Patient& patient) {
@@ -162,7 +172,8 @@ base::Result<Packaging> find_packaging(storage::BlockDevice& whole, const Patien
   }
   if (patient.is_block_device) {
     TRY_ASSIGN(spacing, format::header_spacing_of(patient.sector_bytes));
-    result.spacing = spacing;
+    TRY_ASSIGN(own, agreed(spacing, patient));
+    result.spacing = own;
     return result;
   }
   if (size % format::kVhdSectorBytes != 0) {
@@ -177,6 +188,8 @@ base::Result<Packaging> find_packaging(storage::BlockDevice& whole, const Patien
   }
   if (format::has_vhd_cookie(last)) {
     TRY_ASSIGN(footer, format::decode_vhd_footer(last, size));
+    TRY_ASSIGN(spacing, agreed(format::HeaderSpacing::k512, patient));
+    result.spacing = spacing;
     result.is_fixed_vhd = true;
     result.store_bytes = footer.disk_bytes();
     if (result.store_bytes < format::kHeaderAreaBytes) {
@@ -214,7 +227,7 @@ base::Result<Packaging> find_packaging(storage::BlockDevice& whole, const Patien
   return result;
 }
 
-Mended mend_packaging(Overlay& whole, const Patient& patient, const Wishes& wishes) {
+Mended mend_packaging(storage::Overlay& whole, const Patient& patient, const Wishes& wishes) {
   const auto size = whole.size_bytes();
   if (patient.is_block_device || size < format::kHeaderAreaBytes) {
     return std::optional<Outcome>();

@@ -10,6 +10,7 @@
 #include "vmgs/repair/examine.h"
 #include "vmgs/repair/mend.h"
 #include "vmgs/repair/packaging.h"
+#include "vmgs/repair/window.h"
 #include "vmgs/volume/volume.h"
 
 namespace vmgs::repair {
@@ -125,7 +126,8 @@ class Attempt {
   }
 
   // Judges what a mending did. What is not taken is taken back.
-  base::Result<bool> take(Mended mended, const Readings& before, const Overlay& untouched) {
+  base::Result<bool> take(Mended mended, const Readings& before,
+                          const storage::Overlay& untouched) {
     if (!mended && mended.error().code == base::ErrorCode::kIo) {
       return base::fail(std::move(mended).error());
     }
@@ -208,7 +210,7 @@ class Attempt {
     return found == kAdvice.end() ? std::string() : found->second;
   }
 
-  Overlay work_;
+  storage::Overlay work_;
   const Patient& patient_;
   const volume::DatastoreKey* key_;
   const Wishes& wishes_;
@@ -230,17 +232,7 @@ base::Result<Plan> plan_repair(storage::BlockDevice& whole, const Patient& patie
 
 base::Result<void> apply(storage::ResizableDevice& whole, const Step& step) {
   for (const auto& operation : step.operations) {
-    switch (operation.kind) {
-      case Operation::Kind::kWrite:
-        TRY(whole.write(operation.offset, operation.bytes));
-        break;
-      case Operation::Kind::kFlush:
-        TRY(whole.flush());
-        break;
-      case Operation::Kind::kResize:
-        TRY(whole.resize(operation.offset));
-        break;
-    }
+    TRY(storage::apply(whole, operation));
   }
   return whole.flush();
 }

@@ -10,7 +10,7 @@
 #include "vmgs/base/result.h"
 #include "vmgs/format/file_id.h"
 #include "vmgs/format/header_spacing.h"
-#include "vmgs/repair/overlay.h"
+#include "vmgs/storage/overlay.h"
 #include "vmgs/volume/datastore_key.h"
 #include "vmgs/volume/finding.h"
 
@@ -28,7 +28,7 @@ struct Step {
   std::string code;     // of the finding, or of the word that was accepted
   std::string where;    // the place, as in the finding
   std::string message;  // what is done, for people
-  std::vector<Operation> operations;
+  std::vector<storage::Operation> operations;
 };
 
 // Plan is what can be repaired, in order, and what cannot.

@@ -5,6 +5,7 @@
 #include "vmgs/crypto/digest.h"
 #include "vmgs/repair/packaging.h"
 #include "vmgs/repair/plan.h"
+#include "vmgs/repair/window.h"
 #include "vmgs/storage/memory.h"
 #include "vmgs/volume/volume.h"
 

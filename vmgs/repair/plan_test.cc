@@ -165,9 +165,10 @@ TEST_P(DamageTest, IsRepairedAfterARepairThatWasCutOff) {
   const auto plan = plan_of(store, store.bytes, damage.wishes);
   int writes = 0;
   for (const auto& step : plan.steps) {
-    writes += static_cast<int>(
-        std::count_if(step.operations.begin(), step.operations.end(),
-                      [](const Operation& one) { return one.kind != Operation::Kind::kFlush; }));
+    writes += static_cast<int>(std::count_if(step.operations.begin(), step.operations.end(),
+                                             [](const storage::Operation& one) {
+                                               return one.kind != storage::Operation::Kind::kFlush;
+                                             }));
   }
   ASSERT_GT(writes, 0);
 

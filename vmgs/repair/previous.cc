@@ -3,6 +3,7 @@
 
 #include "vmgs/format/file_table.h"
 #include "vmgs/repair/packaging.h"
+#include "vmgs/repair/window.h"
 #include "vmgs/volume/headers.h"
 
 namespace vmgs::repair {
@@ -52,7 +53,7 @@ base::Result<Generation> previous_generation(storage::BlockDevice& whole, const 
 
 base::Result<Step> restore_previous(storage::BlockDevice& whole, const Patient& patient,
                                     const volume::DatastoreKey* key) {
-  Overlay work(whole);
+  storage::Overlay work(whole);
   TRY_ASSIGN(packaging, find_packaging(work, patient));
   Window store(work, packaging.store_bytes);
   TRY_ASSIGN(both, read_both(store, packaging.spacing, key));

@@ -6,6 +6,7 @@
 
 #include "vmgs/format/vhd_footer.h"
 #include "vmgs/repair/packaging.h"
+#include "vmgs/repair/window.h"
 #include "vmgs/storage/memory.h"
 #include "vmgs/volume/volume.h"
 
