@@ -3,6 +3,9 @@
 
 #include <memory>
 
+#include "vmgs/edit/capacity.h"
+#include "vmgs/edit/scrub.h"
+
 namespace tests::crash {
 
 namespace {
@@ -106,6 +109,56 @@ Step format_with_files_step(Kind kind) {
           true};
 }
 
+// What is done with a tool while the VM is down: `vmgs encrypt`, `decrypt`, `move` and `resize`.
+Step encrypt_step() {
+  return {
+      "encrypt",
+      [](vmgs::storage::BlockDevice& device, std::optional<Volume>& volume) -> base::Result<void> {
+        TRY(volume->encrypt(key_number(1)));
+        TRY(vmgs::edit::scrub(device, HeaderSpacing::k512));
+        return {};
+      }};
+}
+
+Step decrypt_step() {
+  return {
+      "decrypt",
+      [](vmgs::storage::BlockDevice& device, std::optional<Volume>& volume) -> base::Result<void> {
+        Transaction transaction(Sequence::kEdit, Barriers::kTwo);
+        if (volume->contains(FileId::kSealedKeys)) {
+          transaction.remove(FileId::kSealedKeys);
+        }
+        TRY(volume->decrypt(transaction));
+        TRY(vmgs::edit::scrub(device, HeaderSpacing::k512));
+        return {};
+      }};
+}
+
+Step move_step(FileId from, FileId to) {
+  return {"move",
+          [=](vmgs::storage::BlockDevice&, std::optional<Volume>& volume) -> base::Result<void> {
+            TRY_ASSIGN(content, volume->read(from));
+            Transaction transaction(Sequence::kEdit, Barriers::kTwo);
+            transaction.put(to, content.expose());
+            transaction.remove(from);
+            return volume->commit(transaction);
+          }};
+}
+
+Step shrink_step(Kind kind, std::uint64_t blocks) {
+  return {
+      "shrink",
+      [=](vmgs::storage::BlockDevice& device, std::optional<Volume>& volume) -> base::Result<void> {
+        const auto key = key_number(1);
+        TRY(vmgs::edit::vacate(device, HeaderSpacing::k512,
+                               kind == Kind::kPlaintext ? nullptr : &key,
+                               blocks * vmgs::format::kBlockBytes));
+        TRY_ASSIGN(again, open_as_instance(device));
+        volume = std::move(again);
+        return {};
+      }};
+}
+
 Step close_step() {
   return {"close", [](vmgs::storage::BlockDevice&, std::optional<Volume>& volume) {
             return volume->close();
@@ -172,9 +225,36 @@ std::vector<Scenario> scenarios_of(Kind kind) {
                    write_step(kind, FileId::kTpmNvram, 600, 0xF2), format_step(kind),
                    write_step(kind, FileId::kTpmNvram, 600, 0xF3)}});
 
+  list.push_back(
+      {with_kind("move"),
+       16,
+       {format_step(kind), write_step(kind, FileId::kTpmNvram, 600, 0x71),
+        write_step(kind, FileId::kTpmPpi, 28, 0x72), move_step(FileId::kTpmNvram, FileId::kTpmPpi),
+        write_step(kind, FileId::kTpmNvram, 600, 0x73)}});
+
+  // A file that was in front is gone, and the others lie behind the new end.
+  list.push_back(
+      {with_kind("shrink"),
+       24,
+       {format_step(kind),
+        commit_step("put in front", {{FileId::kGuestFirmware, std::size_t{12} * 4096, 0x61, true}}),
+        write_step(kind, FileId::kTpmNvram, 600, 0x62),
+        commit_step("remove", {{FileId::kGuestFirmware, 0, 0, false, true}}), shrink_step(kind, 10),
+        write_step(kind, FileId::kTpmNvram, 600, 0x63)}});
+
   if (kind == Kind::kPlaintext) {
+    list.push_back({with_kind("encrypt and decrypt"),
+                    20,
+                    {format_step(kind), write_step(kind, FileId::kTpmNvram, 600, 0x51),
+                     encrypt_step(), write_step(kind, FileId::kTpmNvram, 600, 0x52), decrypt_step(),
+                     write_step(kind, FileId::kTpmNvram, 600, 0x53)}});
     return list;
   }
+  list.push_back(
+      {with_kind("decrypt and encrypt"),
+       20,
+       {format_step(kind), write_step(kind, FileId::kTpmNvram, 600, 0x51), rotation_step(2),
+        decrypt_step(), encrypt_step(), write_step(kind, FileId::kTpmNvram, 600, 0x52)}});
   list.push_back(
       {with_kind("rotation"),
        20,

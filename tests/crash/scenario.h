@@ -36,7 +36,8 @@ struct Scenario {
 enum class Kind { kEncrypted, kPlaintext, kMixed };
 
 // scenarios() is the list of histories: create, first write, rewrites over reused blocks,
-// transactions, deletes, key rotation, clean close, edits by a tool, format over a store in use.
+// transactions, deletes, key rotation, clean close, edits by a tool (encrypting, decrypting, moving
+// and shrinking among them), format over a store in use.
 std::vector<Scenario> scenarios();
 
 // random_step() draws a step for long runs.

@@ -6,8 +6,6 @@
 #include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
 #include "vmgs/edit/capacity.h"
-#include "vmgs/format/vhd_footer.h"
-#include "vmgs/storage/fixed_vhd.h"
 
 namespace tools::vmgs {
 
@@ -20,34 +18,6 @@ struct ResizeArguments {
   ChangeArguments change;
   std::uint64_t size_bytes = 0;
 };
-
-// Of a store that shrinks the footer goes to its new place before the file ends there, so that a
-// crash leaves a file that ends in one; the old one would lie in the middle of a store that grew.
-base::Result<void> move_end(storage::Container& container, std::uint64_t store_bytes) {
-  auto& file = *container.whole;
-  const auto old_bytes = container.device->size_bytes();
-  if (container.kind != storage::ContainerKind::kFixedVhd) {
-    TRY(file.resize(store_bytes));
-    return file.flush();
-  }
-  base::Bytes raw(format::kVhdFooterBytes);
-  TRY(file.read(file.size_bytes() - raw.size(), raw));
-  TRY_ASSIGN(footer,
-             format::decode_vhd_footer(format::VhdFooterBytes(raw.data(), format::kVhdFooterBytes),
-                                       file.size_bytes()));
-  TRY_ASSIGN(moved, format::resize_vhd_footer(footer, store_bytes));
-  const auto file_bytes = store_bytes + format::kVhdFooterBytes;
-  if (file_bytes > file.size_bytes()) {
-    TRY(file.resize(file_bytes));
-  }
-  TRY(file.write(store_bytes, base::view(moved.raw)));
-  TRY(file.flush());
-  if (store_bytes > old_bytes) {
-    TRY(file.write(old_bytes, base::Bytes(format::kVhdFooterBytes)));
-  }
-  TRY(file.resize(file_bytes));
-  return file.flush();
-}
 
 base::Result<cli::ExitStatus> resize(const ResizeArguments& arguments, cli::Output& output) {
   TRY(::vmgs::edit::check_capacity(arguments.size_bytes));
@@ -73,7 +43,11 @@ base::Result<cli::ExitStatus> resize(const ResizeArguments& arguments, cli::Outp
                                                    key ? &*key : nullptr, arguments.size_bytes));
           moved = std::move(vacated);
         }
-        return locked.writes() ? move_end(container, arguments.size_bytes) : base::Result<void>();
+        return locked.writes()
+                   ? ::vmgs::edit::move_end(*container.whole,
+                                            container.kind == storage::ContainerKind::kFixedVhd,
+                                            arguments.size_bytes)
+                   : base::Result<void>();
       }));
   boost::json::array ids;
   std::string text = "the store of " + std::to_string(before) + " bytes becomes one of " +

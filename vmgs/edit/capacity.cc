@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "vmgs/format/vhd_footer.h"
 #include "vmgs/volume/headers.h"
 #include "vmgs/volume/volume.h"
 
@@ -115,6 +116,34 @@ base::Result<std::vector<FileId>> vacate(storage::BlockDevice& device,
   // The generation before still lies beyond; the one after this is the same state.
   TRY(volume.commit(volume::Transaction(volume::Sequence::kKeep, volume::Barriers::kTwo)));
   return moved;
+}
+
+// Of a store that shrinks the footer goes to its new place before the file ends there, so that a
+// crash leaves a file that ends in one; the old one would lie in the middle of a store that grew.
+base::Result<void> move_end(storage::ResizableDevice& whole, bool is_fixed_vhd,
+                            std::uint64_t store_bytes) {
+  if (!is_fixed_vhd) {
+    TRY(whole.resize(store_bytes));
+    return whole.flush();
+  }
+  base::Bytes raw(format::kVhdFooterBytes);
+  TRY(whole.read(whole.size_bytes() - raw.size(), raw));
+  TRY_ASSIGN(footer,
+             format::decode_vhd_footer(format::VhdFooterBytes(raw.data(), format::kVhdFooterBytes),
+                                       whole.size_bytes()));
+  const auto old_bytes = footer.disk_bytes();
+  TRY_ASSIGN(moved, format::resize_vhd_footer(footer, store_bytes));
+  const auto file_bytes = store_bytes + format::kVhdFooterBytes;
+  if (file_bytes > whole.size_bytes()) {
+    TRY(whole.resize(file_bytes));
+  }
+  TRY(whole.write(store_bytes, base::view(moved.raw)));
+  TRY(whole.flush());
+  if (store_bytes > old_bytes) {
+    TRY(whole.write(old_bytes, base::Bytes(format::kVhdFooterBytes)));
+  }
+  TRY(whole.resize(file_bytes));
+  return whole.flush();
 }
 
 }  // namespace vmgs::edit

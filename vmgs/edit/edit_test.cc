@@ -3,13 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "tests/support/error_code.h"
+#include "tests/support/temp_folder.h"
 #include "vmgs/edit/capacity.h"
 #include "vmgs/edit/conversion.h"
 #include "vmgs/edit/difference.h"
 #include "vmgs/edit/scrub.h"
+#include "vmgs/format/vhd_footer.h"
+#include "vmgs/storage/container.h"
 #include "vmgs/storage/memory.h"
+#include "vmgs/storage/overlay.h"
 #include "vmgs/volume/headers.h"
 #include "vmgs/volume/state_digest.h"
 #include "vmgs/volume/volume.h"
@@ -295,6 +300,44 @@ TEST(CapacityTest, RefusesWithoutTheKeyOrRoomOrForAWrongSize) {
   EXPECT_EQ(error_code(vacate(full, k512, nullptr, 16 * 4096)), ErrorCode::kDenied);
   EXPECT_EQ(read(opened(full, nullptr), FileId::kGuestFirmware),
             base::to_hex(text("big", 40 * 4096)));
+}
+
+TEST(CapacityTest, MovesTheEndSoThatTheStoreOpensWhereverThatIsCutOff) {
+  const tests::support::TempFolder folder;
+  const auto path = folder / "cut.vmgs";
+  for (const bool is_vhd : {true, false}) {
+    storage::MemoryDevice store(kStoreBytes);
+    auto volume = *Volume::format(store, k512, std::nullopt);
+    put(volume, FileId::kTpmNvram, text("state", 9000));
+    auto before = store.contents();
+    if (is_vhd) {
+      const auto footer = *format::make_vhd_footer(before.size(), {});
+      before.insert(before.end(), base::view(footer.raw).begin(), base::view(footer.raw).end());
+    }
+    for (const std::uint64_t store_bytes : {kStoreBytes / 2, kStoreBytes * 2}) {
+      storage::MemoryDevice whole(before);
+      storage::Overlay overlay(whole);
+      ASSERT_TRUE(move_end(overlay, is_vhd, store_bytes));
+      const auto operations = overlay.take_operations();
+      for (std::size_t done = 0; done <= operations.size(); ++done) {
+        if (done > 0) {
+          ASSERT_TRUE(storage::apply(whole, operations[done - 1]));
+        }
+        std::ofstream(path, std::ios::binary | std::ios::trunc)
+            .write(reinterpret_cast<const char*>(whole.contents().data()),
+                   static_cast<std::streamsize>(whole.contents().size()));
+        const auto container = storage::open_container(path, {});
+        ASSERT_TRUE(container) << container.error().message << " after " << done;
+        EXPECT_EQ(read(opened(*container->device, nullptr), FileId::kTpmNvram),
+                  base::to_hex(text("state", 9000)));
+        if (done == operations.size()) {
+          EXPECT_EQ(container->device->size_bytes(), store_bytes);
+          EXPECT_EQ(container->kind,
+                    is_vhd ? storage::ContainerKind::kFixedVhd : storage::ContainerKind::kRawFile);
+        }
+      }
+    }
+  }
 }
 
 TEST(ConversionTest, ChangesTheSpacingAndNothingElse) {
