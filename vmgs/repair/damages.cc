@@ -187,6 +187,20 @@ std::vector<Damage> damages() {
                      },
                  .steps = {"bad-extended-entry"},
                  .concerns = is_encrypted});
+  all.push_back({.name = "NewestExtendedTableAndAnotherMisplaced",
+                 .inflict =
+                     [](SickStore& s) {
+                       // The newest commit seems torn, and is worth less than the one before.
+                       auto entry = s.entry(FileId::kExtendedFileTable);
+                       entry.first_block = 1'000'000;
+                       s.put_entry(FileId::kExtendedFileTable, entry);
+                       entry = {};
+                       entry.allocated_blocks = 1;
+                       s.put_entry(FileId::kKeyProtector, entry);
+                     },
+                 .steps = {"fell-back"},
+                 .then = [](const SickStore& s, Contents& c) { c = s.before(); },
+                 .concerns = is_encrypted});
   all.push_back({.name = "ExtendedEntryMissing",
                  .inflict = [](SickStore& s) { s.put_entry(FileId::kExtendedFileTable, {}); },
                  .steps = {"bad-extended-entry"},

@@ -340,6 +340,13 @@ Mended mend_extended_entry(const Case& patient) {
     }
     if (unlocking == volume::Unlocking::kOpened) {
       TRY(write_entry(patient, *table, FileId::kExtendedFileTable, layout_of(entry)));
+      TRY_ASSIGN(newest,
+                 Generation::read(patient.device, table->generation.slot(), table->header()));
+      TRY(newest.unlock(patient.device, *patient.key));
+      // The state that opens today is left only for one that is whole.
+      if (seems_torn && !is_whole(patient.device, newest)) {
+        return std::optional<Outcome>();
+      }
       auto outcome = done("bad-extended-entry", name,
                           "it authenticates at block " + std::to_string(at) + ": name that place");
       outcome.anything_changes = seems_torn;

@@ -57,6 +57,10 @@ base::Result<Readings> readings(storage::BlockDevice& device, format::HeaderSpac
 // The first file that would be lost or read otherwise without anybody's word.
 std::optional<FileId> harmed(const Readings& before, const Readings& after,
                              const Outcome& outcome) {
+  // Whatever may read otherwise, what opened does not stop opening.
+  if (outcome.anything_changes && !before.empty() && after.empty()) {
+    return before.begin()->first;
+  }
   for (const auto& [id, digest] : before) {
     const auto now = after.find(id);
     if ((now == after.end() || now->second != digest) && !outcome.anything_changes &&

@@ -95,6 +95,16 @@ void mend_checksums(const SickStore& store, base::Bytes& bytes) {
   }
 }
 
+// What happened, for whoever looks into a failure.
+std::string story(const SickStore& store, const Plan& plan, bool with_key, std::uint64_t seed) {
+  auto text = ", seed " + std::to_string(seed) + " on " + store.kind().name() +
+              (with_key ? " with the key" : " without a key");
+  for (const auto& step : plan.steps) {
+    text += "\n  " + step.code + ": " + step.where + ": " + step.message;
+  }
+  return text;
+}
+
 void expect_no_loss(const SickStore& store, const base::Bytes& damaged, bool with_key,
                     std::uint64_t seed) {
   MemoryDevice device(damaged);
@@ -112,10 +122,11 @@ void expect_no_loss(const SickStore& store, const base::Bytes& damaged, bool wit
   const auto after = store.contents_of(device.contents());
   for (const auto& [id, content] : before) {
     const auto found = after.find(id);
-    ASSERT_TRUE(found != after.end()) << format::describe(id) << " is lost, seed " << seed;
+    ASSERT_TRUE(found != after.end())
+        << format::describe(id) << " is lost" << story(store, *plan, with_key, seed);
     // A header that authenticates may lead to a newer state than the one that opened before.
     ASSERT_TRUE(found->second == content || found->second == store.healthy().at(id))
-        << format::describe(id) << " reads otherwise, seed " << seed;
+        << format::describe(id) << " reads otherwise" << story(store, *plan, with_key, seed);
   }
   const auto again = plan_repair(device, store.patient(), key ? &*key : nullptr, {});
   ASSERT_TRUE(again);
