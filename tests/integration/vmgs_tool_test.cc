@@ -305,6 +305,10 @@ TEST_F(VmgsToolTest, ChangesALockedStoreOnlyOnRequestAndOnlyInPlaintext) {
   EXPECT_EQ(vmgs({"delete", store, "45", "--without-key"}).status, 5);
   EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
 
+  // The state before the newest could be the one that a crash has left.
+  const auto refused = vmgs({"write", store, "46", "--without-key", "--no-undo"}, "x");
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, HasSubstr("leave --no-undo out"));
   EXPECT_EQ(vmgs({"write", store, "46", "--without-key"}, "x").status, 0);
   const auto read = vmgs({"read", store, "46"});
   EXPECT_EQ(read.out, "x");

@@ -4,6 +4,7 @@
 
 #include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
+#include "tools/vmgs/without_key.h"
 
 namespace tools::vmgs {
 
@@ -30,6 +31,7 @@ base::Result<cli::ExitStatus> remove(const DeleteArguments& arguments, cli::Outp
                volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
                transaction.remove(id);
                if (arguments.without_key) {
+                 TRY(check_without_key(store, arguments.change));
                  transaction.on_locked_store();
                }
                TRY(store.volume.commit(transaction));

@@ -6,6 +6,7 @@
 #include "tools/cli/stream.h"
 #include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
+#include "tools/vmgs/without_key.h"
 
 namespace tools::vmgs {
 
@@ -41,6 +42,7 @@ base::Result<Written> write_file(OpenStore& store, const WriteArguments& argumen
                   arguments.plaintext || arguments.without_key ? volume::Protection::kPlaintext
                                                                : volume::Protection::kAsStore);
   if (arguments.without_key) {
+    TRY(check_without_key(store, arguments.change));
     transaction.on_locked_store();
   }
   TRY(store.volume.commit(transaction));
