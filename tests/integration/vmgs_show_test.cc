@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/integration/vmgs_inspector.h"
+#include "vmgs/base/cursor.h"
 #include "vmgs/format/hw_key_protector.h"
 #include "vmgs/format/record.h"
 #include "vmgs/format/sealed_keys.h"
@@ -147,6 +148,48 @@ TEST_F(VmgsShowTest, DescribesARecord) {
   EXPECT_EQ(shown.at("content").at("witnessed"), true);
   EXPECT_EQ(shown.at("content").at("pending").at("sequence"), 41);
   EXPECT_TRUE(shown.at("content").at("acknowledged").is_null());
+}
+
+// TCG PC Client Platform Firmware Profile, 10.4.5.1: what the first event of a log says of it.
+void put_log_header(base::Writer& log) {
+  log.u32_le(0);
+  log.u32_le(3);  // EV_NO_ACTION
+  log.bytes(base::Bytes(20));
+  log.u32_le(33);
+  log.bytes(base::bytes_of(std::string_view("Spec ID Event03\0", 16)));
+  log.u32_le(0);
+  log.u16_be(2);
+  log.u16_be(2);
+  log.u32_le(1);
+  log.u16_le(0x000B);  // SHA-256
+  log.u16_le(32);
+  log.u8(0);
+}
+
+TEST_F(VmgsShowTest, KnowsAnEventLogByItsContent) {
+  base::Writer log;
+  put_log_header(log);
+  log.u32_le(7);
+  log.u32_le(4);  // EV_SEPARATOR
+  log.u32_le(1);
+  log.u16_le(0x000B);
+  log.bytes(base::Bytes(32, std::byte{0xAB}));
+  log.u32_le(4);
+  log.u32_le(0);
+  const auto store = store_with("20", log.written());
+
+  const auto shown = tool_.document({"show", store, "20"});
+
+  const auto& content = shown.at("content");
+  ASSERT_EQ(content.at("events").as_array().size(), 1U);
+  EXPECT_EQ(content.at("events").at(0).at("pcr"), 7);
+  EXPECT_EQ(content.at("events").at(0).at("type"), "EV_SEPARATOR");
+  EXPECT_EQ(content.at("banks"), boost::json::array({"sha256"}));
+  EXPECT_THAT(std::string(shown.at("summary").as_string()), HasSubstr("event log of 1 events"));
+
+  // One that was cut says so.
+  const auto cut = store_with("20", base::ByteView(log.written()).first(log.size() - 1));
+  EXPECT_TRUE(tool_.document({"show", cut, "20"}).at("trouble").is_string());
 }
 
 TEST_F(VmgsShowTest, SaysWhatIsWrongWithAContentAndGoesOn) {

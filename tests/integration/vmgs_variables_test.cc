@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include "keybroker/evidence/event_log.h"
+#include "keybroker/evidence/signature_database.h"
 #include "tests/integration/vmgs_case.h"
+#include "tests/support/evidence_vectors.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/uefi/authenticated_update.h"
 #include "vmgs/uefi/signature_list.h"
@@ -169,6 +172,39 @@ TEST_F(VmgsVariablesTest, UpdatesDbxFromListsWithoutDuplicatesAndForecastsPcr7) 
   EXPECT_EQ(again.status, 0);
   EXPECT_THAT(again.out, HasSubstr("2 are there already"));
   EXPECT_THAT(again.out, HasSubstr("nothing changes"));
+}
+
+// A machine of a cloud booted with Secure Boot on: its log has the variables that it measured, and
+// the PCRs that it came to are published with it.
+TEST_F(VmgsVariablesTest, ForecastsThePcr7OfARealBootFromItsVariables) {
+  namespace evidence = keybroker::evidence;
+  if (!support::has_evidence_vectors()) {
+    GTEST_SKIP() << "no captured evidence";
+  }
+  const auto bytes = support::read_evidence_vector("tpm/evlog-secureboot-on.bin");
+  const auto log = evidence::decode_event_log(bytes);
+  ASSERT_TRUE(log);
+  for (const auto& event : log->events) {
+    const auto variable = evidence::decode_efi_variable(event.data);
+    if (event.index != 7 || event.type != evidence::EventType::kEfiVariableDriverConfig ||
+        !variable || variable->plain_name() == "SecureBoot") {
+      continue;
+    }
+    const auto from = make_file("content", text_of(variable->content));
+    const auto ran =
+        run({"set", std::string(variable->plain_name()), "--input", from, "--apply", "--no-undo"});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+  }
+  const auto measured = make_file("log", text_of(bytes));
+
+  const auto planned = document(
+      uefi_words({"update", "dbx", make_file("list.esl", hash_list(1)), "--event-log", measured}));
+
+  const auto& forecast = planned.at("forecast");
+  EXPECT_EQ(forecast.at("secure_boot_before"), "on");
+  EXPECT_EQ(forecast.at("pcr7_sha256_before"),
+            "5fd54361d580eb7592adb8deb236ff35444ceeac7148f24b3de63c041f12b3da");
+  EXPECT_NE(forecast.at("pcr7_sha256_after"), forecast.at("pcr7_sha256_before"));
 }
 
 TEST_F(VmgsVariablesTest, TakesSignedUpdatesOfEnrolledKeysOnly) {
