@@ -7,6 +7,8 @@
 #include "vmgs/format/record.h"
 #include "vmgs/format/sealed_keys.h"
 #include "vmgs/format/tpm_state.h"
+#include "vmgs/uefi/flash.h"
+#include "vmgs/uefi/flash_edit.h"
 
 namespace vmgs::repair {
 
@@ -110,6 +112,26 @@ void examine_tpm_nvram(base::ByteView content, Report& report) {
   }
 }
 
+// A variable flash in which the next update finds no room. One that does not decode is left to
+// those who read it.
+void examine_flash(base::ByteView content, Report& report) {
+  constexpr std::uint64_t kRoomForAnUpdate = 4096;
+  const auto flash = uefi::decode_flash(content);
+  if (!flash || flash->store_bytes - flash->used_bytes >= kRoomForAnUpdate) {
+    return;
+  }
+  const auto left = flash->store_bytes - uefi::packed_bytes(*flash);
+  report.warn("variables-full", format::describe(FileId::kUefiFlash),
+              left < kRoomForAnUpdate
+                  ? "has " + std::to_string(left) + " of " + std::to_string(flash->store_bytes) +
+                        " bytes left, even when what is deleted is taken back: an update of Secure "
+                        "Boot's databases will not fit. Take out what is not needed with `vmgs "
+                        "uefi delete`"
+                  : "is full, " + std::to_string(left) +
+                        " bytes of it with deleted variables, which firmware takes back when it "
+                        "next needs room, and `vmgs repair` at once");
+}
+
 template <typename Decode>
 void examine_decoded(FileId id, base::ByteView content, Decode decode, Report& report) {
   if (const auto decoded = decode(content); !decoded) {
@@ -146,7 +168,8 @@ void examine_unsealed_files(storage::BlockDevice& device, const Generation& gene
 
 void examine_known_files(storage::BlockDevice& device, const Generation& generation,
                          Report& report) {
-  for (const auto id : {FileId::kTpmNvram, FileId::kSealedKeys, FileId::kRecord}) {
+  for (const auto id :
+       {FileId::kTpmNvram, FileId::kSealedKeys, FileId::kRecord, FileId::kUefiFlash}) {
     const auto content = generation.read_file(device, id);
     if (!content) {
       continue;  // absent, locked away, or reported already
@@ -154,6 +177,9 @@ void examine_known_files(storage::BlockDevice& device, const Generation& generat
     switch (id) {
       case FileId::kTpmNvram:
         examine_tpm_nvram(content->expose(), report);
+        break;
+      case FileId::kUefiFlash:
+        examine_flash(content->expose(), report);
         break;
       case FileId::kSealedKeys:
         examine_decoded(id, content->expose(), format::decode_sealed_keys, report);

@@ -14,6 +14,7 @@
 #include "vmgs/storage/block_device.h"
 #include "vmgs/volume/datastore_key.h"
 #include "vmgs/volume/finding.h"
+#include "vmgs/volume/volume.h"
 
 namespace vmgs::repair {
 
@@ -67,10 +68,14 @@ Mended mend_zero_key(const Case& patient);
 Mended mend_keys(const Case& patient);
 Mended mend_tpm_size(const Case& patient);
 Mended mend_empty_files(const Case& patient);
+Mended mend_full_variables(const Case& patient);
 Mended mend_dropped_files(const Case& patient);
 
 // mend_packaging() does the same for the whole file, before there is a store to look at.
 Mended mend_packaging(storage::Overlay& whole, const Patient& patient, const Wishes& wishes);
+
+// open_with_key() is the store as it opens, unlocked; nothing if it does not. kIo.
+base::Result<std::optional<volume::Volume>> open_with_key(const Case& patient);
 
 inline Outcome done(std::string code, std::string where, std::string message) {
   return {true, std::move(code), std::move(where), std::move(message)};

@@ -21,20 +21,6 @@ using volume::write_header;
 constexpr std::uint64_t kTpmNvramBytes = 32768;
 constexpr std::uint64_t kOldTpmNvramBytes = 16384;
 
-// The store, open with the key. Nothing where it does not open, or is encrypted and there is none.
-base::Result<std::optional<Volume>> open_with_key(const Case& patient) {
-  auto opened = Volume::open(patient.device, patient.spacing);
-  if (!opened) {
-    return std::optional<Volume>();
-  }
-  if (opened->encrypted()) {
-    if (patient.key == nullptr || !opened->unlock(volume::fixed_key(patient.key->clone()))) {
-      return std::optional<Volume>();
-    }
-  }
-  return std::optional(*std::move(opened));
-}
-
 Outcome needs_key(const volume::Finding& finding) {
   return not_done(finding.code, finding.where, "it takes the store's key: give it with --key");
 }
@@ -172,6 +158,19 @@ base::Result<void> reseal_files(Volume& store) {
 }
 
 }  // namespace
+
+base::Result<std::optional<Volume>> open_with_key(const Case& patient) {
+  auto opened = Volume::open(patient.device, patient.spacing);
+  if (!opened) {
+    return std::optional<Volume>();
+  }
+  if (opened->encrypted()) {
+    if (patient.key == nullptr || !opened->unlock(volume::fixed_key(patient.key->clone()))) {
+      return std::optional<Volume>();
+    }
+  }
+  return std::optional(*std::move(opened));
+}
 
 Mended mend_torn_commit(const Case& patient) {
   const auto* const finding = patient.found("fell-back");

@@ -23,12 +23,12 @@ using volume::Severity;
 
 constexpr std::size_t kMostSteps = 100;
 
-constexpr std::array<Mending, 17> kMendings = {
-    mend_spacing,       mend_lone_header,    mend_lost_headers, mend_sequence_gap,
-    mend_downgrade,     mend_extended_entry, mend_torn_commit,  mend_lost_table,
-    mend_self_entry,    mend_entries,        mend_overlap,      mend_changes_without_key,
-    mend_zero_key,      mend_keys,           mend_tpm_size,     mend_empty_files,
-    mend_dropped_files,
+constexpr std::array<Mending, 18> kMendings = {
+    mend_spacing,        mend_lone_header,    mend_lost_headers, mend_sequence_gap,
+    mend_downgrade,      mend_extended_entry, mend_torn_commit,  mend_lost_table,
+    mend_self_entry,     mend_entries,        mend_overlap,      mend_changes_without_key,
+    mend_zero_key,       mend_keys,           mend_tpm_size,     mend_empty_files,
+    mend_full_variables, mend_dropped_files,
 };
 
 using Readings = std::map<FileId, crypto::Sha256Digest>;

@@ -179,4 +179,9 @@ base::Result<base::Bytes> without_variable(base::ByteView image, const Guid& ven
   return result;
 }
 
+base::Result<base::Bytes> packed_image(base::ByteView image) {
+  TRY_ASSIGN(flash, decode_to_change(image));
+  return packed(image, flash, std::nullopt);
+}
+
 }  // namespace vmgs::uefi

@@ -24,6 +24,10 @@ base::Result<base::Bytes> with_variable(base::ByteView image, const Variable& va
 base::Result<base::Bytes> without_variable(base::ByteView image, const Guid& vendor,
                                            std::u16string_view name);
 
+// packed_image() is the image after firmware has packed the store: without what is deleted. kDenied
+// if a write of firmware's own is pending; errors of decode_flash().
+base::Result<base::Bytes> packed_image(base::ByteView image);
+
 // packed_bytes() is what the variables that are not deleted take, with the header of the store.
 std::uint64_t packed_bytes(const Flash& flash);
 

@@ -175,5 +175,19 @@ TEST(FlashEditTest, RefusesAVariableWithoutNameOrContent) {
   EXPECT_EQ(error_code(with_variable(image, variable(u"Empty", {}))), ErrorCode::kInvalidArgument);
 }
 
+TEST(FlashEditTest, PacksWhatIsDeletedAwayAndKeepsTheRest) {
+  const auto image =
+      *without_variable(ImageWriter().add("Gone", base::Bytes(500)).add("Kept", kOld).image(),
+                        kGlobalVariable, u"Gone");
+
+  const auto packed = *packed_image(image);
+
+  const auto flash = *decode_flash(packed);
+  ASSERT_EQ(flash.variables.size(), 1U);
+  EXPECT_EQ(flash.used_bytes, packed_bytes(*decode_flash(image)));
+  EXPECT_EQ(content(packed, u"Kept"), kOld);
+  EXPECT_EQ(packed.size(), image.size());
+}
+
 }  // namespace
 }  // namespace vmgs::uefi

@@ -100,4 +100,13 @@ base::Result<void> VariableStore::remove(const Guid& vendor, std::u16string_view
   return take(std::move(records));
 }
 
+base::Result<void> VariableStore::pack() {
+  if (form_ == StoreForm::kFlash) {
+    TRY_ASSIGN(image, packed_image(content_));
+    return take(std::move(image));
+  }
+  TRY_ASSIGN(records, encode_bios_nvram(variables_));
+  return take(std::move(records));
+}
+
 }  // namespace vmgs::uefi

@@ -49,6 +49,10 @@ class VariableStore {
   // remove() is kNotFound if there is no such variable.
   base::Result<void> remove(const Guid& vendor, std::u16string_view name);
 
+  // pack() takes back the room of what is deleted, as firmware does when it finds none. Variables
+  // stay as they are. kDenied if a write of firmware's own is pending.
+  base::Result<void> pack();
+
   [[nodiscard]] const Room& room() const { return room_; }
 
   [[nodiscard]] const base::Bytes& content() const { return content_; }
