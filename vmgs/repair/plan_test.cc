@@ -11,9 +11,6 @@
 #include "vmgs/storage/memory.h"
 #include "vmgs/storage/undo.h"
 #include "vmgs/storage/undo_recorder.h"
-#include "vmgs/uefi/flash_edit.h"
-#include "vmgs/uefi/flash_image_writer.h"
-#include "vmgs/volume/volume.h"
 
 // The damage matrix: each kind of damage is done to each kind of store, repaired, and undone.
 namespace vmgs::repair {
@@ -465,46 +462,6 @@ TEST(PlanTest, WarnsOfAStoreThatTakesNoOtherCommit) {
 
   ASSERT_TRUE(findings);
   EXPECT_THAT(codes(*findings), Contains("full"));
-}
-
-// A store whose flash has room only where variables were deleted.
-base::Bytes with_full_flash(const SickStore& store) {
-  uefi::ImageWriter writer;
-  const auto empty = *uefi::decode_flash(writer.image());
-  const auto room = empty.store_bytes - empty.used_bytes;
-  writer.add("Gone", base::Bytes(room - 1200)).add("Kept", base::Bytes(800, std::byte{1}));
-  const auto image = *uefi::without_variable(writer.image(), uefi::kGlobalVariable, u"Gone");
-  auto bytes = store.bytes;
-  bytes.resize(std::size_t{128} * format::kBlockBytes);  // a raw file that has grown
-  MemoryDevice device(bytes);
-  auto volume = *volume::Volume::open(device, store.kind().spacing);
-  EXPECT_TRUE(volume.unlock(volume::fixed_key(SickStore::key())));
-  volume::Transaction transaction;
-  transaction.put(FileId::kUefiFlash, image);
-  EXPECT_TRUE(volume.commit(transaction));
-  return device.contents();
-}
-
-TEST(PlanTest, TakesBackTheRoomOfDeletedVariablesWhenToldTo) {
-  const SickStore store({.encrypted = true});
-  const auto full = with_full_flash(store);
-
-  const auto asked = plan_of(store, full, {});
-  EXPECT_THAT(codes(asked.steps), IsEmpty());
-  EXPECT_THAT(codes(asked.open), Contains("variables-full"));
-
-  const auto plan = plan_of(store, full, {.accepted = {"variables-full"}});
-  EXPECT_THAT(codes(plan.steps), testing::ElementsAre("variables-full"));
-  EXPECT_THAT(codes(plan.after), testing::Not(Contains("variables-full")));
-  auto before = store.contents_of(full);
-  auto after = store.contents_of(applied(full, plan).result);
-  const auto flash = uefi::decode_flash(after[FileId::kUefiFlash]);
-  ASSERT_TRUE(flash);
-  ASSERT_EQ(flash->variables.size(), 1U);
-  EXPECT_EQ(flash->variables[0].data, base::Bytes(800, std::byte{1}));
-  before.erase(FileId::kUefiFlash);
-  after.erase(FileId::kUefiFlash);
-  EXPECT_EQ(after, before);
 }
 
 TEST(PlanTest, DoesNotTakeANoteForDamage) {
