@@ -32,8 +32,8 @@ base::Result<std::vector<format::FileId>> vacate(storage::BlockDevice& device,
 // move_end() makes the file that holds a store as long as a store of `store_bytes` asks for, and
 // moves the footer of a fixed VHD with it. Of a store that shrinks, vacate() has moved everything
 // away from behind the new end before. Durable on return; after a crash the file opens as a store
-// of the old size or the new one, or as one without a footer that is longer than both, with the
-// same content. Errors of decode_vhd_footer() and resize_vhd_footer(); kIo.
+// of the old size or the new one, or, while it grows, as one of the new length without a footer,
+// with the same content. Errors of decode_vhd_footer() and resize_vhd_footer(); kIo.
 base::Result<void> move_end(storage::ResizableDevice& whole, bool is_fixed_vhd,
                             std::uint64_t store_bytes);
 

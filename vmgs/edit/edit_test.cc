@@ -330,6 +330,9 @@ TEST(CapacityTest, MovesTheEndSoThatTheStoreOpensWhereverThatIsCutOff) {
         ASSERT_TRUE(container) << container.error().message << " after " << done;
         EXPECT_EQ(read(opened(*container->device, nullptr), FileId::kTpmNvram),
                   base::to_hex(text("state", 9000)));
+        if (is_vhd && store_bytes < kStoreBytes) {
+          EXPECT_EQ(container->kind, storage::ContainerKind::kFixedVhd) << "after " << done;
+        }
         if (done == operations.size()) {
           EXPECT_EQ(container->device->size_bytes(), store_bytes);
           EXPECT_EQ(container->kind,
