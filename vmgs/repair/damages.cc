@@ -20,10 +20,18 @@ bool is_plaintext(const StoreKind& kind) { return !kind.encrypted; }
 
 bool is_vhd(const StoreKind& kind) { return kind.is_vhd; }
 
+void flip_newest_checksum(SickStore& store) {
+  store.flip(store.header_at(store.newest_slot()) + 12);
+}
+
+void misplace(SickStore& store, FileId id, std::uint32_t first_block) {
+  auto entry = store.entry(id);
+  entry.first_block = first_block;
+  store.put_entry(id, entry);
+}
+
 void overlap_with(SickStore& store, FileId mover, FileId other) {
-  auto entry = store.entry(mover);
-  entry.first_block = store.entry(other).first_block.value();
-  store.put_entry(mover, entry);
+  misplace(store, mover, store.entry(other).first_block.value());
 }
 
 // The newest header lies in slot 1; a VHD has it 512 bytes from the first.
@@ -66,7 +74,7 @@ std::vector<Damage> damages() {
        .steps = {"bad-header"},
        .concerns = is_encrypted});
   all.push_back({.name = "NewestHeaderChecksum",
-                 .inflict = [](SickStore& s) { s.flip(s.header_at(s.newest_slot()) + 12); },
+                 .inflict = flip_newest_checksum,
                  .steps = {"bad-header"},
                  .concerns = is_encrypted});
   all.push_back({.name = "NewestHeaderSequence",
@@ -79,12 +87,12 @@ std::vector<Damage> damages() {
                  .steps = {"bad-header"},
                  .concerns = is_encrypted});
   all.push_back({.name = "NewestHeaderChecksumTaken",
-                 .inflict = [](SickStore& s) { s.flip(s.header_at(s.newest_slot()) + 12); },
+                 .inflict = flip_newest_checksum,
                  .steps = {"newer-header"},
                  .wishes = {.accepted = {"newer-header"}},
                  .concerns = is_plaintext});
   all.push_back({.name = "NewestHeaderChecksumLeft",
-                 .inflict = [](SickStore& s) { s.flip(s.header_at(s.newest_slot()) + 12); },
+                 .inflict = flip_newest_checksum,
                  .steps = {"bad-header"},
                  .wishes = {.accepted = {"bad-header"}},
                  .then = [](const SickStore& s, Contents& c) { c = s.before(); },
@@ -159,42 +167,26 @@ std::vector<Damage> damages() {
                  .steps = {"bad-entry"},
                  .concerns = is_encrypted});
   all.push_back({.name = "RangeWrapsOfTheNewestFile",
-                 .inflict =
-                     [](SickStore& s) {
-                       auto entry = s.entry(kLarge);
-                       entry.first_block = 0xFFFFFFFF;
-                       s.put_entry(kLarge, entry);
-                     },
+                 .inflict = [](SickStore& s) { misplace(s, kLarge, 0xFFFFFFFF); },
                  .steps = {"bad-entry"},
                  .concerns = is_encrypted});
   all.push_back({.name = "RangeWrapsDropped",
-                 .inflict =
-                     [](SickStore& s) {
-                       auto entry = s.entry(kLarge);
-                       entry.first_block = 0xFFFFFFFF;
-                       s.put_entry(kLarge, entry);
-                     },
+                 .inflict = [](SickStore& s) { misplace(s, kLarge, 0xFFFFFFFF); },
                  .steps = {"bad-entry"},
                  .wishes = {.dropped = {kLarge}},
                  .then = [](const SickStore&, Contents& c) { c.erase(kLarge); },
                  .concerns = is_plaintext});
-  all.push_back({.name = "ExtendedTableMisplaced",
-                 .inflict =
-                     [](SickStore& s) {
-                       auto entry = s.entry(FileId::kExtendedFileTable);
-                       entry.first_block = 1'000'000;
-                       s.put_entry(FileId::kExtendedFileTable, entry);
-                     },
-                 .steps = {"bad-extended-entry"},
-                 .concerns = is_encrypted});
+  all.push_back(
+      {.name = "ExtendedTableMisplaced",
+       .inflict = [](SickStore& s) { misplace(s, FileId::kExtendedFileTable, 1'000'000); },
+       .steps = {"bad-extended-entry"},
+       .concerns = is_encrypted});
   all.push_back({.name = "NewestExtendedTableAndAnotherMisplaced",
                  .inflict =
                      [](SickStore& s) {
                        // The newest commit seems torn, and is worth less than the one before.
-                       auto entry = s.entry(FileId::kExtendedFileTable);
-                       entry.first_block = 1'000'000;
-                       s.put_entry(FileId::kExtendedFileTable, entry);
-                       entry = {};
+                       misplace(s, FileId::kExtendedFileTable, 1'000'000);
+                       format::FileEntryLayout entry{};
                        entry.allocated_blocks = 1;
                        s.put_entry(FileId::kKeyProtector, entry);
                      },
