@@ -20,11 +20,7 @@ serve() {
     ours) start_service "$1" "$instance" --vmgs "$work/$1.vmgs" --create --ctrl "$control" "${@:3}" ;;
     swtpm)
         mkdir "$work/$1.state"
-        swtpm socket --tpm2 --tpmstate "dir=$work/$1.state" --ctrl "type=unixio,path=$control" >"$work/$1.log" 2>&1 &
-        service=$!
-        pids+=("$service")
-        # It says nothing; swtpm_ioctl waits no longer than a connection takes.
-        until swtpm_ioctl --unix "$control" -c >/dev/null 2>&1; do kill -0 "$service" || fail 'swtpm has ended'; done
+        serve_swtpm "$1" swtpm "$work/$1.state"
         ;;
     none) control= service= ;;
     esac

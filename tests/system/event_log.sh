@@ -12,13 +12,9 @@ set -u
 vtpmd=$1 vtpmctl=$2 instance=$3 attest=$4
 . "$(dirname "$0")/guest.sh"
 new_machine
-mkdir "$work/run"
 nonce=00112233445566778899aabbccddeeff
 
-"$vtpmd" --state "$work/state" --runtime "$work/run" --instance "$instance" >"$work/vtpmd.log" 2>&1 &
-pids+=($!)
-expect_line 'serving .* registered VMs' "$work/vtpmd.log"
-ctl() { "$vtpmctl" "$@" --socket "$work/run/vtpmd.sock"; }
+start_vtpmd "$vtpmd" "$instance"
 ctl create guest --json >"$work/vm.json" || fail 'vtpmctl create'
 field() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/vm.json" "$1"; }
 ctl authority roots --class host >"$work/root.pem" || fail 'vtpmctl authority roots'

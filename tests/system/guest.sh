@@ -25,6 +25,30 @@ start_service() {
     expect_line '^[a-z-]*: \(ready\|report-missing.*\|the TPM.s state is still to arrive\)$' "$work/$name.log"
 }
 
+# start_vtpmd VTPMD VTPM_INSTANCE: a vtpmd whose pid is $daemon, with what an earlier one left in
+# $work; ctl speaks to it, by $vtpmctl.
+start_vtpmd() {
+    mkdir -p "$work/run"
+    : >"$work/vtpmd.log"
+    "$1" --state "$work/state" --runtime "$work/run" --instance "$2" >>"$work/vtpmd.log" 2>&1 &
+    daemon=$!
+    pids+=("$daemon")
+    expect_line 'serving .* registered VMs' "$work/vtpmd.log"
+}
+ctl() { "$vtpmctl" "$@" --socket "$work/run/vtpmd.sock"; }
+
+# serve_swtpm NAME SWTPM FOLDER: swtpm, or ours in its place, for the TPM in a folder; its pid is $service
+# and its control socket $work/NAME.ctrl.
+serve_swtpm() {
+    # It says nothing, but writes its process id when it can be spoken to.
+    mkfifo "$work/$1.pid"
+    "$2" socket --tpm2 --tpmstate "dir=$3" --ctrl "type=unixio,path=$work/$1.ctrl" \
+        --pid "file=$work/$1.pid" >"$work/$1.log" 2>&1 &
+    service=$!
+    pids+=("$service")
+    timeout "$limit" head -c 1 "$work/$1.pid" >/dev/null || fail "$2 does not serve"
+}
+
 # boot NAME CONTROL_SOCKET [OPTION...]: a QEMU of that name, without a TPM if the socket is "", whose pid is $qemu. Its serial line is
 # read into $work/NAME.serial.log and written by tell; QMP commands go to the descriptor $qmp, and
 # what comes back is in $work/NAME.qemu.log.

@@ -69,26 +69,30 @@ use() { ln -sf "$1" "$work/bin/swtpm" && ln -sf "$2" "$work/bin/swtpm_setup"; }
 use "$drop_in/swtpm" "$drop_in/swtpm_setup"
 export PATH=$work/bin:$PATH
 
+# daemon PROGRAM: waited for until it says that it is ready, as it does to systemd.
 daemon() {
-    "$@" >"$work/$1.out.log" 2>&1 &
+    local ready said
+    exec {ready}< <(exec python3 -c '
+import socket, sys
+notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notices.bind(sys.argv[1])
+print("listening", flush=True)
+notices.settimeout(60)
+while b"READY=1" not in notices.recv(4096):
+    pass
+print("ready")' "$work/$1.notices" 2>"$work/notices.log")
+    read -r -u "$ready" said
+    NOTIFY_SOCKET=$work/$1.notices "$1" >"$work/$1.out.log" 2>&1 {ready}<&- &
     pids+=("$!")
+    read -r -u "$ready" said && [ "$said" = ready ] || fail "$1 is not ready after a minute"
+    exec {ready}<&-
 }
 v() { virsh -q -c "$connection" "$@"; }
 must() { v "$@" >"$work/virsh.log" 2>&1 || fail "virsh $*: $(cat "$work/virsh.log")"; }
 
-# Waits until a command succeeds, for a minute at most.
-expect() {
-    local tries=0
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 300 ] || fail "it never became true: $*"
-        read -rt 0.2 <> <(:) || true
-    done
-}
-
 daemon virtlogd
 daemon libvirtd
-expect v version
+must version
 v domcapabilities --virttype qemu --machine q35 >"$work/capabilities.xml" || fail "domcapabilities"
 grep -q '<value>emulator</value>' "$work/capabilities.xml" || fail "libvirt offers no emulator TPM"
 
@@ -126,16 +130,19 @@ ek_certificate() {
     shift 2
     rm -rf "$work/copy"
     mkdir "$work/copy"
+    # A process id comes out of it once there is a TPM to talk to.
+    mkfifo "$work/pid"
     cp "$state/tpm2-00.permall" "$work/copy/"
     swtpm socket --tpm2 --tpmstate "dir=$work/copy" --server "type=unixio,path=$work/data" \
-        --ctrl "type=unixio,path=$work/data.ctrl" --flags startup-clear "$@" 2>"$work/reader.log" &
+        --ctrl "type=unixio,path=$work/data.ctrl" --pid "file=$work/pid" --flags startup-clear "$@" \
+        2>"$work/reader.log" &
     local served=$!
-    expect test -S "$work/data"
+    timeout 60 head -n 1 "$work/pid" >/dev/null || fail "no TPM to read the EK certificate of"
     TPM2TOOLS_TCTI="swtpm:path=$work/data" tpm2_nvread -o "$out" 0x1c00002 >/dev/null 2>"$work/nvread.log" ||
         fail "no EK certificate: $(cat "$work/nvread.log")"
     swtpm_ioctl --unix "$work/data.ctrl" -s || fail "the reader did not end"
     wait "$served"
-    rm -f "$work/data" "$work/data.ctrl"
+    rm -f "$work/data" "$work/data.ctrl" "$work/pid"
 }
 
 life() {
@@ -194,7 +201,9 @@ adopted() {
 serve() {
     "$instance" --vmgs "$work/external.vmgs" --create --ctrl "$work/ctrl" "$@" >"$work/instance.log" 2>&1 &
     pids+=("$!")
-    expect test -S "$work/ctrl"
+    timeout 60 tail -n +1 -F "$work/instance.log" 2>/dev/null |
+        grep -q -m 1 '^vtpm-instance: \(ready\|the TPM.s state is still to arrive\)$' ||
+        fail "the instance is not ready after a minute"
 }
 serve_new() { rm -f "$work/ctrl"; serve; }
 serve_incoming() { rm -f "$work/ctrl"; serve --incoming; }

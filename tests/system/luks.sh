@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # A LUKS2 volume that systemd-cryptenroll has bound to the TPM, in a guest under QEMU with OVMF:
 #
-#   luks.sh VTPM_INSTANCE
+#   luks.sh VTPM_INSTANCE VTPMD VTPMCTL SWTPM
 #
 # It opens without a passphrase after a reset of the guest, after a cold boot, after the power was cut
-# (QEMU and the instance killed), during and after a live migration with TPM traffic, and after a cold
-# boot at the destination; and stays shut once a PCR has changed, and under other firmware.
+# (QEMU and the instance killed), during and after a live migration with TPM traffic, after a cold
+# boot at the destination, and while vtpmd is dead, under the next one, and by another instance; and
+# stays shut once a PCR has changed, and under other firmware.
+# A TPM that swtpm has kept opens it after `vtpmctl adopt`, by SWTPM, ours in its place.
 set -u
-instance=$1
+instance=$1 vtpmd=$2 vtpmctl=$3 swtpm=$4
 . "$(dirname "$0")/guest.sh"
 new_machine
 opened='opened written through dm-crypt'
@@ -22,6 +24,13 @@ expect_ready() {
     [ "$answer" = ready ] || fail "the guest says '$answer'"
 }
 
+power_off() {
+    order off
+    expect_end "$qemu" 0 QEMU
+}
+
+end_of_service() { expect_end "$service" 0 'the instance'; }
+
 # --- made, and opened after a reset of the guest ----------------------------------------------------
 serve first source
 boot one "$work/first.ctrl"
@@ -32,9 +41,8 @@ order reboot
 expect_ready
 tell open
 expect_answer 'it opens after a reset of the guest' "$opened"
-order off
-expect_end "$qemu" 0 QEMU
-expect_end "$service" 0 'the instance'
+power_off
+end_of_service
 
 # --- after a cold boot, and after the power was cut --------------------------------------------------
 serve second source
@@ -65,9 +73,8 @@ tell idle
 pass "a live migration, with ${BASH_REMATCH[1]} rounds of TPM traffic and no error"
 tell open
 expect_answer 'it opens after the migration' "$opened"
-order off
-expect_end "$qemu" 0 'the destination QEMU'
-expect_end "$service" 0 'the destination instance'
+power_off
+end_of_service
 
 # --- a cold boot at the destination, and another PCR ---------------------------------------------------
 serve fifth destination
@@ -80,9 +87,8 @@ tell open
 expect_answer 'it stays shut after PCR 7 has changed' 'stays shut'
 tell passphrase
 expect_answer 'and its passphrase opens it' "$opened"
-order off
-expect_end "$qemu" 0 QEMU
-expect_end "$service" 0 'the instance'
+power_off
+end_of_service
 
 # --- other firmware -------------------------------------------------------------------------------------
 serve sixth destination
@@ -90,7 +96,73 @@ GUEST_BIOS=bios-256k.bin GUEST_TPM=tpm-tis boot six "$work/sixth.ctrl"
 expect_ready
 tell open
 expect_answer 'it stays shut under other firmware' 'stays shut'
-order off
-expect_end "$qemu" 0 QEMU
-expect_end "$service" 0 'the instance'
+power_off
+end_of_service
+
+# --- vtpmd dies under a running guest, and another one finds its VM again -------------------------------
+start_vtpmd "$vtpmd" "$instance"
+ctl create guest >"$work/created.log" || fail 'vtpmctl create'
+field() { ctl show guest --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+control=$(field control_socket)
+boot seven "$control"
+expect_ready
+tell enroll
+expect_answer 'a VM of a vtpmd binds a volume' enrolled
+served_by=$(field pid)
+pids+=("$served_by")  # it outlives vtpmd
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null
+tell open
+expect_answer 'it opens while vtpmd is dead' "$opened"
+order reboot
+expect_ready
+tell open
+expect_answer 'and after a reset of the guest' "$opened"
+start_vtpmd "$vtpmd" "$instance"
+[ "$(field pid)" = "$served_by" ] || fail "the next vtpmd has not found process $served_by again"
+tell open
+expect_answer 'it opens under the next vtpmd' "$opened"
+ctl replace guest >"$work/replaced.log" 2>&1 || fail 'vtpmctl replace'
+[ "$(field pid)" != "$served_by" ] || fail "process $served_by serves still"
+tell open
+expect_answer 'it opens by another instance, which took its place' "$opened"
+power_off
+ctl stop guest >>"$work/vtpmd.log" 2>&1
+ctl start guest >"$work/started.log" 2>&1 || fail 'vtpmctl start'
+boot eight "$control"
+expect_ready
+tell open
+expect_answer 'it opens after a cold boot' "$opened"
+power_off
+kill -TERM "$daemon"
+expect_end "$daemon" 0 vtpmd
+
+# --- a TPM that swtpm has kept ---------------------------------------------------------------------------
+if theirs=$(command -v swtpm); then
+    mkdir "$work/swtpm"
+    serve_swtpm ninth "$theirs" "$work/swtpm"
+    boot nine "$work/ninth.ctrl"
+    expect_ready
+    tell enroll
+    expect_answer "a TPM of $("$theirs" --version | sed -n 's/.*version \([0-9.]*\).*/swtpm \1/p') binds a volume" enrolled
+    power_off
+    end_of_service
+    "$vtpmctl" adopt "$work/swtpm" >"$work/adopt.log" 2>&1 || fail 'vtpmctl adopt'
+    serve_swtpm tenth "$swtpm" "$work/swtpm"
+    boot ten "$work/tenth.ctrl"
+    expect_ready
+    tell open
+    expect_answer 'it opens after adopt' "$opened"
+    order reboot
+    expect_ready
+    tell open
+    expect_answer 'and after a reset of the guest' "$opened"
+    tell extend 7
+    tell open
+    expect_answer 'and stays shut after PCR 7 has changed' 'stays shut'
+    power_off
+    end_of_service
+else
+    echo 'no swtpm here, whose TPM could be adopted'
+fi
 echo "$checks passed"
