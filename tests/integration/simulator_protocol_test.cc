@@ -13,6 +13,7 @@
 #include "tests/support/socket_client.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tpm_commands.h"
+#include "transport/tpm_socket/simulator_request.h"
 #include "vmgs/base/cursor.h"
 
 namespace tests::integration {
@@ -21,26 +22,8 @@ namespace {
 using support::response_code;
 using support::SocketClient;
 using support::TempFolder;
+using Signal = transport::tpm_socket::SimulatorCode;
 namespace tpm = support;
-
-// Codes of the protocol (TPM 2.0 Part 4, annex D).
-enum class Signal : std::uint32_t {
-  kPowerOn = 1,
-  kPowerOff = 2,
-  kPhysicalPresenceOn = 3,
-  kPhysicalPresenceOff = 4,
-  kHashStart = 5,
-  kHashData = 6,
-  kHashEnd = 7,
-  kSendCommand = 8,
-  kCancelOn = 9,
-  kCancelOff = 10,
-  kNvOn = 11,
-  kReset = 17,
-  kStop = 21,
-  kCommandResponseSizes = 25,
-  kTestFailureMode = 30,
-};
 
 constexpr std::uint32_t kPhysicalPresenceMissing = 0x990;  // TPM_RC_PP, of session 1
 constexpr std::uint32_t kIndex = 0x01500016;
@@ -224,12 +207,12 @@ TEST_F(SimulatorProtocolTest, FailsWithItsStartupWhereItHasHadNone) {
 TEST_F(SimulatorProtocolTest, TellsTheLargestSizes) {
   power_on();
   ASSERT_EQ(signal(Signal::kReset), 0U);
-  platform_.send(request(Signal::kCommandResponseSizes));
+  platform_.send(request(Signal::kGetCommandResponseSizes));
   ASSERT_EQ(platform_.receive(24).size(), 24U);
   ASSERT_EQ(run(tpm::startup_clear()), tpm::kSuccess);
   send(tpm::get_random(32));
 
-  platform_.send(request(Signal::kCommandResponseSizes));
+  platform_.send(request(Signal::kGetCommandResponseSizes));
   // 12 bytes of GetRandom, its code, and 44 bytes of its response, a success.
   EXPECT_EQ(base::to_hex(platform_.receive(24)),
             "00000010"

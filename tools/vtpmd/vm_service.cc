@@ -179,6 +179,22 @@ base::Result<void> VmService::remember(const Call& call, const Response& respons
   return registry_.remember(call, base::bytes_of(bytes), now());
 }
 
+template <typename Response, typename Request>
+base::Result<VmService::Begun<Response>> VmService::begin(const char* method,
+                                                          const Request& request,
+                                                          const Context& context) {
+  Begun<Response> begun{call_of(method, request)};
+  TRY_ASSIGN(answered, replay<Response>(begun.call));
+  if (answered) {
+    begun.answered = std::move(answered);
+    return begun;
+  }
+  TRY_ASSIGN(vm, host_.find(request.vm()));
+  begun.vm = vm;
+  note_caller(begun.call, vm->record.name, context);
+  return begun;
+}
+
 VmService::Answer<api::CreateVmResponse> VmService::create(api::CreateVmRequest request,
                                                            Context context) {
   const auto call = call_of("CreateVm", request);
@@ -240,34 +256,26 @@ VmService::Answer<api::GetVmResponse> VmService::get(api::GetVmRequest request, 
 
 VmService::Answer<api::StartVmResponse> VmService::start(api::StartVmRequest request,
                                                          Context context) {
-  const auto call = call_of("StartVm", request);
-  auto before = replay<api::StartVmResponse>(call);
-  CO_TRY_ASSIGN(answered, std::move(before));
-  if (answered) {
-    co_return *std::move(answered);
+  auto beginning = begin<api::StartVmResponse>("StartVm", request, context);
+  CO_TRY_ASSIGN(begun, std::move(beginning));
+  if (begun.answered) {
+    co_return *std::move(begun.answered);
   }
-  auto found = host_.find(request.vm());
-  CO_TRY_ASSIGN(vm, std::move(found));
-  note_caller(call, vm->record.name, context);
-  CO_TRY(host_.start(vm->id()));
+  CO_TRY(host_.start(begun.vm->id()));
   api::StartVmResponse response;
-  *response.mutable_vm() = view_of(host_, *vm);
-  CO_TRY(remember(call, response));
+  *response.mutable_vm() = view_of(host_, *begun.vm);
+  CO_TRY(remember(begun.call, response));
   co_return response;
 }
 
 VmService::Answer<api::StopVmResponse> VmService::stop(api::StopVmRequest request,
                                                        Context context) {
-  const auto call = call_of("StopVm", request);
-  auto before = replay<api::StopVmResponse>(call);
-  CO_TRY_ASSIGN(answered, std::move(before));
-  if (answered) {
-    co_return *std::move(answered);
+  auto beginning = begin<api::StopVmResponse>("StopVm", request, context);
+  CO_TRY_ASSIGN(begun, std::move(beginning));
+  if (begun.answered) {
+    co_return *std::move(begun.answered);
   }
-  auto found = host_.find(request.vm());
-  CO_TRY_ASSIGN(vm, std::move(found));
-  note_caller(call, vm->record.name, context);
-  const auto id = vm->id();
+  const auto id = begun.vm->id();
   CO_TRY(host_.stop(id, request.force()));
   const auto ended = co_await transport::rpc::within(kStopLimit, wait_for_end(id));
   if (!ended) {
@@ -281,7 +289,7 @@ VmService::Answer<api::StopVmResponse> VmService::stop(api::StopVmRequest reques
   if (const auto* still_there = host_.find(id)) {
     *response.mutable_vm() = view_of(host_, *still_there);
   }
-  CO_TRY(remember(call, response));
+  CO_TRY(remember(begun.call, response));
   co_return response;
 }
 
@@ -296,16 +304,12 @@ asio::awaitable<bool> VmService::wait_for_end(VmId id) {
 
 VmService::Answer<api::ReplaceVmResponse> VmService::replace(api::ReplaceVmRequest request,
                                                              Context context) {
-  const auto call = call_of("ReplaceVm", request);
-  auto before = replay<api::ReplaceVmResponse>(call);
-  CO_TRY_ASSIGN(answered, std::move(before));
-  if (answered) {
-    co_return *std::move(answered);
+  auto beginning = begin<api::ReplaceVmResponse>("ReplaceVm", request, context);
+  CO_TRY_ASSIGN(begun, std::move(beginning));
+  if (begun.answered) {
+    co_return *std::move(begun.answered);
   }
-  auto found = host_.find(request.vm());
-  CO_TRY_ASSIGN(vm, std::move(found));
-  note_caller(call, vm->record.name, context);
-  const auto id = vm->id();
+  const auto id = begun.vm->id();
   CO_TRY(host_.replace(id));
   const auto ended = co_await transport::rpc::within(kReplaceLimit, wait_for_replacement(id));
   const auto* after = host_.find(id);
@@ -321,7 +325,7 @@ VmService::Answer<api::ReplaceVmResponse> VmService::replace(api::ReplaceVmReque
   api::ReplaceVmResponse response;
   *response.mutable_vm() = view_of(host_, *after);
   response.set_pause_microseconds(static_cast<std::uint64_t>(after->replaced->pause.count()));
-  CO_TRY(remember(call, response));
+  CO_TRY(remember(begun.call, response));
   co_return response;
 }
 
@@ -335,25 +339,21 @@ asio::awaitable<bool> VmService::wait_for_replacement(VmId id) {
 
 VmService::Answer<api::ConvertVmResponse> VmService::convert(api::ConvertVmRequest request,
                                                              Context context) {
-  const auto call = call_of("ConvertVm", request);
-  auto before = replay<api::ConvertVmResponse>(call);
-  CO_TRY_ASSIGN(answered, std::move(before));
-  if (answered) {
-    co_return *std::move(answered);
+  auto beginning = begin<api::ConvertVmResponse>("ConvertVm", request, context);
+  CO_TRY_ASSIGN(begun, std::move(beginning));
+  if (begun.answered) {
+    co_return *std::move(begun.answered);
   }
-  auto found = host_.find(request.vm());
-  CO_TRY_ASSIGN(vm, std::move(found));
-  note_caller(call, vm->record.name, context);
-  auto planned = plan_for(*vm, request);
+  auto planned = plan_for(*begun.vm, request);
   CO_TRY_ASSIGN(conversion, std::move(planned));
   // The host may need it after whoever asked has gone.
   const auto response = std::make_shared<api::ConvertVmResponse>(response_of(conversion));
   if (request.dry_run() || conversion.changes.empty()) {
-    *response->mutable_vm() = view_of(host_, *vm);
+    *response->mutable_vm() = view_of(host_, *begun.vm);
     co_return *response;
   }
-  const auto id = vm->id();
-  const auto keep_answer = [this, call, response](const Vm& converted) {
+  const auto id = begun.vm->id();
+  const auto keep_answer = [this, call = begun.call, response](const Vm& converted) {
     *response->mutable_vm() = view_of(host_, converted);
     return remember(call, *response);
   };
@@ -387,20 +387,16 @@ asio::awaitable<bool> VmService::wait_while_converting(VmId id) {
 
 VmService::Answer<api::DeleteVmResponse> VmService::remove(api::DeleteVmRequest request,
                                                            Context context) {
-  const auto call = call_of("DeleteVm", request);
-  auto before = replay<api::DeleteVmResponse>(call);
-  CO_TRY_ASSIGN(answered, std::move(before));
-  if (answered) {
-    co_return *std::move(answered);
+  auto beginning = begin<api::DeleteVmResponse>("DeleteVm", request, context);
+  CO_TRY_ASSIGN(begun, std::move(beginning));
+  if (begun.answered) {
+    co_return *std::move(begun.answered);
   }
-  auto found = host_.find(request.vm());
-  CO_TRY_ASSIGN(vm, std::move(found));
-  note_caller(call, vm->record.name, context);
   api::DeleteVmResponse response;
-  response.set_vm_id(to_string(vm->id()));
-  const auto keep_answer = [&](const Vm&) { return remember(call, response); };
-  const auto id = vm->id().bytes;
-  CO_TRY(host_.remove(vm->id(), keep_answer));
+  response.set_vm_id(to_string(begun.vm->id()));
+  const auto keep_answer = [&](const Vm&) { return remember(begun.call, response); };
+  const auto id = begun.vm->id().bytes;
+  CO_TRY(host_.remove(begun.vm->id(), keep_answer));
   // The VM is gone for good before its certificates are: no instance of it can ask for new ones.
   // What a crash leaves behind here, the next vtpmd ends when it starts.
   auto asked = authority_.run<bool>([id](EmbeddedAuthority::Desk& desk) -> base::Result<bool> {

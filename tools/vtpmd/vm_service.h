@@ -68,6 +68,19 @@ class VmService {
   template <typename Response>
   base::Result<void> remember(const vtpm::host::Call& call, const Response& response);
 
+  // begin() is how a call that changes a VM begins: with the answer that it had before, or else
+  // with the VM and a line about its caller in the log.
+  template <typename Response>
+  struct Begun {
+    vtpm::host::Call call;
+    std::optional<Response> answered = std::nullopt;
+    const vtpm::host::Vm* vm = nullptr;  // where there is no answer yet
+  };
+
+  template <typename Response, typename Request>
+  base::Result<Begun<Response>> begin(const char* method, const Request& request,
+                                      const Context& context);
+
   // make_tpm() starts a VM that was created just now, or whose creation was cut short before.
   void make_tpm(const strongroom::host::v1::CreateVmRequest& request, const vtpm::host::VmId& id,
                 bool created);
