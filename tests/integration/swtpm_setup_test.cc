@@ -8,7 +8,10 @@
 #include <iterator>
 #include <string>
 
+#include "tests/integration/instance.h"
 #include "tests/integration/swtpm_program.h"
+#include "tests/support/hypervisor.h"
+#include "tests/support/tpm_commands.h"
 
 // TPMs as swtpm_setup makes them, by ours and by its own; and TPMs that move from swtpm to ours.
 namespace tests::integration {
@@ -270,6 +273,52 @@ TEST_F(AdoptTest, TakesAllBelowAFolderAndNamesThoseItCannot) {
   EXPECT_THAT(second.out, HasSubstr(R"(a/tpm2","outcome":"ours-already")"));
   EXPECT_THAT(second.out, HasSubstr(R"(b/tpm2","outcome":"adopted")"));
   EXPECT_EQ(unsealed(ours(), folder_ / "b/tpm2", {}), "what the guest sealed");
+}
+
+// By this, no authority certifies its AK as that of a confidential VM (authority_test).
+TEST_F(AdoptTest, LeavesItToTheTpmsClaimsThatAnotherProgramHasMadeIt) {
+  constexpr std::uint32_t kReport = 0x01400001;
+  constexpr std::uint32_t kExtendedClaims = 0x01400003;
+  seal(folder_.path(), {});
+  ASSERT_EQ(adopt({}, folder_.path()).status, 0);
+  const auto store = path(folder_.path(), "tpm2-00.permall");
+
+  Instance instance(folder_.path(), {"--vmgs", store, "--protection", "none"});
+  auto hypervisor = support::Hypervisor::attach(instance.control());
+  ASSERT_TRUE(hypervisor) << hypervisor.error().message << instance.log();
+  for (const auto& command : {support::startup_clear(), support::nv_read_by_owner(kReport, 4, 0)}) {
+    ASSERT_TRUE(hypervisor->command(command));
+  }
+  const auto read = hypervisor->command(support::nv_read_by_owner(kExtendedClaims, 1024, 0));
+  ASSERT_TRUE(read) << read.error().message;
+  const auto claims = support::nv_data(*read);
+
+  EXPECT_THAT(std::string(reinterpret_cast<const char*>(claims.data()), claims.size()),
+              HasSubstr(R"("origin":"imported")"));
+  EXPECT_EQ(instance.stop(), 0);
+  EXPECT_THAT(support::run_command({VMGS_TOOL, "show", store, "TPM_NVRAM", "--json"}).out,
+              HasSubstr(R"("made_by_another_program":true)"));
+}
+
+// The store is under a key that is made of swtpm's.
+TEST_F(SwtpmSetupTest, KeepsATpmThatTheOfflineToolOpensByTheSameKey) {
+  for (const char* passphrase : {"correct horse", "battery staple"}) {
+    std::ofstream(ours_ / passphrase) << passphrase;
+  }
+  const auto right = (ours_ / "correct horse").string();
+  ASSERT_EQ(set_up(ours(), ours_.path(), {"--pwdfile", right, "--cipher", "aes-256-cbc"}).status, 0)
+      << content_of(ours_ / "setup.log");
+  const auto store = (ours_ / "tpm2-00.permall").string();
+  const auto check = [&](const std::string& passphrase) {
+    return support::run_command(
+        {VMGS_TOOL, "check", store, "--key", "swtpm:pwdfile=" + passphrase + ",mode=aes-256-cbc"});
+  };
+
+  EXPECT_THAT(support::run_command({VMGS_TOOL, "explain", store}).out,
+              HasSubstr("--key swtpm:pwdfile="));
+  EXPECT_EQ(check(right).status, 0) << check(right).err;
+  EXPECT_NE(check((ours_ / "battery staple").string()).status, 0);
+  EXPECT_NE(check((ours_ / "nothing").string()).status, 0);
 }
 
 TEST_F(AdoptTest, NeedNotComeFirst) {

@@ -103,7 +103,7 @@ std::string capabilities_of_setup() {
 }
 
 base::Result<std::string> states_in(const StatePlace& place) {
-  TRY_ASSIGN(owner, vtpm::boot::owner_of(place.store));
+  TRY_ASSIGN(owner, place.owner());
   if (owner == StateOwner::kNobody) {
     return states("");
   }

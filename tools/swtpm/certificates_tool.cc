@@ -30,18 +30,26 @@ std::string trimmed(std::string_view text) {
   return begin == std::string_view::npos ? "" : std::string(text.substr(begin, end - begin + 1));
 }
 
-// "~" and "${NAME}" at the beginning, as people write them there.
-std::string expanded(std::string text) {
-  const auto put = [&](std::string_view what, const char* variable) {
-    const char* const value = std::getenv(variable);
-    if (text.starts_with(what) && value != nullptr) {
-      text = value + text.substr(what.size());
+// What the environment says in place of each "${NAME}", which may be nothing, as swtpm_setup has
+// it; and "~" at the beginning, as people write it.
+std::string expanded(std::string_view text) {
+  std::string result;
+  const char* const home = std::getenv("HOME");
+  if (text.starts_with('~') && home != nullptr) {
+    result = home;
+    text.remove_prefix(1);
+  }
+  for (;;) {
+    const auto begin = text.find("${");
+    const auto end = begin == std::string_view::npos ? begin : text.find('}', begin);
+    if (end == std::string_view::npos) {
+      return result.append(text);
     }
-  };
-  put("~", "HOME");
-  put("${HOME}", "HOME");
-  put("${XDG_CONFIG_HOME}", "XDG_CONFIG_HOME");
-  return text;
+    const std::string name(text.substr(begin + 2, end - begin - 2));
+    const char* const value = std::getenv(name.c_str());
+    result.append(text.substr(0, begin)).append(value == nullptr ? "" : value);
+    text.remove_prefix(end + 1);
+  }
 }
 
 std::optional<std::string> found_config() {
@@ -76,7 +84,8 @@ base::Result<void> run(const std::vector<std::string>& arguments) {
   }
   argv.push_back(nullptr);
   pid_t child = -1;
-  if (const int error = ::posix_spawn(&child, argv.front(), nullptr, nullptr, argv.data(), environ);
+  if (const int error =
+          ::posix_spawnp(&child, argv.front(), nullptr, nullptr, argv.data(), environ);
       error != 0) {
     return no_certificate(arguments.front() + ": " + std::generic_category().message(error) +
                           "; create_certs_tool in swtpm_setup.conf names the tool that makes "

@@ -50,7 +50,7 @@ base::Result<std::unique_ptr<DropInStore>> DropInStore::prepare(StatePlace place
   TRY_ASSIGN(protector, protector_for(key));
   std::unique_ptr<DropInStore> store(new DropInStore(std::move(place), key, std::move(protector)));
   // What cannot be looked at is told by the first power-on, as swtpm does.
-  const auto owner = vtpm::boot::owner_of(store->place_.store);
+  const auto owner = store->place_.owner();
   if (owner && *owner == StateOwner::kNobody) {
     TRY_ASSIGN(made, vtpm::boot::manufacture());
     store->new_tpm_ = std::move(made);
@@ -96,7 +96,7 @@ base::Result<void> DropInStore::lock_folder() {
 
 base::Result<void> DropInStore::open_place() {
   TRY(lock_folder());
-  TRY_ASSIGN(owner, vtpm::boot::owner_of(place_.store));
+  TRY_ASSIGN(owner, place_.owner());
   if (owner == StateOwner::kSwtpm) {
     if (!place_.folder) {
       return base::fail(ErrorCode::kDenied,
@@ -107,7 +107,8 @@ base::Result<void> DropInStore::open_place() {
     return open_store();
   }
   auto opened = open_store();
-  if (opened || opened.error().code != ErrorCode::kNotFound || !new_tpm_) {
+  const bool is_new = owner == StateOwner::kNobody && new_tpm_;
+  if (opened || opened.error().code != ErrorCode::kNotFound || !is_new) {
     return opened;
   }
   auto made = make_store(new_tpm_->expose());
@@ -170,7 +171,7 @@ base::Result<void> DropInStore::put_aside_what_is_swtpms() {
 
 base::Result<void> DropInStore::store_where_none_is_open(base::ByteView permanent) {
   TRY(lock_folder());
-  TRY_ASSIGN(owner, vtpm::boot::owner_of(place_.store));
+  TRY_ASSIGN(owner, place_.owner());
   if (owner == StateOwner::kSwtpm) {
     TRY(put_aside_what_is_swtpms());
   }

@@ -248,5 +248,66 @@ TEST_F(DropInStoreTest, KeepsATpmInASingleFile) {
   EXPECT_FALSE(StatePlace::at("nfs://host/x"));
 }
 
+class SingleFileTest : public testing::Test {
+ protected:
+  static constexpr std::size_t kVolumeBytes = std::size_t{4} << 20U;
+
+  SingleFileTest() : place_(*StatePlace::at("file://" + path().string())) {
+    std::ofstream file(path());
+    std::filesystem::resize_file(path(), kVolumeBytes);
+  }
+
+  [[nodiscard]] std::filesystem::path path() const { return folder_.path() / "volume"; }
+
+  void write_at(std::size_t offset, std::string_view content) const {
+    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(offset));
+    file << content;
+  }
+
+  tests::support::TempFolder folder_;
+  const StatePlace place_;
+};
+
+// As Proxmox VE makes them.
+TEST_F(SingleFileTest, GetsATpmWhereItIsABlankVolume) {
+  EXPECT_EQ(*states_in(place_), "{ \"type\": \"swtpm\", \"states\": [] }\n");
+  const auto store = *DropInStore::prepare(place_, nullptr);
+  const auto made = store->load(BlobKind::kPermanent);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_TRUE(store->close());
+
+  EXPECT_EQ(std::filesystem::file_size(path()), kVolumeBytes);
+  EXPECT_EQ(*place_.owner(), vtpm::boot::StateOwner::kOurs);
+  const auto found = (*DropInStore::prepare(place_, nullptr))->load(BlobKind::kPermanent);
+  ASSERT_TRUE(found && *found);
+  EXPECT_TRUE(std::ranges::equal((*found)->expose(), (*made)->expose()));
+}
+
+// A store whose beginning was lost looks like this.
+TEST_F(SingleFileTest, GetsNoTpmWhereAnythingIsInIt) {
+  write_at(kVolumeBytes - 1, "x");
+
+  EXPECT_FALSE((*DropInStore::prepare(place_, nullptr))->load(BlobKind::kPermanent));
+  EXPECT_EQ(*place_.owner(), vtpm::boot::StateOwner::kOurs);
+}
+
+// In a folder, zeros are what a power cut leaves of a file that was not flushed.
+TEST_F(SingleFileTest, GetsNoTpmWhereABlankFileLiesInAFolder) {
+  const auto folder = *StatePlace::at(folder_.path().string());
+  std::filesystem::rename(path(), folder.store);
+
+  EXPECT_FALSE((*DropInStore::prepare(folder, nullptr))->load(BlobKind::kPermanent));
+}
+
+TEST_F(SingleFileTest, SaysTheWayOutOfSwtpmsOwnForm) {
+  write_at(0, "nilmptws\x01");
+
+  const auto refused = (*DropInStore::prepare(place_, nullptr))->load(BlobKind::kPermanent);
+
+  ASSERT_EQ(error_code(refused), ErrorCode::kDenied);
+  EXPECT_THAT(refused.error().message, HasSubstr("swtpm_ioctl --save permanent"));
+}
+
 }  // namespace
 }  // namespace tools::swtpm

@@ -264,7 +264,7 @@ base::Result<void> set_up(const SetupOptions& options) {
   TRY_ASSIGN(config, SetupConfig::read(options.config));
   TRY_ASSIGN(key, key_of(options));
   TRY_ASSIGN(place, StatePlace::at(*options.state));
-  TRY_ASSIGN(owner, vtpm::boot::owner_of(place.store));
+  TRY_ASSIGN(owner, place.owner());
   const bool is_there = owner != StateOwner::kNobody;
   if (is_there && options.not_overwrite && !options.reconfigure) {
     say("Not overwriting existing state file.");

@@ -23,6 +23,11 @@ struct StatePlace {
   // at() reads "dir://PATH", "file://PATH", or a bare path of a folder. kInvalidArgument for
   // another kind of place.
   static base::Result<StatePlace> at(std::string_view uri);
+
+  // owner() is owner_of() of what is there, but that nobody has a single file or device of nothing
+  // but zeros: volumes are made so for a TPM to come. kDenied for what swtpm keeps in a single
+  // file, with the way out; kIo.
+  [[nodiscard]] base::Result<vtpm::boot::StateOwner> owner() const;
 };
 
 }  // namespace tools::swtpm

@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "tools/cli/stream.h"
 #include "tools/vmgs/commands.h"
 #include "tools/vmgs/new_store.h"
 #include "tools/vmgs/store.h"
@@ -67,7 +66,7 @@ base::Result<storage::Container> create_on_device(const CreateArguments& argumen
 base::Result<cli::ExitStatus> create(const CreateArguments& arguments, cli::Output& output) {
   std::optional<volume::DatastoreKey> key;
   if (!arguments.store.key.empty()) {
-    TRY_ASSIGN(read, cli::read_key(arguments.store.key));
+    TRY_ASSIGN(read, read_store_key(arguments.store.key));
     key = std::move(read);
   }
   const bool encrypted = key.has_value();

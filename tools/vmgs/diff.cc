@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "tools/cli/stream.h"
 #include "tools/cli/terminal.h"
 #include "tools/vmgs/commands.h"
 #include "tools/vmgs/store.h"
@@ -69,7 +68,7 @@ base::Result<volume::Generation> older_of(const OpenStore& store, const std::str
   }
   TRY_ASSIGN(older, volume::Generation::read(device, *order.older, *slots[*order.older].header));
   if (!key_from.empty() && older.header().encrypted) {
-    TRY_ASSIGN(key, cli::read_key(key_from));
+    TRY_ASSIGN(key, read_store_key(key_from));
     TRY(older.unlock(device, key));
   }
   return older;

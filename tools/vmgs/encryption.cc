@@ -3,10 +3,10 @@
 #include <memory>
 #include <utility>
 
-#include "tools/cli/stream.h"
 #include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
 #include "tools/vmgs/protectors.h"
+#include "tools/vmgs/store.h"
 #include "vmgs/edit/scrub.h"
 
 namespace tools::vmgs {
@@ -56,7 +56,7 @@ std::string blocks_text(const Converted& converted) {
 }
 
 base::Result<cli::ExitStatus> encrypt(const EncryptArguments& arguments, cli::Output& output) {
-  TRY_ASSIGN(key, cli::read_key(arguments.new_key));
+  TRY_ASSIGN(key, read_store_key(arguments.new_key));
   Converted converted;
   TRY_ASSIGN(changed,
              change_store(arguments.change, output, [&](OpenStore& store) -> base::Result<void> {

@@ -3,10 +3,10 @@
 #include <memory>
 #include <utility>
 
-#include "tools/cli/stream.h"
 #include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
 #include "tools/vmgs/protectors.h"
+#include "tools/vmgs/store.h"
 
 namespace tools::vmgs {
 
@@ -35,7 +35,7 @@ base::Result<cli::ExitStatus> rekey(const RekeyArguments& arguments, cli::Output
     return base::fail(base::ErrorCode::kInvalidArgument,
                       "the present key (--key) is needed, from another place than the new one");
   }
-  TRY_ASSIGN(new_key, cli::read_key(arguments.new_key));
+  TRY_ASSIGN(new_key, read_store_key(arguments.new_key));
   std::uint32_t sequence = 0;
   TRY_ASSIGN(changed,
              change_store(arguments.change, output, [&](OpenStore& store) -> base::Result<void> {

@@ -2,9 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "tools/cli/stream.h"
 #include "tools/vmgs/change.h"
 #include "tools/vmgs/commands.h"
+#include "tools/vmgs/store.h"
 #include "vmgs/edit/capacity.h"
 
 namespace tools::vmgs {
@@ -23,7 +23,7 @@ base::Result<cli::ExitStatus> resize(const ResizeArguments& arguments, cli::Outp
   TRY(::vmgs::edit::check_capacity(arguments.size_bytes));
   std::optional<::vmgs::volume::DatastoreKey> key;
   if (!arguments.change.store.key.empty()) {
-    TRY_ASSIGN(read, cli::read_key(arguments.change.store.key));
+    TRY_ASSIGN(read, read_store_key(arguments.change.store.key));
     key = std::move(read);
   }
   auto locked = arguments.change;

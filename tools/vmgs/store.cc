@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tools/cli/stream.h"
+#include "tools/swtpm/key_option.h"
 #include "vmgs/storage/overlay.h"
 
 namespace tools::vmgs {
@@ -17,11 +18,21 @@ void add_store_arguments(CLI::App& app, StoreArguments& arguments) {
   app.add_option("FILE", arguments.path, "The VMGS file, or the block device that holds one")
       ->required();
   app.add_option("--key", arguments.key,
-                 "Datastore key: a file with 32 bytes or 64 hexadecimal digits, - for stdin, fd:N")
+                 "Datastore key: a file with 32 bytes or 64 hexadecimal digits, - for stdin, fd:N; "
+                 "or swtpm: and what swtpm's --key takes, for a TPM that our swtpm keeps")
       ->type_name("FROM");
   app.add_option("--sector-size", arguments.sector_bytes,
                  "Sector size that a raw file's store was formatted with")
       ->check(CLI::IsMember({512, 4096}));
+}
+
+base::Result<volume::DatastoreKey> read_store_key(const std::string& from) {
+  constexpr std::string_view kSwtpm = "swtpm:";
+  if (!from.starts_with(kSwtpm)) {
+    return cli::read_key(from);
+  }
+  TRY_ASSIGN(key, swtpm::read_key_option("key", std::string_view(from).substr(kSwtpm.size())));
+  return swtpm::store_key_of(key);
 }
 
 void add_file_id_argument(CLI::App& app, std::string& id) {
@@ -54,7 +65,7 @@ base::Result<OpenStore> open_store(const StoreArguments& arguments, storage::Acc
                                    WritesGo writes_go) {
   std::optional<volume::DatastoreKey> key;
   if (!arguments.key.empty()) {
-    TRY_ASSIGN(read, cli::read_key(arguments.key));
+    TRY_ASSIGN(read, read_store_key(arguments.key));
     key = std::move(read);
   }
   TRY_ASSIGN(container, open_container(arguments, access, undo_file));

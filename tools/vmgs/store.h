@@ -31,6 +31,10 @@ struct StoreArguments {
 // add_store_arguments() declares FILE, --key and --sector-size. `arguments` must outlive `app`.
 void add_store_arguments(CLI::App& app, StoreArguments& arguments);
 
+// read_store_key() reads a datastore key as cli::read_key() does; after "swtpm:" it reads what
+// swtpm's --key takes, and gives the key of a store that our swtpm keeps under that.
+base::Result<::vmgs::volume::DatastoreKey> read_store_key(const std::string& from);
+
 // An argument that names a file inside the store.
 void add_file_id_argument(CLI::App& app, std::string& id);
 

@@ -4,7 +4,7 @@
 #include <boost/json/array.hpp>
 #include <utility>
 
-#include "tools/cli/stream.h"
+#include "tools/vmgs/store.h"
 
 namespace tools::vmgs {
 
@@ -14,7 +14,7 @@ using inspect::BlockUse;
 base::Result<SurveyedStore> survey_store(const StoreArguments& arguments) {
   std::optional<::vmgs::volume::DatastoreKey> key;
   if (!arguments.key.empty()) {
-    TRY_ASSIGN(read, cli::read_key(arguments.key));
+    TRY_ASSIGN(read, read_store_key(arguments.key));
     key = std::move(read);
   }
   TRY_ASSIGN(container, open_container(arguments, ::vmgs::storage::Access::kReadOnly));

@@ -256,7 +256,8 @@ FileMeaning meaning_of_ours(base::ByteView content) {
                 {"kind", is_permanent ? "permanent" : "volatile"},
                 {"vm_id", format::to_string(state->vm_id)},
                 {"libtpms", libtpms_version(state->libtpms_version)},
-                {"seeds_were_protected_by", word(state->seed_protection)}});
+                {"seeds_were_protected_by", word(state->seed_protection)},
+                {"made_by_another_program", state->imported}});
   return meaning;
 }
 

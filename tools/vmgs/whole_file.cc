@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "tools/cli/stream.h"
+#include "tools/vmgs/store.h"
 #include "vmgs/format/header_spacing.h"
 #include "vmgs/storage/undoable_file.h"
 
@@ -40,7 +40,7 @@ base::Result<std::optional<volume::DatastoreKey>> read_key_of(const StoreArgumen
   if (store.key.empty()) {
     return std::optional<volume::DatastoreKey>();
   }
-  TRY_ASSIGN(key, cli::read_key(store.key));
+  TRY_ASSIGN(key, read_store_key(store.key));
   return std::optional(std::move(key));
 }
 

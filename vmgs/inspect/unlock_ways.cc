@@ -112,8 +112,17 @@ std::vector<std::string> unlock_ways(storage::BlockDevice& device, const Side& s
   bool any = with(FileId::kSealedKeys, add_sealed_keys);
   any = with(FileId::kKeyProtector, add_key_protector) || any;
   any = with(FileId::kHwKeyProtector, add_hw_key_protector) || any;
-  const auto& id_entry = side.entries.at(format::index(FileId::kVmUniqueId));
-  if (!any && id_entry) {
+  const auto has = [&](FileId id) { return side.entries.at(format::index(id)).has_value(); };
+  if (!any && has(FileId::kRecord)) {
+    ways.emplace_back(
+        "RECORD (49) and no protector, as stores of our ordinary VMs are: a key file of the host, "
+        "usually beside the store as FILE.key, or a credential of its service (--key FROM)");
+    ways.emplace_back(
+        "where it is a TPM that our swtpm keeps: what that has for --key (--key "
+        "swtpm:pwdfile=FILE,mode=aes-256-cbc)");
+    return ways;
+  }
+  if (!any && has(FileId::kVmUniqueId)) {
     ways.emplace_back(
         "VM_UNIQUE_ID (7) and no other protector: a key that the host which made the VM derives "
         "from its id");
