@@ -6,12 +6,12 @@
 #   guest.sh VTPM_INSTANCE [ROUNDS]
 #
 # Ratios and differences are what counts; QEMU interprets here (TCG), so times are long. It prints the
-# load of the machine, for who else works on it works on these figures.
+# load of the machine, for who else works on it works on these figures, least on processor time.
 set -u
 instance=$1 rounds=${2:-5}
 command -v swtpm >/dev/null || { echo "no swtpm here"; exit 77; }
 . "$(dirname "$0")/../system/guest.sh"
-declare -A boots downtimes
+declare -A boots processor downtimes
 
 # serve NAME CONTESTANT [--incoming]: its control socket is $control.
 serve() {
@@ -26,16 +26,28 @@ serve() {
     esac
 }
 
+# used PID...: processor milliseconds that these have taken.
+used() {
+    local pid fields sum=0
+    for pid in "$@"; do
+        read -ra fields <"/proc/$pid/stat"
+        sum=$((sum + fields[13] + fields[14]))
+    done
+    echo $((sum * 1000 / $(getconf CLK_TCK)))
+}
+
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
 one_round() {
-    local who=$1 name=$1$2 begun source_qmp source_qemu source_service
+    local who=$1 name=$1$2 begun before source_qmp source_qemu source_service
     new_machine
     serve "$name" "$who"
+    before=$(used $service)
     begun=$(milliseconds)
     boot "$name" "$control"
     next_answer
     boots[$who]+="$(($(milliseconds) - begun)) "
+    processor[$who]+="$(($(used "$qemu" $service) - before)) "
     source_qmp=$qmp source_qemu=$qemu source_service=$service
     serve "$name-there" "$who" $([ "$who" != ours ] || echo --incoming)
     boot "$name-there" "$control" -incoming "unix:$work/$name.migration"
@@ -54,10 +66,13 @@ for ((round = 1; round <= rounds; ++round)); do
     for who in ours swtpm none; do one_round "$who" "$round"; done
 done
 for who in ours swtpm none; do
-    printf '%-6s boot %s ms (%s)  downtime %s ms (%s)\n' "$who" "$(median "${boots[$who]}")" "${boots[$who]% }" \
+    printf '%-6s boot %s ms (%s)  processor time of it %s ms (%s)  downtime %s ms (%s)\n' "$who" \
+        "$(median "${boots[$who]}")" "${boots[$who]% }" "$(median "${processor[$who]}")" "${processor[$who]% }" \
         "$(median "${downtimes[$who]}")" "${downtimes[$who]% }"
 done
-awk -v ours="$(median "${boots[ours]}")" -v swtpm="$(median "${boots[swtpm]}")" 'BEGIN {printf "boot, ours / swtpm: %.2f\n", ours / swtpm}'
+ratio() { awk -v what="$1" -v ours="$2" -v swtpm="$3" 'BEGIN {printf "%s, ours / swtpm: %.2f\n", what, ours / swtpm}'; }
+ratio boot "$(median "${boots[ours]}")" "$(median "${boots[swtpm]}")"
+ratio 'processor time of a boot' "$(median "${processor[ours]}")" "$(median "${processor[swtpm]}")"
 awk -v ours="$(median "${downtimes[ours]}")" -v swtpm="$(median "${downtimes[swtpm]}")" -v none="$(median "${downtimes[none]}")" \
     'BEGIN {printf "downtime that the TPM adds: ours %.0f ms, swtpm %.0f ms\n", ours - none, swtpm - none}'
 echo "load of the machine: $(cut -d' ' -f1-3 /proc/loadavg)"
