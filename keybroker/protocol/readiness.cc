@@ -54,6 +54,12 @@ constexpr std::array kRows = {
                  "protection, was swapped, or another program wrote it.",
                  "The message says which, and nothing was changed. Give the VM its own store; what "
                  "another program wrote, convert or leave to that program."},
+    ReadinessRow{Readiness::kMovedAway, "moved-away", Prospect::kNeedsHelp,
+                 "The TPM was offered to another host, as its VM migrates there, and nothing is "
+                 "stored here any more.",
+                 "Where it has arrived, delete the VM here. Where it has not, vtpmctl migrate "
+                 "cancel there gives it back, and vtpmctl migrate cancel --release takes it back "
+                 "here."},
     ReadinessRow{Readiness::kStaleState, "stale-state", Prospect::kNeedsHelp,
                  "The state is older than the one the witness has seen.",
                  "Bring back the newest copy, or authorise the restore at the broker."},

@@ -22,6 +22,7 @@ enum class Readiness {
   kStateMissing,
   kStateDamaged,
   kStateForeign,
+  kMovedAway,
   kStaleState,
   kForkedState,
   kBrokerRefused,

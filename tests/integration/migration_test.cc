@@ -38,21 +38,33 @@ base::Bytes data_of(std::uint8_t value) { return base::Bytes(8, std::byte{value}
 // A host: its files, and an instance of the VM's if it runs there.
 class Host {
  public:
-  [[nodiscard]] std::vector<std::string> options(const std::vector<std::string>& more) const {
-    std::vector<std::string> all = {"--vmgs", folder_ / "vm.vmgs",  "--state-blobs",
-                                    "sealed", "--migration-ticket", ticket()};
+  enum class Form { kSealed, kPlain };
+
+  explicit Host(Form form = Form::kSealed) : form_(form) {}
+
+  [[nodiscard]] std::vector<std::string> options(const std::vector<std::string>& more,
+                                                 const fs::path& store) const {
+    std::vector<std::string> all = {"--vmgs", store};
+    if (form_ == Form::kSealed) {
+      all.insert(all.end(), {"--state-blobs", "sealed", "--migration-ticket", ticket()});
+    }
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
 
+  [[nodiscard]] fs::path store() const { return folder_ / "vm.vmgs"; }
+
   [[nodiscard]] fs::path ticket() const { return folder_ / "ticket"; }
 
   // start() begins to serve, and is false if the instance refuses.
-  bool start(const std::vector<std::string>& more = {}) {
+  bool start(const std::vector<std::string>& more = {}) { return start(more, store()); }
+
+  // With a store that another host has, too.
+  bool start(const std::vector<std::string>& more, const fs::path& store) {
     stop();
     fs::remove(folder_ / "ctrl");
     std::vector<std::string> argv = {VTPM_INSTANCE, "--ctrl", folder_ / "ctrl"};
-    for (const auto& option : options(more)) {
+    for (const auto& option : options(more, store)) {
       argv.push_back(option);
     }
     process_ = *support::Process::start(argv, {.output = folder_ / "log"});
@@ -84,7 +96,7 @@ class Host {
   // release() gives back what was offered to this host's ticket, as its operator does.
   [[nodiscard]] bool release() const {
     std::vector<std::string> argv = {VTPM_INSTANCE, "--ctrl", folder_ / "unused"};
-    for (const auto& option : options({"--release-ticket"})) {
+    for (const auto& option : options({"--release-ticket"}, store())) {
       argv.push_back(option);
     }
     return support::run_command(argv).status == 0;
@@ -114,6 +126,7 @@ class Host {
   }
 
  private:
+  const Form form_;
   TempFolder folder_;
   std::optional<support::Process> process_;
   std::optional<Hypervisor> qemu_;
@@ -270,6 +283,49 @@ INSTANTIATE_TEST_SUITE_P(EachStep, MigrationStepTest,
                          testing::Values(Step::kOffered, Step::kHalfSent, Step::kSent,
                                          Step::kArrived));
 
+// Both hosts have one disk, as many clusters do: whoever has the store open keeps it, and is told
+// what to do.
+TEST_F(MigrationTest, ArrivesInNoStoreThatItsSourceHasOpen) {
+  const auto shared = source_.store();
+  Host sealed;
+  EXPECT_FALSE(sealed.start({"--incoming"}, shared));
+  EXPECT_THAT(sealed.log(), HasSubstr("a store of its own"));
+
+  carry(destination_.ticket(), source_.ticket());
+  take();
+  destination_.kill();
+  ASSERT_TRUE(destination_.release());
+  carry_release();
+  EXPECT_EQ(*source_.qemu().result(Control::kLockStorage, retries(2)), 0U) << source_.log();
+  EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "nobody else has";
+}
+
+// In the clear nothing says that the state has left, and the lock alone keeps one of two out.
+TEST_F(MigrationTest, ArrivesUnsealedInNoStoreThatItsSourceHasOpen) {
+  Host plain(Host::Form::kPlain);
+  ASSERT_TRUE(plain.boot({"--create"})) << plain.log();
+  ASSERT_EQ(plain.run(tpm::nv_define(kIndex, 8)), tpm::kSuccess);
+  permanent_ = *plain.qemu().get_state_blob(1);
+  transient_ = *plain.qemu().get_state_blob(2);
+  Host there(Host::Form::kPlain);
+  ASSERT_TRUE(there.start({"--incoming"}, plain.store())) << there.log();
+
+  ASSERT_EQ(put(there), 0U);
+  EXPECT_NE(*there.qemu().init(1), 0U);
+
+  EXPECT_THAT(there.log(), HasSubstr("a store of its own"));
+  EXPECT_EQ(plain.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "it goes on";
+}
+
+TEST_F(MigrationTest, IsNotAwaitedWhereTheTpmIs) {
+  source_.kill();
+
+  EXPECT_FALSE(source_.start({"--incoming"}));
+
+  EXPECT_THAT(source_.log(), HasSubstr("has its TPM"));
+  EXPECT_TRUE(source_.boot()) << source_.log();
+}
+
 // At a moment of the arrival that nobody has chosen.
 TEST_F(MigrationTest, LeavesOneSideThatStartsWheneverTheDestinationDies) {
   std::mt19937 random(std::random_device{}());
@@ -277,6 +333,7 @@ TEST_F(MigrationTest, LeavesOneSideThatStartsWheneverTheDestinationDies) {
   for (int round = 0; round < 5; ++round) {
     take();
     ASSERT_EQ(put(destination_), 0U) << destination_.log();
+    // It waits for nothing: the time is drawn.
     std::thread killer([&] {
       std::this_thread::sleep_for(
           std::chrono::microseconds(std::uniform_int_distribution<int>(0, 150'000)(random)));

@@ -455,6 +455,7 @@ TEST_F(SuccessionKillTest, NeverServesTwiceWhoeverDiesWhenever) {
     to_before = base::Descriptor();
     auto after = fork_instance(base::Descriptor(), std::move(to_after));
     const bool kills_successor = round % 2 == 0;
+    // It waits for nothing: the time is drawn.
     std::this_thread::sleep_for(
         std::chrono::microseconds(std::uniform_int_distribution<int>(0, 60'000)(random)));
     (kills_successor ? after : before).kill();

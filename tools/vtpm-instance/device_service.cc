@@ -43,6 +43,9 @@ void CommandsOfDevice::rest() {
 base::Result<void> ControlOfDevice::init(bool) {
   // A stored volatile blob is used up by the start, so there is never one left to delete.
   auto started = device_.init();
+  if (std::exchange(awaits_start_, false) && started) {
+    events_.state_put_in();
+  }
   events_.powered_on(started);
   return started;
 }
@@ -101,7 +104,9 @@ base::Result<void> ControlOfDevice::set_state_blob(StateBlob which, base::ByteVi
     return device_.set_state_blob(kind_of(which), blob);
   }
   TRY_ASSIGN(state, codec_->unwrap(which, blob, under_file_key));
-  return device_.set_state_blob(kind_of(which), state.expose());
+  auto set = device_.set_state_blob(kind_of(which), state.expose());
+  awaits_start_ = awaits_start_ || set;
+  return set;
 }
 
 transport::tpm_socket::KeysInUse ControlOfDevice::keys_in_use() const {

@@ -34,6 +34,8 @@ class ControlOfDevice : public transport::tpm_socket::ControlHandler {
     std::function<base::Result<void>()> shut_down;
     // A client has taken the TPM's whole state, as one does that migrates it away.
     std::function<void()> state_taken = [] {};
+    // A TPM was powered on from a state that a client has put in.
+    std::function<void()> state_put_in = [] {};
   };
 
   // Blobs leave and enter in the form of `codec`; where it is null none do.
@@ -73,6 +75,7 @@ class ControlOfDevice : public transport::tpm_socket::ControlHandler {
   transport::tpm_socket::DataServer& data_;
   StateBlobCodec* const codec_;
   const Events events_;
+  bool awaits_start_ = false;  // what a client has put in
 };
 
 }  // namespace tools::vtpm_instance

@@ -52,6 +52,18 @@ instance::Opened message_of(const Opened& opened) {
   return message;
 }
 
+instance::State::Migration number_of(Migration migration) {
+  switch (migration) {
+    case Migration::kNone:
+      break;
+    case Migration::kAwaited:
+      return instance::State::AWAITED;
+    case Migration::kOffered:
+      return instance::State::OFFERED;
+  }
+  return instance::State::NONE;
+}
+
 bool is_stop(const ToInstance& message) { return message.has_stop(); }
 
 // What the message holds of the authorization is wiped.
@@ -83,6 +95,12 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
         .launch_document = base::copy_of(base::bytes_of(conversion.launch_document())),
         .store = conversion.store_path(),
         .key_file = conversion.key_path()};
+  }
+  setup.migration_ticket = told.migration_ticket();
+  setup.incoming = told.awaits_tpm();
+  setup.release_ticket = told.release_ticket();
+  if (setup.incoming || setup.release_ticket) {
+    setup.state_blobs = StateBlobForm::kSealed;
   }
   setup.predecessor = std::move(ends.predecessor);
   setup.control.listening = std::move(ends.control);
@@ -235,12 +253,23 @@ void HostSupervisor::changed(Readiness readiness, std::string_view reason, bool 
   }
 }
 
+void HostSupervisor::travelled(const Travel& travel) {
+  travel_ = travel;
+  if (!is_successor_) {
+    send_state();
+  }
+}
+
 void HostSupervisor::send_state() {
   instance::FromInstance message;
   auto& state = *message.mutable_state();
   state.set_readiness(std::string(name(last_)));
   state.set_reason(last_reason_);
   state.set_guest(has_hypervisor_);
+  state.set_migration(number_of(travel_.migration));
+  state.set_seals_to_tickets(travel_.seals_to_tickets);
+  state.set_states_taken(travel_.states_taken);
+  state.set_states_put_in(travel_.states_put_in);
   // A vtpmd that is gone does not want to know, and order() tells so.
   (void)send(message);
 }
@@ -304,6 +333,9 @@ Order HostSupervisor::order() {
   const bool hands_over =
       std::any_of(orders_.begin(), orders_.end(),
                   [](const ToInstance& message) { return message.has_hand_over(); });
+  const bool takes_back =
+      std::any_of(orders_.begin(), orders_.end(),
+                  [](const ToInstance& message) { return message.has_take_back(); });
   orders_.clear();
   if (stopped) {
     return Order::kStop;
@@ -312,6 +344,9 @@ Order HostSupervisor::order() {
     auto descriptors = received_.take_descriptors();
     successor_ = descriptors.size() == 1 ? std::move(descriptors.front()) : base::Descriptor();
     return Order::kHandOver;
+  }
+  if (takes_back) {
+    return Order::kTakeBack;
   }
   if ((!open && open.error().code != ErrorCode::kUnavailable) || (open && !*open) || !complete) {
     certifier_.exchange().closed();
@@ -388,7 +423,8 @@ void HostSupervisor::finish(const base::Result<void>& done) {
   auto& state = *message.mutable_state();
   state.set_is_last(true);
   if (done || stopped_early_) {
-    state.set_readiness(std::string(name(Readiness::kStopped)));
+    const bool moved = done && travel_.migration == Migration::kOffered;
+    state.set_readiness(std::string(name(moved ? Readiness::kMovedAway : Readiness::kStopped)));
   } else {
     // What was said last explains the end, if it was a complaint at all.
     const bool complained = last_ == Readiness::kBrokerAway ||

@@ -42,6 +42,8 @@ class HostSupervisor final : public Supervisor {
   void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                bool hypervisor) override;
 
+  void travelled(const Travel& travel) override;
+
   [[nodiscard]] std::stop_token stopping() const override { return stopping_.get_token(); }
 
   base::Descriptor successor() override { return std::move(successor_); }
@@ -88,6 +90,7 @@ class HostSupervisor final : public Supervisor {
   keybroker::protocol::Readiness last_ = keybroker::protocol::Readiness::kProvisioning;
   std::string last_reason_;
   bool has_hypervisor_ = false;
+  Travel travel_;
 
   Belongings belongings_;
   base::Descriptor successor_;

@@ -74,6 +74,19 @@ class HostSupervisorTest : public testing::Test {
     return message.certification_request();
   }
 
+  // The next State that vtpmd gets.
+  instance::State state() {
+    instance::FromInstance message;
+    while (!message.has_state()) {
+      const auto complete = received_.next(message);
+      if (!complete || (!*complete && !received_.receive(vtpmd_.number()).value_or(false))) {
+        ADD_FAILURE() << "there is no state";
+        return {};
+      }
+    }
+    return message.state();
+  }
+
   base::Result<Certificates> ask(const std::stop_token& stop = {}) {
     const vtpm::provision::CertificationOfHost wanted{.ak = {std::byte{1}},
                                                       .rsa_ek = {std::byte{2}},
@@ -103,6 +116,34 @@ class HostSupervisorTest : public testing::Test {
   vtpm::host::FrameReader received_;
   std::optional<HostSupervisor> supervisor_;
 };
+
+TEST_F(HostSupervisorTest, TellsWhereTheTpmIsAndEndsAsMovedAwayWhereItWasOffered) {
+  open();
+  supervisor_->travelled({.migration = Migration::kOffered,
+                          .seals_to_tickets = true,
+                          .states_taken = 2,
+                          .states_put_in = 1});
+  const auto told = state();
+  EXPECT_EQ(told.migration(), instance::State::OFFERED);
+  EXPECT_TRUE(told.seals_to_tickets());
+  EXPECT_EQ(told.states_taken(), 2U);
+  EXPECT_EQ(told.states_put_in(), 1U);
+
+  supervisor_->finish({});
+
+  const auto last = state();
+  EXPECT_TRUE(last.is_last());
+  EXPECT_EQ(last.readiness(), "moved-away");
+}
+
+TEST_F(HostSupervisorTest, IsToldThatTheTpmCanBeTakenBack) {
+  open();
+  instance::ToInstance message;
+  message.mutable_take_back();
+  send(message);
+
+  EXPECT_EQ(supervisor_->order(), Order::kTakeBack);
+}
 
 TEST_F(HostSupervisorTest, IsCertifiedBeforeItServes) {
   send_setup(true);

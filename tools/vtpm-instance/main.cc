@@ -52,6 +52,15 @@ class Nobody final : public Supervisor {
               std::string(row.name) + (needs_help ? ": " + std::string(row.remedy) : ""));
   }
 
+  void travelled(const Travel& travel) override {
+    if (travel.states_taken > taken_) {
+      base::log(base::LogLevel::kInfo, "the hypervisor has taken the TPM's state, unsealed, " +
+                                           std::to_string(travel.states_taken) +
+                                           " times since this start");
+    }
+    taken_ = travel.states_taken;
+  }
+
   base::Descriptor successor() override { return {}; }
 
   void hand_over_ended(const base::Result<void>&) override {}
@@ -74,6 +83,7 @@ class Nobody final : public Supervisor {
 
  private:
   Belongings belongings_;
+  std::uint32_t taken_ = 0;
 };
 
 const std::string& program_name() {

@@ -40,8 +40,33 @@ namespace {
 
 base::Result<vtpm::handover::Claim> make_claim(const InstanceSetup& setup,
                                                const LaunchChoice& choice) {
-  TRY_ASSIGN(before, TpmState::ownership_in_store(setup, choice));
-  return vtpm::handover::Claim::make(setup.migration_ticket, before);
+  auto before = TpmState::ownership_in_store(setup, choice);
+  if (!before && before.error().code == base::ErrorCode::kUnavailable) {
+    return base::fail(std::move(before).error().context(
+        "the source and the destination of a migration cannot have one store, for the source has "
+        "it open until it has ended: give the destination a store of its own"));
+  }
+  if (!before) {
+    return base::fail(std::move(before).error());
+  }
+  if (*before && (*before)->standing == vmgs::format::Standing::kOwned) {
+    return base::fail(base::ErrorCode::kDenied,
+                      "the store here has its TPM, so that none can arrive: start the VM here, or "
+                      "put the store away");
+  }
+  return vtpm::handover::Claim::make(setup.migration_ticket, *before);
+}
+
+// Why a store does not open whose TPM was offered to another host is that.
+Readiness readiness_of_unopened(Readiness readiness, const InstanceSetup& setup,
+                                const LaunchChoice& choice) {
+  if (setup.migration_ticket.empty() || readiness != Readiness::kStateForeign) {
+    return readiness;
+  }
+  const auto ownership = TpmState::ownership_in_store(setup, choice);
+  const bool is_offered =
+      ownership && *ownership && (*ownership)->standing == vmgs::format::Standing::kOffered;
+  return is_offered ? Readiness::kMovedAway : readiness;
 }
 
 }  // namespace
@@ -79,7 +104,8 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     }
   }
   if (setup.release_ticket) {
-    return release_ticket(setup, *choice);
+    auto released = release_ticket(setup, *choice);
+    return released ? released : refuse(Readiness::kNotSetUp, std::move(released).error());
   }
   std::optional<vtpm::handover::Claim> claim;
   if (setup.incoming && setup.state_blobs == StateBlobForm::kSealed) {
@@ -129,7 +155,7 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   }
   if (!state) {
     const auto readiness = readiness_of_failure(state.error(), *choice, broker->get());
-    return refuse(readiness, std::move(state).error());
+    return refuse(readiness_of_unopened(readiness, setup, *choice), std::move(state).error());
   }
   if (setup.export_for_openhcl) {
     base::log(base::LogLevel::kInfo,

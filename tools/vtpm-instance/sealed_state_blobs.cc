@@ -30,18 +30,39 @@ BlobKind kind_of(StateBlob which) {
 
 }  // namespace
 
+Migration SealedStateBlobs::migration() const {
+  if (claim_) {
+    return Migration::kAwaited;
+  }
+  const auto* const store = parts_.state.store();
+  return store != nullptr && store->ownership().standing == Standing::kOffered ? Migration::kOffered
+                                                                               : Migration::kNone;
+}
+
+transport::tpm_socket::KeysInUse SealedStateBlobs::keys_in_use() const {
+  return parts_.otherwise == nullptr ? transport::tpm_socket::KeysInUse{}
+                                     : parts_.otherwise->keys_in_use();
+}
+
 base::Result<void> SealedStateBlobs::leave(StateBlob which) {
   if (which != StateBlob::kPermanent) {
+    if (parts_.otherwise != nullptr && migration() == Migration::kNone) {
+      return parts_.otherwise->leave(which);
+    }
     return offered_to_ ? base::Result<void>()
                        : base::fail(ErrorCode::kDenied,
                                     "a TPM leaves with its permanent state first, if it is sealed");
   }
-  auto* const store = state_.store();
+  auto* const store = parts_.state.store();
+  auto ticket = handover::read_ticket(parts_.ticket);
+  if (!ticket && ticket.error().code == ErrorCode::kNotFound && parts_.otherwise != nullptr &&
+      migration() == Migration::kNone) {
+    return parts_.otherwise->leave(which);
+  }
   if (store == nullptr) {
     return base::fail(ErrorCode::kDenied,
                       "only a TPM that lies in a store leaves sealed; this one is kept in memory");
   }
-  auto ticket = handover::read_ticket(path_);
   if (!ticket) {
     ticket.error().code = ErrorCode::kDenied;
     return base::fail(std::move(ticket).error().context(
@@ -61,8 +82,9 @@ base::Result<void> SealedStateBlobs::offer(vtpm::boot::StateStore& store,
                                            const handover::Ticket& ticket) {
   base::Result<void> offered;
   // The store is that of the TPM's commands as well.
-  device_.undisturbed([&] { offered = store.offer(ticket.id, ticket.release_digest); });
-  device_.goes_elsewhere(store.ownership().standing == Standing::kOffered);
+  parts_.device.undisturbed([&] { offered = store.offer(ticket.id, ticket.release_digest); });
+  parts_.device.goes_elsewhere(store.ownership().standing == Standing::kOffered);
+  parts_.moved();
   if (offered) {
     base::log(base::LogLevel::kInfo,
               "the TPM is offered to another host, and nothing is stored here any more");
@@ -71,7 +93,10 @@ base::Result<void> SealedStateBlobs::offer(vtpm::boot::StateStore& store,
 }
 
 base::Result<OutgoingStateBlob> SealedStateBlobs::wrap(StateBlob which, base::ByteView state,
-                                                       bool) {
+                                                       bool file_key_off) {
+  if (parts_.otherwise != nullptr && migration() == Migration::kNone) {
+    return parts_.otherwise->wrap(which, state, file_key_off);
+  }
   if (!offered_to_) {
     return base::fail(ErrorCode::kDenied, "the TPM is offered to nobody");
   }
@@ -81,7 +106,10 @@ base::Result<OutgoingStateBlob> SealedStateBlobs::wrap(StateBlob which, base::By
 }
 
 base::Result<base::SecretBytes> SealedStateBlobs::unwrap(StateBlob which, base::ByteView blob,
-                                                         bool) {
+                                                         bool under_file_key) {
+  if (!claim_ && parts_.otherwise != nullptr) {
+    return parts_.otherwise->unwrap(which, blob, under_file_key);
+  }
   if (!claim_) {
     return base::fail(ErrorCode::kDenied,
                       "no state is awaited here: sealed state is taken once, by an instance that "
@@ -94,23 +122,24 @@ base::Result<base::SecretBytes> SealedStateBlobs::unwrap(StateBlob which, base::
   Ownership arrival;
   arrival.epoch = opened.half.epoch + 1;
   arrival.ticket = claim_->ticket().id;
-  state_.arrives_by(arrival);
+  parts_.state.arrives_by(arrival);
   return std::move(opened.state);
 }
 
 base::Result<void> SealedStateBlobs::wanted_back(std::uint32_t retries) {
-  auto* const store = state_.store();
-  if (store == nullptr || store->ownership().standing != Standing::kOffered) {
+  if (migration() != Migration::kOffered) {
     return {};
   }
+  auto* const store = parts_.state.store();
   for (std::uint32_t look = 0;; ++look) {
-    const auto secret = handover::read_release(path_);
+    const auto secret = handover::read_release(parts_.ticket);
     if (secret) {
       base::Result<void> taken;
-      device_.undisturbed([&] { taken = store->take_back(*secret); });
+      parts_.device.undisturbed([&] { taken = store->take_back(*secret); });
       TRY(std::move(taken));
-      device_.goes_elsewhere(false);
+      parts_.device.goes_elsewhere(false);
       offered_to_.reset();
+      parts_.moved();
       base::log(base::LogLevel::kInfo, "the TPM was given back, and goes on here");
       return {};
     }
@@ -118,17 +147,18 @@ base::Result<void> SealedStateBlobs::wanted_back(std::uint32_t retries) {
       return base::fail(ErrorCode::kUnavailable,
                         "the TPM was offered to another host, which has not given it back "
                         "(--release-ticket there, and " +
-                            path_.string() + ".released here): " + secret.error().message);
+                            parts_.ticket.string() + ".released here): " + secret.error().message);
     }
     std::this_thread::sleep_for(kBetweenLooks);
   }
 }
 
 void SealedStateBlobs::powered_on() {
-  const auto* const store = state_.store();
+  const auto* const store = parts_.state.store();
   if (claim_ && store != nullptr && store->ownership().ticket == claim_->ticket().id) {
     claim_->arrived();
     claim_.reset();
+    parts_.moved();
     base::log(base::LogLevel::kInfo,
               "the TPM has arrived, in epoch " + std::to_string(store->ownership().epoch));
   }

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <utility>
 
 #include "tools/vtpm-instance/launch_choice.h"
 #include "tools/vtpm-instance/setup.h"
 #include "tools/vtpm-instance/state_blob_codec.h"
+#include "tools/vtpm-instance/supervisor.h"
 #include "tools/vtpm-instance/tpm_state.h"
 #include "vmgs/base/result.h"
 #include "vtpm/device/device.h"
@@ -24,14 +26,29 @@ namespace tools::vtpm_instance {
 // between the two this one again, if release_ticket() says there that it never arrived.
 class SealedStateBlobs final : public StateBlobCodec {
  public:
-  // A ticket is read from the file `ticket` when the hypervisor asks for the state, and its release
-  // is looked for beside it. `claim` is there where a state is awaited. `device` and `state`
-  // outlive this.
-  SealedStateBlobs(vtpm::device::Device& device, TpmState& state, std::filesystem::path ticket,
-                   std::optional<vtpm::handover::Claim> claim)
-      : device_(device), state_(state), path_(std::move(ticket)), claim_(std::move(claim)) {}
+  struct Parts {
+    vtpm::device::Device& device;
+    TpmState& state;
 
-  // leave() offers the TPM to the ticket. kDenied without one, or if it is offered to another.
+    // Read when the hypervisor asks for the state; its release is looked for beside it.
+    std::filesystem::path ticket;
+
+    // How the state leaves where no ticket lies, and comes where none is awaited; or null.
+    StateBlobCodec* otherwise = nullptr;
+
+    // Called when migration() is another, with what became of the TPM's being elsewhere.
+    std::function<void()> moved = [] {};
+  };
+
+  // `claim` is there where a state is awaited. The parts outlive this.
+  SealedStateBlobs(Parts parts, std::optional<vtpm::handover::Claim> claim)
+      : parts_(std::move(parts)), claim_(std::move(claim)) {}
+
+  // migration() is where the TPM is.
+  [[nodiscard]] Migration migration() const;
+
+  // leave() offers the TPM to the ticket, if there is one. kDenied without one where it leaves in
+  // no other way, and if it is offered to another.
   base::Result<void> leave(transport::tpm_socket::StateBlob which) override;
 
   base::Result<transport::tpm_socket::OutgoingStateBlob> wrap(
@@ -41,7 +58,7 @@ class SealedStateBlobs final : public StateBlobCodec {
   base::Result<base::SecretBytes> unwrap(transport::tpm_socket::StateBlob which,
                                          base::ByteView blob, bool under_file_key) override;
 
-  [[nodiscard]] transport::tpm_socket::KeysInUse keys_in_use() const override { return {}; }
+  [[nodiscard]] transport::tpm_socket::KeysInUse keys_in_use() const override;
 
   // wanted_back() looks `retries` times, 10 ms apart, for the release of what was offered, and goes
   // on with the TPM then. kUnavailable if there is none.
@@ -53,9 +70,7 @@ class SealedStateBlobs final : public StateBlobCodec {
  private:
   base::Result<void> offer(vtpm::boot::StateStore& store, const vtpm::handover::Ticket& ticket);
 
-  vtpm::device::Device& device_;
-  TpmState& state_;
-  const std::filesystem::path path_;
+  const Parts parts_;
   std::optional<vtpm::handover::Claim> claim_;
   std::optional<vtpm::handover::Ticket> offered_to_;
   std::uint64_t epoch_ = 0;  // in which it was

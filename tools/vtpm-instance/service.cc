@@ -77,7 +77,8 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
       device_, *data_server, state_blobs,
       {.powered_on = [this](const base::Result<void>& done) { powered_on(done); },
        .shut_down = [this] { return close(); },
-       .state_taken = [this] { state_taken(); }});
+       .state_taken = [this] { state_taken(); },
+       .state_put_in = [this] { state_put_in(); }});
   TRY_ASSIGN(control_listening, listen_at(std::move(control)));
   const int control_listener = control_listening.socket.number();
   control_.emplace(io_, std::move(control_listening.socket), control_of_device,
@@ -114,6 +115,7 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
   upkeep_.start();
   rejoin();
   rest_soon();
+  supervisor_.travelled(travel());
   if (setup_.incoming) {
     tell(Readiness::kProvisioning, "");
   } else if (heritage && heritage->locked_out) {
@@ -131,21 +133,46 @@ base::Result<void> Service::serve(Endpoint control, Endpoint data, Endpoint vari
 base::Result<StateBlobCodec*> Service::choose_state_blobs() {
   TRY_ASSIGN(travel, state_travel_of(setup_, choice_));
   state_blobs_ = std::move(travel);
-  if (setup_.state_blobs != StateBlobForm::kSealed) {
+  if (setup_.migration_ticket.empty()) {
     return state_blobs_.get();
   }
-  if (!sealed_blobs_) {
-    sealed_blobs_.emplace(device_, state_, setup_.migration_ticket, std::nullopt);
-  }
+  sealed_blobs_.emplace(SealedStateBlobs::Parts{.device = device_,
+                                                .state = state_,
+                                                .ticket = setup_.migration_ticket,
+                                                .otherwise = state_blobs_.get(),
+                                                .moved = [this] { moved(); }},
+                        std::exchange(claim_, std::nullopt));
   return &*sealed_blobs_;
+}
+
+Travel Service::travel() const {
+  return {.migration = sealed_blobs_ ? sealed_blobs_->migration() : Migration::kNone,
+          .seals_to_tickets = sealed_blobs_.has_value(),
+          .states_taken = taken_,
+          .states_put_in = put_in_};
 }
 
 // What has left unsealed can come in again, here or elsewhere, as often as somebody likes.
 void Service::state_taken() {
-  ++taken_;
-  if (!sealed_blobs_) {
-    base::log(base::LogLevel::kInfo, "the hypervisor has taken the TPM's state, unsealed, " +
-                                         std::to_string(taken_) + " times since this start");
+  if (travel().migration == Migration::kNone) {
+    ++taken_;
+    supervisor_.travelled(travel());
+  }
+}
+
+void Service::state_put_in() {
+  if (travel().migration == Migration::kNone) {
+    ++put_in_;
+    supervisor_.travelled(travel());
+  }
+}
+
+void Service::moved() {
+  supervisor_.travelled(travel());
+  if (travel().migration == Migration::kOffered) {
+    tell(Readiness::kMovedAway, "its hypervisor has taken the TPM for another host");
+  } else if (readiness_ == Readiness::kMovedAway) {
+    tell_ready();
   }
 }
 
@@ -419,7 +446,12 @@ bool Service::follow(Order order) {
   if (order == Order::kLockout) {
     answer_lockout();
   }
-  if (order == Order::kNone || order == Order::kHandOver || order == Order::kLockout) {
+  if (order == Order::kTakeBack && sealed_blobs_) {
+    if (const auto taken = sealed_blobs_->wanted_back(0); !taken) {
+      base::log(base::LogLevel::kError, taken.error().message);
+    }
+  }
+  if (order != Order::kStop && order != Order::kAlone) {
     return true;
   }
   if (order == Order::kStop || hypervisors_ == 0) {

@@ -57,9 +57,7 @@ class Service {
           Supervisor& supervisor);
 
   // await_sealed() has a state that arrives be one that is sealed to this claim.
-  void await_sealed(vtpm::handover::Claim claim) {
-    sealed_blobs_.emplace(device_, state_, setup_.migration_ticket, std::move(claim));
-  }
+  void await_sealed(vtpm::handover::Claim claim) { claim_ = std::move(claim); }
 
   // serve() returns when the service is over, with the store closed, or everything handed over to a
   // successor. With a heritage it goes on with what is there; an error before it was claimed leaves
@@ -71,6 +69,9 @@ class Service {
  private:
   base::Result<StateBlobCodec*> choose_state_blobs();
   void state_taken();
+  void state_put_in();
+  void moved();
+  [[nodiscard]] Travel travel() const;
   base::Result<void> serve_variables(base::Descriptor listener, Heritage* heritage);
   base::Result<void> serve_simulator(std::optional<SimulatorPorts> ports);
   void variables_trouble(const std::optional<base::Error>& trouble);
@@ -108,9 +109,13 @@ class Service {
   CommandsOfDevice commands_;
   std::unique_ptr<VariableService> variables_;
   std::unique_ptr<SimulatorService> simulator_;
-  std::unique_ptr<StateBlobCodec> state_blobs_;  // null where none travel, or sealed
+  std::unique_ptr<StateBlobCodec> state_blobs_;  // null where none travel, or sealed alone
+  std::optional<vtpm::handover::Claim> claim_;
   std::optional<SealedStateBlobs> sealed_blobs_;
-  unsigned taken_ = 0;  // the TPM's state, by a hypervisor
+
+  // The TPM's state, unsealed, by a hypervisor.
+  std::uint32_t taken_ = 0;
+  std::uint32_t put_in_ = 0;
   std::optional<transport::tpm_socket::ControlServer> control_;
   std::optional<Succession> succession_;
   boost::asio::signal_set signals_;

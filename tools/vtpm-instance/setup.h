@@ -88,8 +88,9 @@ struct InstanceSetup {
   // The TPM's state arrives from another host; nothing is opened or made before it has.
   bool incoming = false;
 
-  // With StateBlobForm::kSealed: the state goes to the instance whose ticket lies there. That
-  // instance is told the same path, and makes it.
+  // With StateBlobForm::kSealed: the state goes to the instance whose ticket lies there; with
+  // `incoming` this instance makes it. With another form: if a ticket lies there when the state is
+  // to leave, it leaves sealed to that, and no other way.
   std::filesystem::path migration_ticket = {};
 
   // Nobody is served: what was offered to the ticket and never arrived is given back.

@@ -34,6 +34,23 @@ enum class Order {
   kAlone,     // go on for the guest that is there, take no other, and end in order when it has gone
   kHandOver,  // give everything to the successor
   kLockout,   // answer what is asked about the dictionary attack protection
+  kTakeBack,  // what gives back the TPM that was offered to another host is there
+};
+
+// Where the TPM is with regard to a migration that is sealed to a ticket.
+enum class Migration {
+  kNone,
+  kAwaited,  // it is still to arrive from another host
+  kOffered,  // it was offered to another host
+};
+
+// Travel is how a TPM gets from here to elsewhere and back. What its hypervisor has taken in a form
+// that can be put in again takes the TPM back to that time whenever somebody likes.
+struct Travel {
+  Migration migration = Migration::kNone;
+  bool seals_to_tickets = false;   // where one lies when the state is to leave
+  std::uint32_t states_taken = 0;  // in such a form, since this instance began
+  std::uint32_t states_put_in = 0;
 };
 
 // Belongings are what an instance has from whoever started it, and passes on to its successor.
@@ -79,6 +96,10 @@ class Supervisor {
   // why not, and whether there is a hypervisor.
   virtual void changed(keybroker::protocol::Readiness readiness, std::string_view reason,
                        bool hypervisor) = 0;
+
+  // travelled() is called with where the TPM is, and how often it left or came: before changed() is
+  // for the first time, and when that changes.
+  virtual void travelled(const Travel& travel) = 0;
 
   // stopping() is requested once an order to end has come, or whoever orders has gone, while
   // something is awaited before a hypervisor is served.

@@ -227,10 +227,21 @@ class IncomingState final : public TpmState {
 
   base::Result<void> close() override { return store_.close(); }
 
-  // Whoever starts one like this gives no such order.
-  base::Result<void> hand_over(vtpm::handover::Estate&) override { return not_arrived(); }
+  base::Result<void> hand_over(vtpm::handover::Estate& estate) override {
+    if (store_.opened() == nullptr) {
+      return base::fail(ErrorCode::kDenied, "the TPM has not arrived here yet");
+    }
+    TRY_ASSIGN(handed, store_.opened()->hand_over());
+    name_owner({handed.vm_id, handed.boot_id}, estate);
+    estate.store = std::move(handed);
+    return {};
+  }
 
-  void abandon() override {}
+  void abandon() override {
+    if (store_.opened() != nullptr) {
+      store_.opened()->abandon();
+    }
+  }
 
   StateStore* store() override { return store_.opened(); }
 

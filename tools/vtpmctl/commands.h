@@ -9,6 +9,7 @@ namespace tools::vtpmctl {
 cli::Command create_command();
 cli::Command list_command();
 cli::Command lockout_command();
+cli::Command migrate_command();
 cli::Command show_command();
 cli::Command start_command();
 cli::Command stop_command();

@@ -64,6 +64,16 @@ std::string describe(const api::Vm& vm) {
   std::string text = vm.name() + "  " + vm.vm_id() + "\n" + describe(vm.readiness());
   cli::add_line(text, "guest", vm.guest() ? "connected" : "none");
   cli::add_line(text, "process", vm.pid() == 0 ? "" : std::to_string(vm.pid()));
+  cli::add_line(text, "migration",
+                vm.migration() == "awaited"   ? "its TPM is still to arrive from another host"
+                : vm.migration() == "offered" ? "its TPM was offered to another host"
+                                              : "");
+  if (vm.states_taken() + vm.states_put_in() > 0) {
+    cli::add_line(text, "snapshots",
+                  "its hypervisor has taken the TPM's state " + std::to_string(vm.states_taken()) +
+                      " times and put one in " + std::to_string(vm.states_put_in()) +
+                      " times; whoever has such a state can take the TPM back to it");
+  }
   cli::add_line(text, "lifetime", vm.lifetime_note());
   cli::add_line(text, "protection", vm.parameters().protection());
   cli::add_line(text, "opened by", vm.opened_by());

@@ -120,6 +120,18 @@ void VmService::enter(transport::rpc::Methods& methods) {
       service, "ReplaceVm", [this](api::ReplaceVmRequest r, CallContext c) {
         return replace(std::move(r), std::move(c));
       });
+  methods.unary<api::AwaitTpmRequest, api::AwaitTpmResponse>(
+      service, "AwaitTpm", [this](api::AwaitTpmRequest r, CallContext c) {
+        return await_tpm(std::move(r), std::move(c));
+      });
+  methods.unary<api::SendTpmRequest, api::SendTpmResponse>(
+      service, "SendTpm", [this](api::SendTpmRequest r, CallContext c) {
+        return send_tpm(std::move(r), std::move(c));
+      });
+  methods.unary<api::CancelMigrationRequest, api::CancelMigrationResponse>(
+      service, "CancelMigration", [this](api::CancelMigrationRequest r, CallContext c) {
+        return cancel_migration(std::move(r), std::move(c));
+      });
   methods.unary<api::ConvertVmRequest, api::ConvertVmResponse>(
       service, "ConvertVm", [this](api::ConvertVmRequest r, CallContext c) {
         return convert(std::move(r), std::move(c));

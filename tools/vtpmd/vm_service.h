@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <optional>
+#include <string>
 
 #include "keybroker/protocol/vm_service.pb.h"
 #include "tools/vtpmd/changes.h"
@@ -48,6 +49,12 @@ class VmService {
                                                     Context context);
   Answer<strongroom::host::v1::ReplaceVmResponse> replace(
       strongroom::host::v1::ReplaceVmRequest request, Context context);
+  Answer<strongroom::host::v1::AwaitTpmResponse> await_tpm(
+      strongroom::host::v1::AwaitTpmRequest request, Context context);
+  Answer<strongroom::host::v1::SendTpmResponse> send_tpm(
+      strongroom::host::v1::SendTpmRequest request, Context context);
+  Answer<strongroom::host::v1::CancelMigrationResponse> cancel_migration(
+      strongroom::host::v1::CancelMigrationRequest request, Context context);
   Answer<strongroom::host::v1::ConvertVmResponse> convert(
       strongroom::host::v1::ConvertVmRequest request, Context context);
   Answer<strongroom::host::v1::DeleteVmResponse> remove(
@@ -88,6 +95,10 @@ class VmService {
   boost::asio::awaitable<bool> wait_for_end(vtpm::host::VmId id);
   boost::asio::awaitable<bool> wait_while_converting(vtpm::host::VmId id);
   boost::asio::awaitable<bool> wait_for_replacement(vtpm::host::VmId id);
+  boost::asio::awaitable<bool> wait_for_start(vtpm::host::VmId id);
+  boost::asio::awaitable<bool> wait_while_offered(vtpm::host::VmId id);
+  Answer<void> give_back(vtpm::host::VmId id);
+  Answer<void> take_back(vtpm::host::VmId id, std::string release);
 
   vtpm::host::Host& host_;
   vtpm::host::Registry& registry_;

@@ -33,8 +33,17 @@ base::Result<void> IncomingStore::store(BlobKind kind, base::ByteView blob) {
     store_ = std::move(made);
     return {};
   }
-  TRY_ASSIGN(opened, StateStore::open(settings_, protector_));
-  store_ = std::move(opened);
+  auto opened = StateStore::open(settings_, protector_);
+  if (!opened && opened.error().code == base::ErrorCode::kUnavailable) {
+    return base::fail(std::move(opened).error().context(
+        "the TPM cannot arrive here: its VM's source and destination cannot have one store, for "
+        "the "
+        "source has it open until it has ended. Give the destination a store of its own"));
+  }
+  if (!opened) {
+    return base::fail(std::move(opened).error());
+  }
+  store_ = *std::move(opened);
   return store_->store(kind, blob);
 }
 

@@ -40,7 +40,8 @@ Ownership given_back(const Ownership& offered) {
 tl::unexpected<base::Error> is_offered() {
   return base::fail(ErrorCode::kDenied,
                     "the TPM of this store was offered to another host, and is started there if it "
-                    "has arrived. If it has not, that host can give it back (--release-ticket)");
+                    "has arrived. If it has not, that host can give it back (vtpmctl migrate "
+                    "cancel, or --release-ticket)");
 }
 
 }  // namespace

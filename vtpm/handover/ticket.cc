@@ -239,7 +239,8 @@ base::Result<Claim> Claim::make(const std::filesystem::path& path,
     return base::fail(ErrorCode::kDenied,
                       claim_path.string() +
                           ": something was offered to an earlier ticket, and may have to be given "
-                          "back: say so first (--release-ticket), or name another ticket");
+                          "back: say so first (vtpmctl migrate cancel, or --release-ticket), or "
+                          "name another ticket");
   }
   TicketId id{};
   TRY(vmgs::crypto::random_bytes(id));

@@ -37,6 +37,9 @@ instance::Setup Host::setup_of(const Vm& vm) const {
     if (vm.document.protection == protocol::Protection::kHost) {
       setup.set_key_path(folder_.key(vm.id(), vm.record.store).string());
     }
+    if (moves(vm)) {
+      setup.set_migration_ticket(folder_.ticket(vm.id()).string());
+    }
     // A start needs none: it is the broker that may.
     const auto receipt = folder_.receipt(vm.id());
     if (receipt) {
@@ -241,6 +244,9 @@ base::Result<void> Host::start(const VmId& id) {
     case Phase::kConverting:
       return base::fail(ErrorCode::kUnavailable,
                         quoted_name(*found) + " is being converted; start it when that is over");
+    case Phase::kReleasing:
+      return base::fail(ErrorCode::kUnavailable,
+                        quoted_name(*found) + " is giving a TPM back; start it when that is over");
     case Phase::kDetached:
       return base::fail(ErrorCode::kDenied,
                         quoted_name(*found) +
@@ -279,6 +285,10 @@ base::Result<void> Host::launch(Vm& vm, Phase phase, const instance::Setup& setu
   vm.last_pid = 0;
   vm.forked = false;
   vm.ended_how.clear();
+  vm.travel = {};
+  vm.travel.migration = setup.awaits_tpm() ? Migration::kAwaited : Migration::kNone;
+  vm.states_taken_before = 0;
+  vm.states_put_in_before = 0;
   auto launched = instances_.launch(vm.id(), std::move(**lease), setup);
   if (!launched) {
     start_failed(vm, Readiness::kNotSetUp, launched.error().message);
@@ -301,6 +311,7 @@ void Host::stopped(Vm& vm, Readiness readiness, std::string reason) {
   vm.reason = std::move(reason);
   vm.guest = false;
   vm.pid = 0;
+  vm.travel.migration = Migration::kNone;
   instances_.watch_sockets(vm.id());
   changed_(vm.id());
 }
@@ -338,13 +349,15 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
     target.holder_is_asked = true;
     return {};
   }
-  if (target.phase == Phase::kConverting && !force) {
-    return base::fail(ErrorCode::kUnavailable,
-                      quoted_name(target) +
-                          " is being converted; wait for that, or stop it with "
-                          "force, which leaves it as it was");
+  const bool works = target.phase == Phase::kConverting || target.phase == Phase::kReleasing;
+  if (works && !force) {
+    return base::fail(
+        ErrorCode::kUnavailable,
+        quoted_name(target) +
+            (target.phase == Phase::kConverting ? " is being converted" : " is giving a TPM back") +
+            "; wait for that, or stop it with force, which leaves it as it was");
   }
-  if (target.phase == Phase::kStopping || target.phase == Phase::kConverting) {
+  if (target.phase == Phase::kStopping || works) {
     if (force) {
       instances_.kill(id);
     }
@@ -387,6 +400,7 @@ base::Result<void> Host::replace(const VmId& id) {
     case Phase::kStarting:
     case Phase::kStopping:
     case Phase::kConverting:
+    case Phase::kReleasing:
       return base::fail(ErrorCode::kUnavailable,
                         quoted_name(target) + " is starting or stopping; try again");
   }
@@ -410,6 +424,12 @@ base::Result<void> Host::remove(const VmId& id, const Together& together) {
   if (target.phase != Phase::kStopped) {
     return base::fail(ErrorCode::kDenied,
                       quoted_name(target) + " is running; stop it before you delete it");
+  }
+  if (folder_.has_claim(id)) {
+    return base::fail(ErrorCode::kDenied,
+                      quoted_name(target) +
+                          " has awaited its TPM from another host, which may have been offered and "
+                          "is lost if nobody gives it back: `vtpmctl migrate cancel` it first");
   }
   // Held until nothing of it is left. Where it cannot be looked at, there is no instance either.
   const auto lease = take_lease(folder_.lease(id));

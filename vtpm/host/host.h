@@ -30,6 +30,20 @@ enum class Phase {
   kStopping,    // It was told to end.
   kDetached,    // There is one that an earlier vtpmd started, and that has not let us in.
   kConverting,  // It copies the VM's store, and serves nobody.
+  kReleasing,   // It gives back what never arrived (release_tpm()), and serves nobody.
+};
+
+// Where a VM's TPM is with regard to a migration that is sealed to a ticket.
+enum class Migration { kNone, kAwaited, kOffered };
+
+// Travel is how a VM's TPM gets elsewhere and comes here, as its instance says.
+struct Travel {
+  Migration migration = Migration::kNone;
+  bool seals_to_tickets = false;
+
+  // In a form that can be put in again, since the instance began.
+  std::uint32_t states_taken = 0;
+  std::uint32_t states_put_in = 0;
 };
 
 // Replacement is how an instance gave its place to another process.
@@ -74,8 +88,15 @@ struct Vm {
   // An instance of an earlier vtpmd was asked to end.
   bool holder_is_asked = false;
 
-  // Why the last conversion did not come to its end.
+  // Why the last conversion did not come to its end; why the last release_tpm() gave nothing back.
   std::optional<base::Error> unconverted;
+  std::optional<base::Error> unreleased;
+
+  Travel travel;
+
+  // What the instances counted that this one took the place of.
+  std::uint32_t states_taken_before = 0;
+  std::uint32_t states_put_in_before = 0;
 
   // Of the instance that runs or has just ended.
   int last_pid = 0;
@@ -90,6 +111,10 @@ struct Vm {
     return document.lifetime == keybroker::protocol::Lifetime::kPersistent;
   }
 };
+
+// moves() tells whether a VM's TPM can move between hosts: it has a store, which the host's own key
+// opens or none.
+bool moves(const Vm& vm);
 
 // Host keeps the VMs of one machine: it registers them, has an instance started for a hypervisor
 // that connects, notices when one dies, and says how each is. The rules are here; sockets and
@@ -142,6 +167,23 @@ class Host {
   // in `replaced`.
   base::Result<void> replace(const VmId& id);
 
+  // await_tpm() has an instance of a VM that does not run await its TPM from another host, and make
+  // the ticket for it (StateFolder::ticket()); where one waits already, nothing. send_tpm() has the
+  // VM's TPM leave sealed to a ticket, and no other way. kDenied for a VM whose TPM does not move;
+  // where it runs, is converted or deleted, or where it is on its way already.
+  base::Result<void> await_tpm(const VmId& id);
+  base::Result<void> send_tpm(const VmId& id, base::ByteView ticket);
+
+  // release_tpm() has an instance find out whether the TPM that was awaited has arrived, and give
+  // back what was offered to the ticket if it has not (StateFolder::release()). When the VM has
+  // stopped that is so, or `unreleased` says why not. kDenied while it has an instance.
+  base::Result<void> release_tpm(const VmId& id);
+
+  // take_tpm_back() has the VM's TPM, which was offered to another host, be this host's again by
+  // what that host gave back: now if an instance runs, which then says so, or at its next start.
+  // Empty, it only forgets the ticket; kDenied then if its instance says that the TPM is offered.
+  base::Result<void> take_tpm_back(const VmId& id, base::ByteView release);
+
   // convert() gives a VM that does not run another launch document. The one before is kept, with
   // its store, until the VM has started under the new one; convert() back to it, planned by
   // plan_undo(), is as good as if nothing had been.
@@ -191,6 +233,7 @@ class Host {
                                 const Together& together);
   bool settle(Vm& vm);
   void conversion_ended(Vm& vm);
+  void release_ended(Vm& vm);
   void remove_other_stores(const Vm& vm) const;
   void start_failed(Vm& vm, keybroker::protocol::Readiness readiness, std::string reason);
   void detach(Vm& vm);

@@ -15,6 +15,17 @@ namespace protocol = keybroker::protocol;
 using base::ErrorCode;
 using protocol::Readiness;
 
+Migration migration_of(instance::State::Migration said) {
+  switch (said) {
+    case instance::State::AWAITED:
+      return Migration::kAwaited;
+    case instance::State::OFFERED:
+      return Migration::kOffered;
+    default:
+      return Migration::kNone;
+  }
+}
+
 // How often a launch that was lost with the warmed parent is tried again.
 constexpr int kMaxLostLaunches = 3;
 
@@ -32,7 +43,8 @@ void Host::connection_waits(const VmId& id) {
 
 void Host::forked(const VmId& id, int pid) {
   const auto found = vm(id);
-  const auto is_of_one = {Phase::kStarting, Phase::kStopping, Phase::kConverting};
+  const auto is_of_one = {Phase::kStarting, Phase::kStopping, Phase::kConverting,
+                          Phase::kReleasing};
   if (found && std::ranges::find(is_of_one, (*found)->phase) != is_of_one.end()) {
     (*found)->pid = pid;
     (*found)->last_pid = pid;
@@ -43,7 +55,8 @@ void Host::forked(const VmId& id, int pid) {
 
 void Host::fork_failed(const VmId& id, const std::string& reason) {
   const auto found = vm(id);
-  if (found && ((*found)->phase == Phase::kStarting || (*found)->phase == Phase::kConverting)) {
+  const auto is_of_one = {Phase::kStarting, Phase::kConverting, Phase::kReleasing};
+  if (found && std::ranges::find(is_of_one, (*found)->phase) != is_of_one.end()) {
     (*found)->said_why = true;
     (*found)->readiness = Readiness::kNotSetUp;
     (*found)->reason = reason;
@@ -71,8 +84,10 @@ void Host::opened(const VmId& id, const instance::Opened& opened) {
       target.last_pid = holder->pid;
     }
   }
+  // It waits for that wherever it may make a store, as one may that awaits a TPM.
   const bool awaits_serve =
-      target.is_persistent() && (!target.record.has_state || target.record.is_second_store());
+      target.is_persistent() && (!target.record.has_state || target.record.is_second_store() ||
+                                 target.travel.migration == Migration::kAwaited);
   const auto end = [&](const std::string& why) {
     warn(target, "killed, for the registry cannot be written: " + why);
     target.said_why = true;
@@ -120,6 +135,10 @@ void Host::said(const VmId& id, const instance::State& state) {
   target.forked = true;
   target.guest = state.guest();
   target.said_why = state.is_last();
+  target.travel = {.migration = migration_of(state.migration()),
+                   .seals_to_tickets = state.seals_to_tickets(),
+                   .states_taken = state.states_taken(),
+                   .states_put_in = state.states_put_in()};
   if (target.phase != Phase::kStopping || target.said_why) {
     target.readiness = *readiness;
     target.reason = state.reason();
@@ -159,6 +178,8 @@ void Host::taken_over(const VmId& id, const instance::TakenOver& taken_over) {
   target.simulated_tee = taken_over.opened().simulated_tee();
   target.said_why = false;
   target.ended_how.clear();
+  target.states_taken_before += std::exchange(target.travel.states_taken, 0);
+  target.states_put_in_before += std::exchange(target.travel.states_put_in, 0);
   if (const auto holder = lease_holder(folder_.lease(id))) {
     target.pid = holder->pid;
     target.last_pid = holder->pid;
@@ -212,13 +233,17 @@ void Host::instance_ended(const VmId& id) {
     conversion_ended(target);
     return;
   }
+  if (target.phase == Phase::kReleasing) {
+    release_ended(target);
+    return;
+  }
   if (std::exchange(target.replacing, false)) {
     target.replaced = Replacement{
         .pause = {}, .failed = base::Error{ErrorCode::kUnavailable, "the instance has ended"}};
   }
   const bool was_starting = target.phase == Phase::kStarting;
   if (was_starting && !target.said_why && !target.forked &&
-      target.lost_launches < kMaxLostLaunches) {
+      target.travel.migration == Migration::kNone && target.lost_launches < kMaxLostLaunches) {
     // The parent died before it forked, and took the request with it.
     ++target.lost_launches;
     if (auto launched = launch(target); !launched) {

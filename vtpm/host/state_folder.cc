@@ -171,6 +171,30 @@ base::Result<base::Bytes> read_file(const fs::path& file, std::size_t most_bytes
   return content;
 }
 
+// Where handover/ticket.h has the id of a ticket, in tickets and in what gives back.
+constexpr std::size_t kTicketIdAt = 8;
+constexpr std::size_t kTicketIdBytes = 16;
+
+// The rest is for the instance to see; here is whether somebody has taken another file for it.
+base::Result<void> expect_is(const char* what, std::string_view magic, base::ByteView bytes) {
+  const auto begin = base::bytes_of(magic);
+  if (bytes.empty() || (bytes.size() <= StateFolder::kMaxTicketBytes &&
+                        bytes.size() >= kTicketIdAt + kTicketIdBytes &&
+                        std::equal(begin.begin(), begin.end(), bytes.begin()))) {
+    return {};
+  }
+  return base::fail(ErrorCode::kInvalidArgument, std::string("this is not ") + what);
+}
+
+// Of nothing, no file.
+base::Result<void> keep_or_remove_file(const fs::path& file, base::ByteView content) {
+  if (!content.empty()) {
+    return keep_file(file, content);
+  }
+  return unlink(file.c_str()) == 0 || errno == ENOENT ? base::Result<void>()
+                                                      : fail_io("remove", file, errno);
+}
+
 }  // namespace
 
 StateFolder::StateFolder(fs::path state, fs::path runtime)
@@ -236,12 +260,7 @@ base::Result<base::Bytes> StateFolder::receipt(const VmId& id) const {
 fs::path StateFolder::variables_file(const VmId& id) const { return vm(id) / "variables"; }
 
 base::Result<void> StateFolder::keep_variables(const VmId& id, base::ByteView image) const {
-  const auto file = variables_file(id);
-  if (!image.empty()) {
-    return keep_file(file, image);
-  }
-  return unlink(file.c_str()) == 0 || errno == ENOENT ? base::Result<void>()
-                                                      : fail_io("remove", file, errno);
+  return keep_or_remove_file(variables_file(id), image);
 }
 
 std::optional<fs::path> StateFolder::variables(const VmId& id) const {
@@ -253,6 +272,46 @@ std::optional<fs::path> StateFolder::variables(const VmId& id) const {
 base::Result<bool> StateFolder::has_variables(const VmId& id, base::ByteView image) const {
   TRY_ASSIGN(kept, read_file(variables_file(id), image.size()));
   return std::equal(kept.begin(), kept.end(), image.begin(), image.end());
+}
+
+base::Result<void> StateFolder::keep_ticket(const VmId& id, base::ByteView ticket) const {
+  TRY(expect_is("a migration ticket", "SRTK", ticket));
+  return keep_or_remove_file(this->ticket(id), ticket);
+}
+
+base::Result<void> StateFolder::keep_release(const VmId& id, base::ByteView release) const {
+  TRY(expect_is("what gives a TPM back", "SRRL", release));
+  return keep_or_remove_file(this->release(id), release);
+}
+
+base::Result<void> StateFolder::set_release_aside(const VmId& id) const {
+  TRY_ASSIGN(found, read_release(id));
+  if (found.size() < kTicketIdAt + kTicketIdBytes) {
+    return keep_or_remove_file(release(id), {});
+  }
+  auto aside = release(id);
+  aside += "." + base::to_hex(base::ByteView(found).subspan(kTicketIdAt, kTicketIdBytes));
+  if (rename(release(id).c_str(), aside.c_str()) != 0) {
+    return fail_io("rename", release(id), errno);
+  }
+  return sync_folder(vm(id));
+}
+
+base::Result<base::Bytes> StateFolder::read_ticket(const VmId& id) const {
+  return read_file(ticket(id), kMaxTicketBytes);
+}
+
+base::Result<base::Bytes> StateFolder::read_release(const VmId& id) const {
+  return read_file(release(id), kMaxTicketBytes);
+}
+
+bool StateFolder::has_claim(const VmId& id) const {
+  auto claim = ticket(id);
+  claim += ".claim";
+
+  struct stat found {};
+
+  return stat(claim.c_str(), &found) == 0 && found.st_size > 0;
 }
 
 fs::path StateFolder::store(const VmId& id, std::uint32_t number) const {

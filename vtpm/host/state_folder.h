@@ -22,6 +22,9 @@ using vmgs::format::VmId;
 //   STATE/vms/ID/vm.vmgs     a VM's store; vm-1.vmgs, ... after a conversion that made another
 //   STATE/vms/ID/vm.key      the host's key for it, with protection "host"; vm-1.key, ... likewise
 //   STATE/vms/ID/variables   the image that its UEFI variables begin with, if it was made with one
+//   STATE/vms/ID/ticket      of a migration: of the host that awaits the TPM, which may be this
+//   one;
+//                            ticket.claim and ticket.released belong to it (handover/ticket.h)
 //   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
@@ -33,6 +36,8 @@ using vmgs::format::VmId;
 class StateFolder {
  public:
   static constexpr std::size_t kMaxReceiptBytes = std::size_t{16} * 1024;
+  static constexpr std::size_t kMaxTicketBytes =
+      512;  // and of what gives back what was offered to it
 
   StateFolder(std::filesystem::path state, std::filesystem::path runtime);
 
@@ -93,6 +98,28 @@ class StateFolder {
 
   // receipt() gives it, empty if none is kept. kIo.
   [[nodiscard]] base::Result<base::Bytes> receipt(const VmId& id) const;
+
+  // ticket() is where the ticket of a migration lies, if there is one; release() is where that lies
+  // which gives back what was offered to it.
+  [[nodiscard]] std::filesystem::path ticket(const VmId& id) const { return vm(id) / "ticket"; }
+
+  [[nodiscard]] std::filesystem::path release(const VmId& id) const {
+    return vm(id) / "ticket.released";
+  }
+
+  // keep_ticket() has this be the ticket, durably; empty, there is none. keep_release() likewise,
+  // and set_release_aside() has another be made without this one being lost. kInvalidArgument for
+  // what cannot be one; kIo.
+  [[nodiscard]] base::Result<void> keep_ticket(const VmId& id, base::ByteView ticket) const;
+  [[nodiscard]] base::Result<void> keep_release(const VmId& id, base::ByteView release) const;
+  [[nodiscard]] base::Result<void> set_release_aside(const VmId& id) const;
+
+  // read_ticket() and read_release() are empty if there is none. kIo.
+  [[nodiscard]] base::Result<base::Bytes> read_ticket(const VmId& id) const;
+  [[nodiscard]] base::Result<base::Bytes> read_release(const VmId& id) const;
+
+  // has_claim() tells whether a ticket was made here that something may still be offered to.
+  [[nodiscard]] bool has_claim(const VmId& id) const;
 
   // has_store() looks for a VM's store. kIo if that cannot be told.
   [[nodiscard]] base::Result<bool> has_store(const VmId& id, std::uint32_t number = 0) const;

@@ -92,6 +92,11 @@ api::Vm view_of(const Host& host, const Vm& vm) {
     view.mutable_broker()->set_endpoint(vm.broker->endpoint);
     view.mutable_broker()->mutable_answered_at()->set_seconds(vm.broker->answered_at);
   }
+  view.set_migration(vm.travel.migration == Migration::kAwaited   ? "awaited"
+                     : vm.travel.migration == Migration::kOffered ? "offered"
+                                                                  : "none");
+  view.set_states_taken(vm.states_taken_before + vm.travel.states_taken);
+  view.set_states_put_in(vm.states_put_in_before + vm.travel.states_put_in);
   view.set_variables_socket(folder.variables_socket(vm.id()).string());
   view.set_qemu_variables_option(qemu_variables_option(view.variables_socket()));
   view.set_qemu_options(qemu_options(view.control_socket()));
