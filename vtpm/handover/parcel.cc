@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "vmgs/base/cursor.h"
+#include "vmgs/base/passed_descriptors.h"
 
 namespace vtpm::handover {
 
@@ -23,9 +23,7 @@ using strongroom::instance::v1::Succession;
 
 constexpr std::size_t kHeaderBytes = 8;
 
-struct alignas(cmsghdr) ControlBuffer {
-  std::array<std::byte, CMSG_SPACE(sizeof(int) * kMaxParcelDescriptors)> bytes{};
-};
+using ControlBuffer = base::PassingRoom<kMaxParcelDescriptors>;
 
 base::Result<void> wait_for(int socket, short events, Deadline deadline) {
   for (;;) {
@@ -55,13 +53,7 @@ base::Result<void> send_all(int socket, base::ByteView bytes, std::span<const in
     header.msg_iovlen = 1;
     ControlBuffer control;
     if (!descriptors.empty()) {
-      header.msg_control = control.bytes.data();
-      header.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-      auto* message = CMSG_FIRSTHDR(&header);
-      message->cmsg_level = SOL_SOCKET;
-      message->cmsg_type = SCM_RIGHTS;
-      message->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-      std::memcpy(CMSG_DATA(message), descriptors.data(), descriptors.size_bytes());
+      base::pass_descriptors(header, control.bytes, descriptors);
     }
     const auto count = ::sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EAGAIN) {
@@ -75,21 +67,6 @@ base::Result<void> send_all(int socket, base::ByteView bytes, std::span<const in
     }
   }
   return {};
-}
-
-void keep_descriptors(msghdr& header, std::vector<base::Descriptor>& descriptors) {
-  for (auto* message = CMSG_FIRSTHDR(&header); message != nullptr;
-       message = CMSG_NXTHDR(&header, message)) {
-    if (message->cmsg_level != SOL_SOCKET || message->cmsg_type != SCM_RIGHTS) {
-      continue;
-    }
-    const std::size_t count = (message->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int number = -1;
-      std::memcpy(&number, CMSG_DATA(message) + i * sizeof(int), sizeof(int));
-      descriptors.emplace_back(number);
-    }
-  }
 }
 
 // What was received of `out` when the peer went away.
@@ -119,7 +96,7 @@ base::Result<std::size_t> receive_all(int socket, std::span<std::byte> out,
     if (count < 0) {
       return base::fail(ErrorCode::kIo, "recvmsg: " + std::generic_category().message(errno));
     }
-    keep_descriptors(header, descriptors);
+    base::take_descriptors(header, descriptors);
     if ((header.msg_flags & MSG_CTRUNC) != 0) {
       return base::fail(ErrorCode::kCorrupt, "too many descriptors came with a parcel");
     }

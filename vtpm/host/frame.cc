@@ -5,11 +5,11 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <string>
 #include <system_error>
 
 #include "vmgs/base/cursor.h"
+#include "vmgs/base/passed_descriptors.h"
 
 namespace vtpm::host {
 
@@ -19,35 +19,7 @@ using base::ErrorCode;
 
 constexpr std::size_t kHeaderBytes = 4;
 
-// Room for the control message that carries descriptors.
-struct alignas(cmsghdr) ControlBuffer {
-  std::array<std::byte, CMSG_SPACE(sizeof(int) * kMaxFrameDescriptors)> bytes{};
-};
-
-void attach(msghdr& header, ControlBuffer& control, std::span<const int> descriptors) {
-  header.msg_control = control.bytes.data();
-  header.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-  auto* message = CMSG_FIRSTHDR(&header);
-  message->cmsg_level = SOL_SOCKET;
-  message->cmsg_type = SCM_RIGHTS;
-  message->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-  std::memcpy(CMSG_DATA(message), descriptors.data(), descriptors.size_bytes());
-}
-
-void detach(msghdr& header, std::vector<base::Descriptor>& descriptors) {
-  for (auto* message = CMSG_FIRSTHDR(&header); message != nullptr;
-       message = CMSG_NXTHDR(&header, message)) {
-    if (message->cmsg_level != SOL_SOCKET || message->cmsg_type != SCM_RIGHTS) {
-      continue;
-    }
-    const std::size_t count = (message->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int number = -1;
-      std::memcpy(&number, CMSG_DATA(message) + i * sizeof(int), sizeof(int));
-      descriptors.emplace_back(number);
-    }
-  }
-}
+using ControlBuffer = base::PassingRoom<kMaxFrameDescriptors>;
 
 }  // namespace
 
@@ -71,7 +43,7 @@ base::Result<void> send_frame(int socket, const google::protobuf::MessageLite& m
     header.msg_iovlen = 1;
     ControlBuffer control;
     if (sent == 0 && !descriptors.empty()) {
-      attach(header, control, descriptors);
+      base::pass_descriptors(header, control.bytes, descriptors);
     }
     const auto count = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) {
@@ -105,7 +77,7 @@ base::Result<bool> FrameReader::receive(int socket) {
     }
     return base::fail(ErrorCode::kIo, "cannot receive: " + std::generic_category().message(errno));
   }
-  detach(header, descriptors_);
+  base::take_descriptors(header, descriptors_);
   if ((header.msg_flags & MSG_CTRUNC) != 0 || descriptors_.size() > kMaxFrameDescriptors) {
     return base::fail(ErrorCode::kCorrupt, "too many descriptors came with a message");
   }
