@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <optional>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "tests/integration/instance.h"
-#include "tests/support/command.h"
-#include "tests/support/hypervisor.h"
-#include "tests/support/temp_folder.h"
+#include "tests/integration/migrating_host.h"
 #include "tests/support/tpm_commands.h"
 
 // A TPM that moves, sealed, from one instance to another, with the test as both hypervisors and as
@@ -25,112 +25,14 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace tpm = support;
+using Host = MigratingHost;
 using support::Control;
-using support::Hypervisor;
-using support::TempFolder;
 using testing::HasSubstr;
 
-constexpr std::uint32_t kIndex = 0x01500016;
+constexpr auto kIndex = kMigratedIndex;
 constexpr std::array<std::byte, 32> kDigest = {std::byte{0x5a}};
 
 base::Bytes data_of(std::uint8_t value) { return base::Bytes(8, std::byte{value}); }
-
-// A host: its files, and an instance of the VM's if it runs there.
-class Host {
- public:
-  enum class Form { kSealed, kPlain };
-
-  explicit Host(Form form = Form::kSealed) : form_(form) {}
-
-  [[nodiscard]] std::vector<std::string> options(const std::vector<std::string>& more,
-                                                 const fs::path& store) const {
-    std::vector<std::string> all = {"--vmgs", store};
-    if (form_ == Form::kSealed) {
-      all.insert(all.end(), {"--state-blobs", "sealed", "--migration-ticket", ticket()});
-    }
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-
-  [[nodiscard]] fs::path store() const { return folder_ / "vm.vmgs"; }
-
-  [[nodiscard]] fs::path ticket() const { return folder_ / "ticket"; }
-
-  // start() begins to serve, and is false if the instance refuses.
-  bool start(const std::vector<std::string>& more = {}) { return start(more, store()); }
-
-  // With a store that another host has, too.
-  bool start(const std::vector<std::string>& more, const fs::path& store) {
-    stop();
-    fs::remove(folder_ / "ctrl");
-    std::vector<std::string> argv = {VTPM_INSTANCE, "--ctrl", folder_ / "ctrl"};
-    for (const auto& option : options(more, store)) {
-      argv.push_back(option);
-    }
-    process_ = *support::Process::start(argv, {.output = folder_ / "log"});
-    if (!support::wait_for_socket(folder_ / "ctrl", *process_, std::chrono::seconds(20))) {
-      process_->wait(std::chrono::seconds(20));
-      process_.reset();
-      return false;
-    }
-    qemu_ = *Hypervisor::connect(folder_ / "ctrl");
-    EXPECT_EQ(qemu_->set_data_descriptor(), 0U);
-    return true;
-  }
-
-  bool boot(const std::vector<std::string>& more = {}) {
-    return start(more) && qemu_->init() == 0U && run(tpm::startup_clear()) == tpm::kSuccess;
-  }
-
-  void kill() {
-    process_->signal(SIGKILL);
-    process_->wait(std::chrono::seconds(20));
-    stop();
-  }
-
-  void stop() {
-    qemu_.reset();
-    process_.reset();
-  }
-
-  // release() gives back what was offered to this host's ticket, as its operator does.
-  [[nodiscard]] bool release() const {
-    std::vector<std::string> argv = {VTPM_INSTANCE, "--ctrl", folder_ / "unused"};
-    for (const auto& option : options({"--release-ticket"}, store())) {
-      argv.push_back(option);
-    }
-    return support::run_command(argv).status == 0;
-  }
-
-  Hypervisor& qemu() { return *qemu_; }
-
-  [[nodiscard]] Hypervisor another_client() const { return *Hypervisor::connect(folder_ / "ctrl"); }
-
-  support::Process& process() { return *process_; }
-
-  std::uint32_t run(const base::Bytes& command) {
-    const auto response = qemu_->command(command);
-    return response ? support::response_code(*response) : 0xffffffff;
-  }
-
-  base::Bytes pcr() { return tpm::pcr_value(*qemu_->command(tpm::pcr_read(16))); }
-
-  base::Bytes nv() {
-    const auto response = qemu_->command(tpm::nv_read(kIndex, 8));
-    return response ? tpm::nv_data(*response) : base::Bytes();
-  }
-
-  [[nodiscard]] std::string log() const {
-    std::ifstream file(folder_ / "log");
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  }
-
- private:
-  const Form form_;
-  TempFolder folder_;
-  std::optional<support::Process> process_;
-  std::optional<Hypervisor> qemu_;
-};
 
 class MigrationTest : public testing::Test {
  protected:
@@ -149,9 +51,7 @@ class MigrationTest : public testing::Test {
     fs::copy_file(from, to, fs::copy_options::overwrite_existing);
   }
 
-  void carry_release() {
-    carry(destination_.ticket().string() + ".released", source_.ticket().string() + ".released");
-  }
+  void carry_release() { carry(destination_.released(), source_.released()); }
 
   void take() {
     permanent_ = *source_.qemu().get_state_blob(1);
@@ -233,6 +133,7 @@ TEST_F(MigrationTest, LeavesOnlyToATicketAndOnlyByIt) {
 
 TEST_F(MigrationTest, GoesOnAtTheSourceWhenItIsGivenBackWhileItsGuestWaits) {
   take();
+  EXPECT_NE(source_.run(tpm::pcr_extend(16, kDigest)), tpm::kSuccess) << "it has left as it was";
   EXPECT_NE(*source_.qemu().result(Control::kLockStorage, retries(2)), 0U);
   EXPECT_FALSE(destination_.release()) << "it is still awaited";
   destination_.kill();
@@ -243,10 +144,122 @@ TEST_F(MigrationTest, GoesOnAtTheSourceWhenItIsGivenBackWhileItsGuestWaits) {
 
   EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess);
   EXPECT_EQ(source_.pcr(), pcr_);
+  EXPECT_FALSE(fs::exists(source_.released())) << "it is used up";
   source_.kill();
-  fs::remove(source_.ticket().string() + ".released");
   ASSERT_TRUE(source_.boot()) << source_.log();
   EXPECT_EQ(source_.nv(), data_of(8));
+}
+
+TEST_F(MigrationTest, GoesOnAtTheSourceWithAGuestThatBeginsAnew) {
+  take();
+  EXPECT_NE(source_.qemu().init(), 0U) << "it is not given back";
+  destination_.kill();
+  ASSERT_TRUE(destination_.release());
+  carry_release();
+
+  EXPECT_EQ(source_.qemu().init(), 0U) << source_.log();
+
+  EXPECT_EQ(source_.run(tpm::startup_clear()), tpm::kSuccess);
+  EXPECT_EQ(source_.nv(), data_of(7));
+}
+
+// The state left although its store did not say so, and both hosts started the TPM.
+TEST_F(MigrationTest, LeavesOnlyOnceTheStoreSaysSo) {
+  source_.let_store(0);
+  EXPECT_FALSE(source_.qemu().get_state_blob(1));
+  EXPECT_FALSE(source_.another_client().get_state_blob(1)) << "nor when it is asked again";
+  EXPECT_FALSE(source_.another_client().get_state_blob(2));
+  source_.let_store(RLIM_INFINITY);
+  source_.reconnect();
+
+  EXPECT_EQ(source_.qemu().init(), 0U) << source_.log();
+
+  EXPECT_EQ(source_.run(tpm::startup_clear()), tpm::kSuccess);
+  EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "it is here";
+  take();
+  ASSERT_EQ(put(destination_), 0U) << destination_.log();
+  ASSERT_EQ(*destination_.qemu().init(1), 0U) << destination_.log();
+  EXPECT_EQ(destination_.nv(), data_of(8));
+}
+
+// A ticket whose secret nobody has any more took the TPM from both hosts.
+TEST_F(MigrationTest, LeavesOnceByEachTicket) {
+  const auto kept = source_.ticket().string() + ".kept";
+  fs::copy_file(source_.ticket(), kept);
+  take();
+  EXPECT_FALSE(fs::exists(source_.ticket())) << "it is used up";
+  take();  // the hypervisor asks again
+  destination_.kill();
+  ASSERT_TRUE(destination_.release());
+  carry_release();
+  EXPECT_EQ(*source_.qemu().result(Control::kLockStorage, retries(2)), 0U) << source_.log();
+  fs::rename(kept, source_.ticket());
+
+  EXPECT_FALSE(source_.another_client().get_state_blob(1));
+
+  EXPECT_THAT(source_.log(), HasSubstr("used up"));
+  EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "it stays";
+  fs::remove(destination_.released());
+  ASSERT_TRUE(destination_.start({"--create", "--incoming"})) << destination_.log();
+  carry(destination_.ticket(), source_.ticket());
+  take();
+  ASSERT_EQ(put(destination_), 0U) << destination_.log();
+  EXPECT_EQ(*destination_.qemu().init(1), 0U) << destination_.log();
+}
+
+// The TPM that had been given away from there was started, and counted as the one that arrives.
+TEST_F(MigrationTest, BringsNoOldTpmBackWhereTheNewOneIsNotStored) {
+  take();
+  ASSERT_EQ(put(destination_), 0U) << destination_.log();
+  ASSERT_EQ(*destination_.qemu().init(1), 0U) << destination_.log();
+  ASSERT_EQ(destination_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess);
+  source_.kill();
+  ASSERT_TRUE(source_.start({"--incoming"})) << source_.log();
+  carry(source_.ticket(), destination_.ticket());
+  permanent_ = *destination_.qemu().get_state_blob(1);
+  transient_ = *destination_.qemu().get_state_blob(2);
+  ASSERT_EQ(put(source_), 0U) << source_.log();
+
+  source_.let_store(0);
+  EXPECT_NE(*source_.qemu().init(1), 0U);
+  source_.let_store(RLIM_INFINITY);
+  EXPECT_NE(*source_.qemu().init(1), 0U) << "nothing has arrived";
+
+  EXPECT_TRUE(fs::exists(source_.ticket()));
+  ASSERT_EQ(put(source_), 0U) << source_.log();
+  EXPECT_EQ(*source_.qemu().init(1), 0U) << source_.log();
+  EXPECT_EQ(source_.nv(), data_of(8));
+  EXPECT_FALSE(fs::exists(source_.ticket()));
+}
+
+// Between what the destination stores and what it says of it; and then its store is not to be seen.
+TEST_F(MigrationTest, IsNotGivenBackWhereTheStoreIsMissingThatItMayHaveArrivedIn) {
+  take();
+  ASSERT_EQ(put(destination_), 0U) << destination_.log();
+  const auto claim = destination_.ticket().string() + ".claim";
+  fs::copy_file(claim, claim + ".kept");
+  ASSERT_EQ(*destination_.qemu().init(1), 0U) << destination_.log();
+  destination_.kill();
+  fs::rename(claim + ".kept", claim);
+  const auto elsewhere = destination_.store().string() + ".elsewhere";
+
+  fs::rename(destination_.store(), elsewhere);
+  EXPECT_FALSE(destination_.release());
+  fs::rename(elsewhere, destination_.store());
+
+  ASSERT_TRUE(destination_.boot()) << destination_.log();
+  EXPECT_FALSE(fs::exists(claim)) << "a start says so, too";
+  EXPECT_FALSE(destination_.release());
+  EXPECT_EQ(destination_.nv(), data_of(7));
+}
+
+TEST_F(MigrationTest, IsNotAwaitedWhereItCouldNotArrive) {
+  Host nowhere;
+
+  EXPECT_FALSE(nowhere.start({"--incoming"}));
+
+  EXPECT_THAT(nowhere.log(), HasSubstr("--create"));
+  EXPECT_FALSE(fs::exists(nowhere.ticket()));
 }
 
 // Whoever is killed, and whenever: one of the two starts, and not the other.
@@ -326,42 +339,56 @@ TEST_F(MigrationTest, IsNotAwaitedWhereTheTpmIs) {
   EXPECT_TRUE(source_.boot()) << source_.log();
 }
 
-// At a moment of the arrival that nobody has chosen.
-TEST_F(MigrationTest, LeavesOneSideThatStartsWheneverTheDestinationDies) {
-  std::mt19937 random(std::random_device{}());
-  std::array<int, 2> arrivals{};
-  for (int round = 0; round < 5; ++round) {
-    take();
-    ASSERT_EQ(put(destination_), 0U) << destination_.log();
-    // It waits for nothing: the time is drawn.
-    std::thread killer([&] {
-      std::this_thread::sleep_for(
-          std::chrono::microseconds(std::uniform_int_distribution<int>(0, 150'000)(random)));
-      destination_.process().signal(SIGKILL);
-    });
-    (void)destination_.qemu().init(1);
-    killer.join();
-    destination_.kill();
+// At a moment of its arrival: when the first byte of the store is written, when the store has its
+// name, and when the ticket is used up.
+struct Moment {
+  const char* file;
+  std::optional<bool> arrived;
+};
 
-    const bool released = destination_.release();
-    const bool starts = destination_.boot();
+class MigrationMomentTest : public MigrationTest, public testing::WithParamInterface<Moment> {};
 
-    ++arrivals[starts ? 1 : 0];
-    ASSERT_NE(released, starts) << destination_.log();
-    source_.kill();
-    if (starts) {
-      EXPECT_FALSE(source_.boot());
-      break;  // it lives there now
+TEST_P(MigrationMomentTest, LeavesOneSideThatStarts) {
+  take();
+  ASSERT_EQ(put(destination_), 0U) << destination_.log();
+  const base::Descriptor watch(::inotify_init1(IN_CLOEXEC));
+  ASSERT_GE(::inotify_add_watch(watch.number(), destination_.folder().c_str(),
+                                IN_CREATE | IN_MOVED_TO | IN_DELETE),
+            0);
+  std::thread killer([&] {
+    std::array<char, 4096> events{};
+    for (bool seen = false; !seen;) {
+      const auto got = ::read(watch.number(), events.data(), events.size());
+      seen = got <= 0;
+      for (ssize_t at = 0; at < got;) {
+        inotify_event event{};
+        std::copy_n(events.data() + at, sizeof event, reinterpret_cast<char*>(&event));
+        seen = seen || std::string(events.data() + at + sizeof event) == GetParam().file;
+        at += static_cast<ssize_t>(sizeof event + event.len);
+      }
     }
+    destination_.process().signal(SIGKILL);
+  });
+  (void)destination_.qemu().init(1);
+  killer.join();
+  destination_.kill();
+  source_.kill();
+
+  const bool released = destination_.release();
+  const bool starts = destination_.boot();
+
+  ASSERT_NE(released, starts) << destination_.log();
+  EXPECT_EQ(starts, GetParam().arrived.value_or(starts));
+  if (released) {
     carry_release();
-    ASSERT_TRUE(source_.boot()) << source_.log();
-    fs::remove(source_.ticket().string() + ".released");
-    fs::remove(destination_.ticket().string() + ".released");
-    ASSERT_TRUE(destination_.start({"--create", "--incoming"})) << destination_.log();
-    carry(destination_.ticket(), source_.ticket());
   }
-  std::printf("it arrived %d times, and was given back %d times\n", arrivals[1], arrivals[0]);
+  EXPECT_EQ(source_.boot(), released) << source_.log();
+  EXPECT_EQ((starts ? destination_ : source_).nv(), data_of(7));
 }
+
+INSTANTIATE_TEST_SUITE_P(EachMoment, MigrationMomentTest,
+                         testing::Values(Moment{"vm.vmgs.creating", std::nullopt},
+                                         Moment{"vm.vmgs", true}, Moment{"ticket", true}));
 
 }  // namespace
 }  // namespace tests::integration

@@ -119,16 +119,21 @@ base::Result<::vmgs::volume::DatastoreKey> read_key(const std::string& from) {
   return key;
 }
 
-base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes) {
+base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes,
+                              Privacy privacy) {
   std::error_code error;
   if (file.has_parent_path()) {
     std::filesystem::create_directories(file.parent_path(), error);
   }
   auto unfinished = file;
   unfinished += ".unfinished";
-  const base::Descriptor out(::open(unfinished.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC,
-                                    S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH));
-  if (!out.is_open()) {
+  constexpr mode_t kOwners = S_IRUSR | S_IWUSR;
+  const mode_t mode =
+      privacy == Privacy::kPrivate ? kOwners : kOwners | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+  const base::Descriptor out(
+      ::open(unfinished.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, mode));
+  // One that was left behind has the mode of then.
+  if (!out.is_open() || (privacy == Privacy::kPrivate && ::fchmod(out.number(), kOwners) != 0)) {
     return base::fail(system_error(errno, "cannot write " + unfinished.string()));
   }
   while (!bytes.empty()) {

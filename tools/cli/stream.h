@@ -28,7 +28,11 @@ base::Result<::vmgs::volume::DatastoreKey> read_key(const std::string& from);
 
 // write_file() puts a file of the caller's bytes in its place, with the folders above it: whoever
 // reads it meanwhile sees the old one or the new one, and so does who reads it after a crash; the
-// new one once this has returned. Not for secrets. Errors of system_error(), and kIo.
-base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes);
+// new one once this has returned. What is private is for its owner alone, whatever the umask, and
+// not for keys, which create_private_file() never overwrites. Errors of system_error(), and kIo.
+enum class Privacy { kAsUmaskHasIt, kPrivate };
+
+base::Result<void> write_file(const std::filesystem::path& file, base::ByteView bytes,
+                              Privacy privacy = Privacy::kAsUmaskHasIt);
 
 }  // namespace tools::cli

@@ -41,6 +41,11 @@ void CommandsOfDevice::rest() {
 }
 
 base::Result<void> ControlOfDevice::init(bool) {
+  if (codec_ != nullptr) {
+    // A guest that begins anew goes on here with what was given back. What was not is refused by
+    // its store, which says why.
+    (void)codec_->wanted_back(0);
+  }
   // A stored volatile blob is used up by the start, so there is never one left to delete.
   auto started = device_.init();
   if (std::exchange(awaits_start_, false) && started) {

@@ -38,8 +38,9 @@ using keybroker::protocol::Readiness;
 
 namespace {
 
-base::Result<vtpm::handover::Claim> make_claim(const InstanceSetup& setup,
-                                               const LaunchChoice& choice) {
+// What the store here says, where a TPM can arrive in it.
+base::Result<std::optional<vmgs::format::Ownership>> expect_may_arrive(const InstanceSetup& setup,
+                                                                       const LaunchChoice& choice) {
   auto before = TpmState::ownership_in_store(setup, choice);
   if (!before && before.error().code == base::ErrorCode::kUnavailable) {
     return base::fail(std::move(before).error().context(
@@ -52,9 +53,15 @@ base::Result<vtpm::handover::Claim> make_claim(const InstanceSetup& setup,
   if (*before && (*before)->standing == vmgs::format::Standing::kOwned) {
     return base::fail(base::ErrorCode::kDenied,
                       "the store here has its TPM, so that none can arrive: start the VM here, or "
-                      "put the store away");
+                      "await the TPM with another store");
   }
-  return vtpm::handover::Claim::make(setup.migration_ticket, *before);
+  if (!*before && !setup.may_create) {
+    return base::fail(base::ErrorCode::kNotFound,
+                      setup.store.string() +
+                          ": there is no store here that the TPM could arrive in; --create has one "
+                          "made around it");
+  }
+  return before;
 }
 
 // Why a store does not open whose TPM was offered to another host is that.
@@ -107,13 +114,14 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     auto released = release_ticket(setup, *choice);
     return released ? released : refuse(Readiness::kNotSetUp, std::move(released).error());
   }
-  std::optional<vtpm::handover::Claim> claim;
-  if (setup.incoming && setup.state_blobs == StateBlobForm::kSealed) {
-    auto made = make_claim(setup, *choice);
-    if (!made) {
-      return refuse(Readiness::kNotSetUp, std::move(made).error());
+  const bool awaits_sealed = setup.incoming && setup.state_blobs == StateBlobForm::kSealed;
+  std::optional<vmgs::format::Ownership> store_before;
+  if (awaits_sealed) {
+    auto before = expect_may_arrive(setup, *choice);
+    if (!before) {
+      return refuse(Readiness::kNotSetUp, std::move(before).error());
     }
-    claim = *std::move(made);
+    store_before = *before;
   }
   if (setup.conversion) {
     auto converted = convert(setup, *choice);
@@ -176,6 +184,16 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
   auto statement = statement_of(setup, *choice, (*state)->identity(), broker->get());
   if (!statement) {
     return refuse(Readiness::kNotSetUp, std::move(statement).error());
+  }
+  // As late as vtpmd has it, which gives the ticket to others once this is opened: a claim stays
+  // until it is known what became of its ticket.
+  std::optional<vtpm::handover::Claim> claim;
+  if (awaits_sealed) {
+    auto made = vtpm::handover::Claim::make(setup.migration_ticket, store_before, choice->vm_id);
+    if (!made) {
+      return refuse(Readiness::kNotSetUp, std::move(made).error());
+    }
+    claim = *std::move(made);
   }
   const bool simulated = choice->tee != nullptr && kSimulatedTee;
   const Opened opened{.created = (*state)->created(),

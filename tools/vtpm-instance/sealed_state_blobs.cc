@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vtpm-instance/sealed_state_blobs.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -16,13 +17,15 @@ namespace handover = vtpm::handover;
 using base::ErrorCode;
 using transport::tpm_socket::OutgoingStateBlob;
 using transport::tpm_socket::StateBlob;
-using vmgs::format::Ownership;
 using vmgs::format::Standing;
 using vtpm::engine::BlobKind;
 
 namespace {
 
 constexpr std::chrono::milliseconds kBetweenLooks{10};
+
+// As many as QEMU asks for. Nothing else is done meanwhile.
+constexpr std::uint32_t kMostLooks = 300;
 
 BlobKind kind_of(StateBlob which) {
   return which == StateBlob::kPermanent ? BlobKind::kPermanent : BlobKind::kVolatile;
@@ -44,20 +47,30 @@ transport::tpm_socket::KeysInUse SealedStateBlobs::keys_in_use() const {
                                      : parts_.otherwise->keys_in_use();
 }
 
+bool SealedStateBlobs::leaves() const {
+  const auto* const store = parts_.state.store();
+  return offered_to_ && store != nullptr && store->leaves_for(offered_to_->id);
+}
+
 base::Result<void> SealedStateBlobs::leave(StateBlob which) {
+  const bool may_leave_otherwise = parts_.otherwise != nullptr && migration() == Migration::kNone;
   if (which != StateBlob::kPermanent) {
-    if (parts_.otherwise != nullptr && migration() == Migration::kNone) {
+    if (may_leave_otherwise) {
       return parts_.otherwise->leave(which);
     }
-    return offered_to_ ? base::Result<void>()
-                       : base::fail(ErrorCode::kDenied,
-                                    "a TPM leaves with its permanent state first, if it is sealed");
+    return leaves() ? base::Result<void>()
+                    : base::fail(ErrorCode::kDenied,
+                                 "a TPM leaves with its permanent state first, if it is sealed");
   }
   auto* const store = parts_.state.store();
   auto ticket = handover::read_ticket(parts_.ticket);
-  if (!ticket && ticket.error().code == ErrorCode::kNotFound && parts_.otherwise != nullptr &&
-      migration() == Migration::kNone) {
-    return parts_.otherwise->leave(which);
+  if (!ticket && ticket.error().code == ErrorCode::kNotFound) {
+    if (leaves()) {
+      return {};  // asked again
+    }
+    if (may_leave_otherwise) {
+      return parts_.otherwise->leave(which);
+    }
   }
   if (store == nullptr) {
     return base::fail(ErrorCode::kDenied,
@@ -68,27 +81,43 @@ base::Result<void> SealedStateBlobs::leave(StateBlob which) {
     return base::fail(std::move(ticket).error().context(
         "no state leaves without a ticket of the host that awaits it (--migration-ticket there)"));
   }
-  if (store->ownership().standing != Standing::kOffered) {
-    TRY(offer(*store, *ticket));
-  } else if (store->ownership().ticket != ticket->id) {
-    return base::fail(ErrorCode::kDenied, "the TPM is offered to another ticket already");
+  if (migration() == Migration::kOffered) {
+    return leaves() && ticket->id == offered_to_->id
+               ? base::Result<void>()
+               : base::fail(ErrorCode::kDenied,
+                            "the TPM was offered before, and has to be given back before it leaves "
+                            "by another ticket");
   }
-  epoch_ = store->ownership().epoch;
-  offered_to_ = *std::move(ticket);
-  return {};
+  if (ticket->vm_id && *ticket->vm_id != store->vm_id()) {
+    return base::fail(ErrorCode::kDenied, "the ticket awaits the TPM of VM " +
+                                              to_string(*ticket->vm_id) + ", and this is VM " +
+                                              to_string(store->vm_id()));
+  }
+  return offer(*store, *std::move(ticket));
 }
 
-base::Result<void> SealedStateBlobs::offer(vtpm::boot::StateStore& store,
-                                           const handover::Ticket& ticket) {
+base::Result<void> SealedStateBlobs::offer(vtpm::boot::StateStore& store, handover::Ticket ticket) {
   base::Result<void> offered;
   // The store is that of the TPM's commands as well.
-  parts_.device.undisturbed([&] { offered = store.offer(ticket.id, ticket.release_digest); });
-  parts_.device.goes_elsewhere(store.ownership().standing == Standing::kOffered);
-  parts_.moved();
+  parts_.device.undisturbed([&] {
+    offered = store.offer(ticket.id, ticket.release_digest);
+    if (!offered) {
+      (void)store.open_anew_after_failure();  // it may be the TPM's still
+    }
+    left_ = store.ownership().standing == Standing::kOffered;
+    parts_.device.goes_elsewhere(left_);
+  });
   if (offered) {
+    half_ = {.epoch = store.ownership().epoch,
+             .vm_id = store.vm_id(),
+             .seeds = store.seeds(),
+             .imported = store.is_imported()};
+    handover::remove_used_ticket(parts_.ticket, ticket.id);
+    offered_to_ = std::move(ticket);
     base::log(base::LogLevel::kInfo,
               "the TPM is offered to another host, and nothing is stored here any more");
   }
+  parts_.moved();
   return offered;
 }
 
@@ -97,11 +126,12 @@ base::Result<OutgoingStateBlob> SealedStateBlobs::wrap(StateBlob which, base::By
   if (parts_.otherwise != nullptr && migration() == Migration::kNone) {
     return parts_.otherwise->wrap(which, state, file_key_off);
   }
-  if (!offered_to_) {
+  if (!leaves()) {
     return base::fail(ErrorCode::kDenied, "the TPM is offered to nobody");
   }
-  TRY_ASSIGN(sealed,
-             handover::seal_state(*offered_to_, {.kind = kind_of(which), .epoch = epoch_}, state));
+  auto half = half_;
+  half.kind = kind_of(which);
+  TRY_ASSIGN(sealed, handover::seal_state(*offered_to_, half, state));
   return OutgoingStateBlob{base::SecretBytes::taking(std::move(sealed)), false};
 }
 
@@ -119,38 +149,66 @@ base::Result<base::SecretBytes> SealedStateBlobs::unwrap(StateBlob which, base::
   if (opened.half.kind != kind_of(which)) {
     return base::fail(ErrorCode::kCorrupt, "this is the other half of the TPM's state");
   }
-  Ownership arrival;
-  arrival.epoch = opened.half.epoch + 1;
-  arrival.ticket = claim_->ticket().id;
-  parts_.state.arrives_by(arrival);
+  if (opened.half.kind == BlobKind::kPermanent) {
+    TRY(expect(opened.half));
+  } else if (opened.half.epoch != half_.epoch || opened.half.vm_id != half_.vm_id) {
+    return base::fail(ErrorCode::kDenied, "the halves of the state are not of one TPM");
+  }
   return std::move(opened.state);
 }
 
+base::Result<void> SealedStateBlobs::expect(const handover::SealedHalf& half) {
+  vtpm::boot::Arrival arrival{.ownership = {}, .seeds = half.seeds, .imported = half.imported};
+  arrival.ownership.epoch = half.epoch + 1;
+  arrival.ownership.ticket = claim_->ticket().id;
+  TRY(parts_.state.arrives_by(half.vm_id, arrival));
+  TRY(claim_->arriving(parts_.store));
+  half_ = half;
+  return {};
+}
+
 base::Result<void> SealedStateBlobs::wanted_back(std::uint32_t retries) {
-  if (migration() != Migration::kOffered) {
+  auto* const store = parts_.state.store();
+  if (!left_ || store == nullptr) {
     return {};
   }
-  auto* const store = parts_.state.store();
   for (std::uint32_t look = 0;; ++look) {
-    const auto secret = handover::read_release(parts_.ticket);
-    if (secret) {
-      base::Result<void> taken;
-      parts_.device.undisturbed([&] { taken = store->take_back(*secret); });
-      TRY(std::move(taken));
-      parts_.device.goes_elsewhere(false);
+    const auto back = look_for_release(*store);
+    if (back) {
+      left_ = false;
       offered_to_.reset();
+      handover::remove_used_release(parts_.ticket, store->ownership().ticket);
       parts_.moved();
       base::log(base::LogLevel::kInfo, "the TPM was given back, and goes on here");
       return {};
     }
-    if (look >= retries) {
-      return base::fail(ErrorCode::kUnavailable,
-                        "the TPM was offered to another host, which has not given it back "
-                        "(--release-ticket there, and " +
-                            parts_.ticket.string() + ".released here): " + secret.error().message);
+    if (look >= std::min(retries, kMostLooks)) {
+      return base::fail(
+          ErrorCode::kUnavailable,
+          "the TPM was offered to another host, which has not given it back (--release-ticket "
+          "there, and " +
+              parts_.ticket.string() + ".released here): " + back.error().message);
     }
     std::this_thread::sleep_for(kBetweenLooks);
   }
+}
+
+// The TPM is here if its store says so: by itself, after an offer that failed, or by a release.
+base::Result<void> SealedStateBlobs::look_for_release(vtpm::boot::StateStore& store) {
+  base::Result<void> back;
+  parts_.device.undisturbed([&] {
+    back = store.open_anew_after_failure();
+    if (back && store.ownership().standing == Standing::kOffered) {
+      const auto secret = handover::read_release(parts_.ticket);
+      back = secret ? store.take_back(*secret) : base::Result<void>(base::fail(secret.error()));
+    }
+    if (back) {
+      parts_.device.goes_elsewhere(false);
+    } else if (!leaves()) {
+      offered_to_.reset();  // taken back or not, it leaves by that ticket no more
+    }
+  });
+  return back;
 }
 
 void SealedStateBlobs::powered_on() {
@@ -165,8 +223,16 @@ void SealedStateBlobs::powered_on() {
 }
 
 base::Result<void> release_ticket(const InstanceSetup& setup, const LaunchChoice& choice) {
-  return handover::release(setup.migration_ticket,
-                           [&] { return TpmState::ownership_in_store(setup, choice); });
+  TRY_ASSIGN(released, handover::release(setup.migration_ticket, setup.store, [&] {
+               return TpmState::ownership_in_store(setup, choice);
+             }));
+  base::log(base::LogLevel::kInfo,
+            released
+                ? "nothing has arrived by the ticket: bring " + released->string() +
+                      " to the host that has offered its TPM, beside the ticket there, and start "
+                      "the VM there, or let its guest go on"
+                : std::string("the ticket was never whole, so that nothing was offered to it"));
+  return {};
 }
 
 }  // namespace tools::vtpm_instance

@@ -139,6 +139,7 @@ base::Result<StateBlobCodec*> Service::choose_state_blobs() {
   sealed_blobs_.emplace(SealedStateBlobs::Parts{.device = device_,
                                                 .state = state_,
                                                 .ticket = setup_.migration_ticket,
+                                                .store = setup_.store,
                                                 .otherwise = state_blobs_.get(),
                                                 .moved = [this] { moved(); }},
                         std::exchange(claim_, std::nullopt));

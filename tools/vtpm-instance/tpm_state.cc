@@ -245,7 +245,10 @@ class IncomingState final : public TpmState {
 
   StateStore* store() override { return store_.opened(); }
 
-  void arrives_by(const vmgs::format::Ownership& arrival) override { store_.arrives_by(arrival); }
+  base::Result<void> arrives_by(const vmgs::format::VmId& vm_id,
+                                const vtpm::boot::Arrival& arrival) override {
+    return store_.arrives_by(vm_id, arrival);
+  }
 
  private:
   std::unique_ptr<Protector> protector_;
@@ -277,14 +280,27 @@ vtpm::boot::StoreSettings settings_of(const InstanceSetup& setup, const LaunchCh
   return settings;
 }
 
-// What gives back a TPM that was offered, if it is there.
-std::shared_ptr<const vtpm::handover::ReleaseSecret> release_beside(const InstanceSetup& setup) {
-  if (setup.migration_ticket.empty()) {
-    return nullptr;
+using GivenBack = std::shared_ptr<const vtpm::handover::ReleaseSecret>;
+
+// What gives back a TPM that was offered, if it is there. One that arrives is not given back.
+base::Result<GivenBack> release_beside(const InstanceSetup& setup) {
+  if (setup.migration_ticket.empty() || setup.incoming) {
+    return GivenBack();
   }
   auto secret = vtpm::handover::read_release(setup.migration_ticket);
-  return secret ? std::make_shared<const vtpm::handover::ReleaseSecret>(*std::move(secret))
-                : nullptr;
+  if (!secret && secret.error().code == ErrorCode::kNotFound) {
+    return GivenBack();
+  }
+  TRY_ASSIGN(found, std::move(secret));
+  return std::make_shared<const vtpm::handover::ReleaseSecret>(std::move(found));
+}
+
+// What lies beside the ticket is over once the store has said so.
+void settle_migration(const InstanceSetup& setup, const vmgs::format::Ownership& ownership) {
+  if (!setup.migration_ticket.empty() && ownership.ticket != vmgs::format::TicketId()) {
+    vtpm::handover::settle_claim(setup.migration_ticket, ownership.ticket);
+    vtpm::handover::remove_used_release(setup.migration_ticket, ownership.ticket);
+  }
 }
 
 // What all starts of a TPM have in common.
@@ -421,7 +437,8 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
     return open_ephemeral(start);
   }
   auto settings = settings_of(setup, choice);
-  settings.given_back = release_beside(setup);
+  TRY_ASSIGN(given_back, release_beside(setup));
+  settings.given_back = std::move(given_back);
   if (broker != nullptr) {
     return open_brokered(setup, choice, settings, *broker);
   }
@@ -430,7 +447,9 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
     return std::make_unique<IncomingState>(std::move(protector), std::move(settings),
                                            setup.may_create);
   }
-  return open_stored(start, settings, std::move(protector));
+  TRY_ASSIGN(opened, open_stored(start, settings, std::move(protector)));
+  settle_migration(setup, opened->store()->ownership());
+  return opened;
 }
 
 base::Result<std::optional<vmgs::format::Ownership>> TpmState::ownership_in_store(

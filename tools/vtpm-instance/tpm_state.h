@@ -48,10 +48,12 @@ class TpmState {
       const InstanceSetup& setup, const LaunchChoice& choice);
 
   // store() is the store of a persistent VM's TPM, or null as long as there is none. arrives_by()
-  // says how a state that is awaited comes here.
+  // says whose a state is that is awaited, and how it comes here; errors of IncomingStore.
   virtual vtpm::boot::StateStore* store() { return nullptr; }
 
-  virtual void arrives_by(const vmgs::format::Ownership&) {}
+  virtual base::Result<void> arrives_by(const vmgs::format::VmId&, const vtpm::boot::Arrival&) {
+    return base::fail(base::ErrorCode::kDenied, "no TPM is awaited here");
+  }
 
   // hand_over() puts into an estate what another instance needs of this. Nothing may be stored here
   // from then on, until it is known who goes on. kDenied where nothing may leave; kUnavailable

@@ -26,7 +26,7 @@ struct Arguments {
 constexpr const char* kExamples =
     R"(The guest moves by its hypervisor's live migration, and its TPM with it, sealed to a ticket of the host
 that awaits it, and taken once. Between the two commands below and the migration the ticket is carried
-to the other host by a way that nobody can put another ticket in: it is no secret.
+to the other host by a way that nobody else can read it in, or put another in its place.
 Examples:
   there:  vtpmctl migrate receive web1 --launch-document web1.launch --out web1.ticket
   here:   vtpmctl migrate send web1 --ticket web1.ticket
@@ -44,8 +44,9 @@ base::Result<std::string> read_small(const std::string& file, std::size_t most) 
 
 base::Result<void> give_out(const Arguments& arguments, cli::Output& output,
                             const std::string& bytes) {
-  return arguments.out == "-" ? output.bytes(base::bytes_of(bytes))
-                              : cli::write_file(arguments.out, base::bytes_of(bytes));
+  return arguments.out == "-"
+             ? output.bytes(base::bytes_of(bytes))
+             : cli::write_file(arguments.out, base::bytes_of(bytes), cli::Privacy::kPrivate);
 }
 
 // It may be here already, from before it left.

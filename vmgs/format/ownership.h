@@ -29,7 +29,7 @@ struct Ownership {
   std::uint64_t epoch = 1;  // counts the hosts that have owned this TPM, one after the other
   Standing standing = Standing::kOwned;
 
-  // By which the state came here, or was offered; zero where it was made.
+  // By which the state came here, was offered, or was given back last; zero where it was made.
   TicketId ticket{};
 
   // SHA-256 of the secret with which the other host gives the state back, while it is offered.

@@ -37,14 +37,27 @@ base::Result<void> IncomingStore::store(BlobKind kind, base::ByteView blob) {
   if (!opened && opened.error().code == base::ErrorCode::kUnavailable) {
     return base::fail(std::move(opened).error().context(
         "the TPM cannot arrive here: its VM's source and destination cannot have one store, for "
-        "the "
-        "source has it open until it has ended. Give the destination a store of its own"));
+        "the source has it open until it has ended. Give the destination a store of its own"));
   }
   if (!opened) {
     return base::fail(std::move(opened).error());
   }
+  // A store whose first commit fails has no TPM of ours: the state still has to arrive.
+  TRY((*opened)->store(kind, blob));
   store_ = *std::move(opened);
-  return store_->store(kind, blob);
+  return {};
+}
+
+base::Result<void> IncomingStore::arrives_by(const vmgs::format::VmId& vm_id,
+                                             const Arrival& arrival) {
+  if (configured_vm_id_ && *configured_vm_id_ != vm_id) {
+    return base::fail(base::ErrorCode::kDenied, "this is the TPM of VM " + to_string(vm_id) +
+                                                    ", and VM " + to_string(*configured_vm_id_) +
+                                                    " awaits its own");
+  }
+  settings_.vm_id = vm_id;
+  settings_.arrival = arrival;
+  return {};
 }
 
 base::Result<void> IncomingStore::remove(BlobKind kind) {

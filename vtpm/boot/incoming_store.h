@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "vtpm/boot/protector.h"
@@ -20,7 +21,10 @@ class IncomingStore final : public engine::NvStore, public state::FlashStore {
   // `may_create` says that a store which is not there is made around the state that arrives.
   // `protector` outlives this.
   IncomingStore(StoreSettings settings, Protector& protector, bool may_create)
-      : settings_(std::move(settings)), protector_(protector), may_create_(may_create) {}
+      : settings_(std::move(settings)),
+        configured_vm_id_(settings_.vm_id),
+        protector_(protector),
+        may_create_(may_create) {}
 
   // Nothing as long as nothing has arrived.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
@@ -35,8 +39,9 @@ class IncomingStore final : public engine::NvStore, public state::FlashStore {
   base::Result<std::optional<base::SecretBytes>> load_flash() override;
   base::Result<void> store_flash(base::ByteView image) override;
 
-  // arrives_by() says how the state that is awaited comes here.
-  void arrives_by(const vmgs::format::Ownership& arrival) { settings_.arrival = arrival; }
+  // arrives_by() says whose state it is that comes, and how; a store that is made is that VM's, and
+  // one that is there has to be. kDenied where another VM's is awaited.
+  base::Result<void> arrives_by(const vmgs::format::VmId& vm_id, const Arrival& arrival);
 
   // opened() is the store once the state has arrived, or null.
   [[nodiscard]] StateStore* opened() { return store_.get(); }
@@ -48,6 +53,7 @@ class IncomingStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> expect_open() const;
 
   StoreSettings settings_;
+  const std::optional<vmgs::format::VmId> configured_vm_id_;
   Protector& protector_;
   const bool may_create_;
   std::unique_ptr<StateStore> store_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -31,45 +33,49 @@ bool gives_back(const base::Secret<32>& secret, const Ownership& offered) {
                                               offered.release_digest);
 }
 
+// It goes on saying to which ticket, as nobody waits for that any more.
 Ownership given_back(const Ownership& offered) {
   Ownership owned;
   owned.epoch = offered.epoch;
+  owned.ticket = offered.ticket;
   return owned;
 }
 
-tl::unexpected<base::Error> is_offered() {
+tl::unexpected<base::Error> is_offered(const std::string& more = "") {
   return base::fail(ErrorCode::kDenied,
                     "the TPM of this store was offered to another host, and is started there if it "
                     "has arrived. If it has not, that host can give it back (vtpmctl migrate "
-                    "cancel, or --release-ticket)");
+                    "cancel, or --release-ticket)" +
+                        more);
 }
 
 }  // namespace
 
-base::Result<void> StateStore::find_ownership() {
+// Whether what it says now is still to be stored.
+base::Result<bool> StateStore::find_ownership() {
   TRY_ASSIGN(found, ownership_of(*volume_));
   const bool offered = found.standing == Standing::kOffered;
-  if (settings_.arrival && found == *settings_.arrival) {
-    ownership_ = found;  // it has arrived, and the store is opened anew
-    return {};
-  }
-  if (settings_.arrival) {
+  bool taken_back = false;
+  if (arrival_ && found == arrival_->ownership) {
+    arrival_.reset();  // it has arrived, and the store is opened anew
+  } else if (arrival_ && (!offered || arrival_->ownership.epoch <= found.epoch)) {
     // Of two hosts that believe to have one TPM, one would be wrong.
-    if (!offered || settings_.arrival->epoch <= found.epoch) {
-      return base::fail(ErrorCode::kDenied,
-                        "a TPM arrives for a store that has not been given away since: nothing was "
-                        "changed. Start the VM here, or put the store away");
+    return base::fail(ErrorCode::kDenied,
+                      "a TPM arrives for a store that has not been given away since: nothing was "
+                      "changed. Give the TPM back to the host that has sent it (vtpmctl migrate "
+                      "cancel, or --release-ticket here), and await it with another store");
+  } else if (!arrival_ && offered) {
+    taken_back = settings_.given_back && gives_back(*settings_.given_back, found);
+    // A store that was open when it was offered is opened anew to be taken back.
+    if (!taken_back && !failed_) {
+      return settings_.given_back ? is_offered(". The release beside its ticket is of another one")
+                                  : is_offered();
     }
-    ownership_ = *settings_.arrival;
-    return {};
   }
-  if (offered && settings_.given_back && gives_back(*settings_.given_back, found)) {
-    found = given_back(found);
-  } else if (offered) {
-    return is_offered();
-  }
-  ownership_ = found;
-  return {};
+  // A TPM that still has to arrive is not this: until its state is stored, with its ownership,
+  // what lies here is as given away as it was.
+  ownership_ = taken_back ? given_back(found) : found;
+  return taken_back;
 }
 
 base::Result<std::optional<Ownership>> StateStore::ownership_in(const StoreSettings& settings,
@@ -98,6 +104,14 @@ base::Result<void> StateStore::offer(const vmgs::format::TicketId& ticket,
   if (failed_) {
     return base::fail(ErrorCode::kDenied, "what the disk holds is unknown since a commit failed");
   }
+  if (ticket == ownership_.ticket) {
+    return base::fail(ErrorCode::kDenied,
+                      "this ticket is used up: the TPM came by it, or was given back by it. Get a "
+                      "new one from the host that awaits the TPM");
+  }
+  if (ownership_.epoch == std::numeric_limits<std::uint64_t>::max()) {
+    return base::fail(ErrorCode::kDenied, "there is no epoch after that of this TPM");
+  }
   auto offered = ownership_;
   offered.standing = Standing::kOffered;
   offered.ticket = ticket;
@@ -105,6 +119,22 @@ base::Result<void> StateStore::offer(const vmgs::format::TicketId& ticket,
   // Whether it is durable or not when this fails: nothing else is stored.
   ownership_ = offered;
   return settle(blobs_->store_ownership(offered));
+}
+
+bool StateStore::leaves_for(const vmgs::format::TicketId& ticket) const {
+  return blobs_ && !failed_ && ownership_.standing == Standing::kOffered &&
+         ownership_.ticket == ticket;
+}
+
+base::Result<void> StateStore::store_arrival(base::ByteView permanent_state) {
+  TRY(expect_open());
+  blobs_->carry(arrival_->ownership);
+  blobs_->note_past(arrival_->imported, arrival_->seeds);
+  TRY(settle(blobs_->store(engine::BlobKind::kPermanent, permanent_state)));
+  ownership_ = std::exchange(arrival_, std::nullopt)->ownership;
+  weaker_ = blobs_->is_weaker();
+  imported_ = blobs_->is_imported();
+  return {};
 }
 
 base::Result<void> StateStore::take_back(const base::Secret<32>& secret) {

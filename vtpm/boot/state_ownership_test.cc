@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <array>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -10,6 +12,10 @@
 #include "tests/support/error_code.h"
 #include "tests/support/temp_folder.h"
 #include "vmgs/crypto/digest.h"
+#include "vmgs/format/file_id.h"
+#include "vmgs/storage/container.h"
+#include "vmgs/volume/volume.h"
+#include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
 #include "vtpm/boot/state_store.h"
 
@@ -31,6 +37,28 @@ base::Secret<32> secret(unsigned char number) {
   bytes.fill(std::byte{number});
   return base::Secret<32>::copy_of(bytes);
 }
+
+// Nothing more is written while it lives.
+class FullDisk {
+ public:
+  FullDisk() : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &before_), 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
+  }
+
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+  ~FullDisk() {
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &before_), 0);
+    (void)std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*const handler_)(int);
+  rlimit before_{};
+};
 
 std::array<std::byte, 32> digest_of(unsigned char number) {
   return vmgs::crypto::sha256(secret(number).expose());
@@ -56,6 +84,14 @@ class StateOwnershipTest : public testing::TestWithParam<bool> {
     return StateStore::open(settings_, *protector_);
   }
 
+  base::Result<vmgs::format::VmId> vm_id_in_store() {
+    const auto container =
+        vmgs::storage::open_container(settings_.path, {.access = vmgs::storage::Access::kReadOnly});
+    TRY_ASSIGN(volume, vmgs::volume::Volume::open(*container->device, container->spacing));
+    TRY_ASSIGN(content, volume.read(vmgs::format::FileId::kVmUniqueId));
+    return vmgs::format::vm_id_of_guid(content.expose().first<16>());
+  }
+
   // A store whose TPM is offered.
   void offer() {
     auto store = create();
@@ -63,11 +99,11 @@ class StateOwnershipTest : public testing::TestWithParam<bool> {
     ASSERT_TRUE(store->close());
   }
 
-  static Ownership arrival(std::uint64_t epoch) {
-    Ownership ownership;
-    ownership.epoch = epoch;
-    ownership.ticket.fill(std::byte{2});
-    return ownership;
+  static Arrival arrival(std::uint64_t epoch) {
+    Arrival arrival;
+    arrival.ownership.epoch = epoch;
+    arrival.ownership.ticket.fill(std::byte{2});
+    return arrival;
   }
 
   tests::support::TempFolder folder_;
@@ -133,10 +169,10 @@ TEST_P(StateOwnershipTest, StartsWithWhatGivesItBackAndWithNothingElse) {
 
 TEST_P(StateOwnershipTest, IsMadeAroundATpmThatArrives) {
   settings_.arrival = arrival(5);
-  { EXPECT_EQ(create()->ownership(), arrival(5)); }
+  { EXPECT_EQ(create()->ownership(), arrival(5).ownership); }
   settings_.arrival.reset();
 
-  EXPECT_EQ((*open())->ownership(), arrival(5));
+  EXPECT_EQ((*open())->ownership(), arrival(5).ownership);
 }
 
 TEST_P(StateOwnershipTest, TakesATpmThatComesBackToWhereItWasGivenAway) {
@@ -158,7 +194,124 @@ TEST_P(StateOwnershipTest, TakesATpmThatComesBackToWhereItWasGivenAway) {
   }
   settings_.arrival.reset();
 
-  EXPECT_EQ((*open())->ownership(), arrival(3));
+  EXPECT_EQ((*open())->ownership(), arrival(3).ownership);
+}
+
+// The state left although the offer was never durable, and both hosts started the TPM.
+TEST_P(StateOwnershipTest, LetsNothingLeaveByAnOfferThatIsNotDurable) {
+  auto store = create();
+  {
+    const FullDisk full;
+    EXPECT_FALSE(store->offer(kTicket, digest_of(1)));
+  }
+  EXPECT_FALSE(store->leaves_for(kTicket));
+  EXPECT_EQ(error_code(store->store(BlobKind::kPermanent, permanent_.expose())), ErrorCode::kDenied)
+      << "nobody knows what the disk says";
+
+  ASSERT_TRUE(store->open_anew_after_failure());
+
+  EXPECT_EQ(store->ownership(), Ownership());
+  EXPECT_FALSE(store->leaves_for(kTicket));
+  EXPECT_TRUE(store->load(BlobKind::kPermanent));
+  ASSERT_TRUE(store->offer(kTicket, digest_of(1)));
+  EXPECT_TRUE(store->leaves_for(kTicket));
+}
+
+TEST_P(StateOwnershipTest, IsTakenBackWhereAnOfferThatFailedIsOnTheDisk) {
+  auto store = create();
+  std::filesystem::rename(settings_.path, folder_ / "moved");
+  EXPECT_FALSE(store->offer(kTicket, digest_of(1)));
+  EXPECT_FALSE(store->leaves_for(kTicket));
+  std::filesystem::rename(folder_ / "moved", settings_.path);
+
+  EXPECT_EQ(error_code(store->load(BlobKind::kPermanent)), ErrorCode::kDenied);
+
+  ASSERT_TRUE(store->take_back(secret(1)));
+  EXPECT_TRUE(store->load(BlobKind::kPermanent));
+}
+
+TEST_P(StateOwnershipTest, IsOfferedOnceToEachTicket) {
+  auto store = create();
+  ASSERT_TRUE(store->offer(kTicket, digest_of(1)));
+  ASSERT_TRUE(store->take_back(secret(1)));
+
+  EXPECT_EQ(error_code(store->offer(kTicket, digest_of(1))), ErrorCode::kDenied);
+
+  EXPECT_TRUE(store->offer({std::byte{7}}, digest_of(2)));
+  store.reset();
+  settings_.arrival = arrival(2);
+  store = *open();
+  ASSERT_TRUE(store->store(BlobKind::kPermanent, permanent_.expose()));
+  EXPECT_EQ(error_code(store->offer(arrival(2).ownership.ticket, digest_of(3))), ErrorCode::kDenied)
+      << "it came by that";
+}
+
+// The TPM that was given away before was started in the place of the one that had not arrived, and
+// counted as that one.
+TEST_P(StateOwnershipTest, KeepsTheOldTpmOutWhereTheNewOneCouldNotBeStored) {
+  offer();
+  settings_.arrival = arrival(3);
+  auto store = *open();
+  {
+    const FullDisk full;
+    EXPECT_FALSE(store->store(BlobKind::kPermanent, permanent_.expose()));
+  }
+
+  EXPECT_EQ(error_code(store->load(BlobKind::kPermanent)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->store_flash(base::Bytes(4096))), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->store(BlobKind::kVolatile, permanent_.expose())), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(store->remove(BlobKind::kPermanent)), ErrorCode::kDenied);
+  EXPECT_EQ(store->ownership().standing, Standing::kOffered);
+
+  ASSERT_TRUE(store->store(BlobKind::kPermanent, permanent_.expose())) << "again";
+  EXPECT_TRUE(store->load(BlobKind::kPermanent));
+  EXPECT_EQ(store->ownership(), arrival(3).ownership);
+}
+
+TEST_P(StateOwnershipTest, StillAwaitsTheTpmWhoseFirstCommitFailed) {
+  offer();
+  const auto vm_id = vmgs::format::VmId{{std::byte{9}}};
+  IncomingStore incoming(settings_, *protector_, false);
+  ASSERT_TRUE(incoming.arrives_by(vm_id, arrival(3)));
+  EXPECT_EQ(error_code(incoming.store(BlobKind::kPermanent, permanent_.expose())),
+            ErrorCode::kDenied)
+      << "the store is another VM's";
+  ASSERT_TRUE(incoming.arrives_by(*vm_id_in_store(), arrival(3)));
+  {
+    const FullDisk full;
+    EXPECT_FALSE(incoming.store(BlobKind::kPermanent, permanent_.expose()));
+  }
+
+  EXPECT_TRUE(incoming.is_awaited());
+  EXPECT_FALSE(*incoming.load(BlobKind::kPermanent));
+  EXPECT_FALSE(incoming.store_flash(base::Bytes(4096)));
+  ASSERT_TRUE(incoming.store(BlobKind::kPermanent, permanent_.expose()));
+  EXPECT_EQ(incoming.opened()->ownership(), arrival(3).ownership);
+}
+
+TEST_P(StateOwnershipTest, SaysOfATpmThatArrivesWhatTheOtherHostSaidOfIt) {
+  settings_.arrival = arrival(2);
+  settings_.arrival->imported = true;
+  settings_.arrival->seeds = vmgs::format::SeedProtection::kTee;
+  {
+    const auto made = create();
+    EXPECT_EQ(made->seeds(), vmgs::format::SeedProtection::kTee);
+    EXPECT_TRUE(made->is_weaker());
+    ASSERT_TRUE(made->offer(kTicket, digest_of(1)));
+  }
+  settings_.arrival = arrival(3);
+  {
+    auto store = *open();
+    ASSERT_TRUE(store->store(BlobKind::kPermanent, permanent_.expose()));
+    EXPECT_FALSE(store->is_imported()) << "this is another TPM";
+    EXPECT_FALSE(store->is_weaker());
+  }
+  settings_.arrival.reset();
+
+  const auto store = *open();
+
+  EXPECT_FALSE(store->is_imported());
+  EXPECT_FALSE(store->is_weaker());
 }
 
 TEST_P(StateOwnershipTest, TakesNoTpmWhereOneIsOwned) {
@@ -180,7 +333,7 @@ TEST_P(StateOwnershipTest, IsOpenedAnewWithWhatHasArrived) {
   std::filesystem::rename(folder_ / "moved", settings_.path);
 
   EXPECT_TRUE(store->load(BlobKind::kPermanent));
-  EXPECT_EQ(store->ownership(), arrival(2));
+  EXPECT_EQ(store->ownership(), arrival(2).ownership);
 }
 
 INSTANTIATE_TEST_SUITE_P(Protections, StateOwnershipTest, testing::Bool());

@@ -24,6 +24,7 @@ using base::ErrorCode;
 using engine::BlobKind;
 using vmgs::format::FileId;
 using vmgs::format::Record;
+using vmgs::format::SeedProtection;
 using vmgs::format::VmId;
 using vmgs::storage::Access;
 using vmgs::storage::Container;
@@ -212,7 +213,7 @@ base::Result<void> StateStore::open_in(Container container,
     TRY(expect_unedited(*volume_));
   }
   TRY(find_vm_id());
-  TRY(find_ownership());
+  TRY_ASSIGN(taken_back, find_ownership());
   state::VolumeNvStore found(*volume_, vm_id_, seed_protection(protector_), std::nullopt);
   TRY(expect_tpm_state(found));
   weaker_ = found.is_weaker();
@@ -230,18 +231,8 @@ base::Result<void> StateStore::open_in(Container container,
   }
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::move(record),
                  settings_.barriers);
-  note_past();
-  if (settings_.arrival || settings_.given_back) {
-    blobs_->carry(ownership_);
-  }
-  return note_last();
-}
-
-// What is stored before anything is loaded has the same past.
-void StateStore::note_past() {
-  if (imported_) {
-    blobs_->note_imported();
-  }
+  blobs_->note_past(imported_, found.seeds());
+  return taken_back ? settle(blobs_->store_ownership(ownership_)) : note_last();
 }
 
 base::Result<void> StateStore::find_vm_id() {
@@ -312,8 +303,10 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
     blank = std::move(found);
   }
   TRY_ASSIGN(beginning, protector_.make());
-  const auto nvram = state::encode_first_state(vm_id_, seed_protection(protector_), permanent_state,
-                                               settings_.imported);
+  const bool imported = settings_.arrival ? settings_.arrival->imported : settings_.imported;
+  const auto seeds = settings_.arrival ? settings_.arrival->seeds : SeedProtection::kUnknown;
+  const auto nvram = state::encode_first_state(vm_id_, std::max(seeds, seed_protection(protector_)),
+                                               permanent_state, imported);
   const auto unique_id = vm_unique_id(vm_id_);
   Record record;
   record.vm_id = vm_id_;
@@ -332,9 +325,9 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
     first.put(FileId::kRecord, record_bytes);
   }
   const auto ownership_bytes =
-      settings_.arrival ? vmgs::format::encode_ownership(*settings_.arrival) : base::Bytes();
-  if (settings_.arrival) {
-    ownership_ = *settings_.arrival;
+      arrival_ ? vmgs::format::encode_ownership(arrival_->ownership) : base::Bytes();
+  if (arrival_) {
+    ownership_ = arrival_->ownership;
     first.put(vmgs::format::kOwnershipFile, ownership_bytes);
   }
   if (sealed_keys) {
@@ -346,8 +339,10 @@ base::Result<void> StateStore::make(base::ByteView permanent_state) {
   TRY(blank ? make_in_place(*std::move(blank), std::move(beginning), first)
             : make_new_file(std::move(beginning), first));
   blobs_.emplace(*volume_, vm_id_, seed_protection(protector_), std::nullopt, settings_.barriers);
-  imported_ = settings_.imported;
-  note_past();
+  blobs_->note_past(imported, seeds);
+  imported_ = imported;
+  weaker_ = blobs_->is_weaker();
+  arrival_.reset();
   return note_last();
 }
 
@@ -459,6 +454,9 @@ base::Result<void> StateStore::note_last() {
 }
 
 base::Result<void> StateStore::store(BlobKind kind, base::ByteView blob) {
+  if (arrival_ && kind == BlobKind::kPermanent) {
+    return store_arrival(blob);
+  }
   TRY(expect_owned());
   return settle(blobs_->store(kind, blob));
 }
@@ -468,6 +466,10 @@ void StateStore::seeds_were_changed() {
   if (blobs_) {
     blobs_->seeds_were_changed();
   }
+}
+
+vmgs::format::SeedProtection StateStore::seeds() const {
+  return blobs_ ? blobs_->seeds() : SeedProtection::kUnknown;
 }
 
 base::Result<void> StateStore::remove(BlobKind kind) {

@@ -11,6 +11,7 @@
 #include "vmgs/base/secret.h"
 #include "vmgs/format/ownership.h"
 #include "vmgs/format/record.h"
+#include "vmgs/format/tpm_state.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/storage/container.h"
 #include "vmgs/volume/transaction.h"
@@ -83,10 +84,19 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
 
   // offer() has the store say, durably, that its TPM leaves for the holder of a ticket. From then
   // on nothing is stored, and no TPM powered on from it. take_back() undoes that by the secret with
-  // that digest: kDenied for another. Both else as store().
+  // that digest: kDenied for another. A ticket by which it came, or was given back last, is
+  // kDenied. Both else as store().
   base::Result<void> offer(const vmgs::format::TicketId& ticket,
                            const std::array<std::byte, 32>& release_digest);
   base::Result<void> take_back(const base::Secret<32>& secret);
+
+  // leaves_for() is true if offer() to that ticket is durable: after a commit that has failed it
+  // is not known to be.
+  [[nodiscard]] bool leaves_for(const vmgs::format::TicketId& ticket) const;
+
+  // open_anew_after_failure() has the store say what the disk does, if a commit or flush has failed
+  // since it was opened. An offered store stays open so, to be taken back. Errors of open().
+  base::Result<void> open_anew_after_failure();
 
   // vm_id() is whose state this is.
   [[nodiscard]] const vmgs::format::VmId& vm_id() const { return vm_id_; }
@@ -119,6 +129,9 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
 
   void seeds_were_changed();
 
+  // seeds() is the strongest protection that they have lived under.
+  [[nodiscard]] vmgs::format::SeedProtection seeds() const;
+
   // is_imported() tells whether another program has made or kept that TPM before us; then others
   // may have its seeds, and no certificate says that only a TEE has them.
   [[nodiscard]] bool is_imported() const { return imported_; }
@@ -141,16 +154,19 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
 
  private:
   StateStore(StoreSettings settings, Protector& protector, Witness* witness)
-      : settings_(std::move(settings)), protector_(protector), witness_(witness) {}
+      : settings_(std::move(settings)),
+        protector_(protector),
+        witness_(witness),
+        arrival_(settings_.arrival) {}
 
   base::Result<void> draw_boot_id();
 
   base::Result<void> open_container();
-  base::Result<void> open_anew_after_failure();
   base::Result<void> open_in(vmgs::storage::Container container,
                              std::optional<std::uint64_t> expected_header_sequence);
   base::Result<void> find_vm_id();
-  base::Result<void> find_ownership();
+  base::Result<bool> find_ownership();
+  base::Result<void> store_arrival(base::ByteView permanent_state);
   base::Result<std::optional<vmgs::format::Record>> record_of_boot();
   base::Result<void> make(base::ByteView permanent_state);
   base::Result<vmgs::storage::Container> blank_container() const;
@@ -163,7 +179,6 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   base::Result<void> expect_owned() const;
   base::Result<void> settle(base::Result<void> committed);
   base::Result<void> note_last();
-  void note_past();
   void let_go();
 
   const StoreSettings settings_;
@@ -176,6 +191,7 @@ class StateStore final : public engine::NvStore, public state::FlashStore {
   std::optional<state::VolumeNvStore> blobs_;
   std::optional<vmgs::format::Anchor> last_;  // that was opened or stored, for the witness
   vmgs::format::Ownership ownership_;
+  std::optional<Arrival> arrival_;  // until it is stored
   bool weaker_ = false;
   bool imported_ = false;
   bool failed_ = false;  // a commit did

@@ -10,11 +10,21 @@
 #include "vmgs/format/blocks.h"
 #include "vmgs/format/ownership.h"
 #include "vmgs/format/record.h"
+#include "vmgs/format/tpm_state.h"
 #include "vmgs/format/vm_id.h"
 #include "vmgs/storage/container.h"
 #include "vmgs/volume/transaction.h"
 
 namespace vtpm::boot {
+
+// Arrival is how a TPM that was another host's comes to a store.
+struct Arrival {
+  vmgs::format::Ownership ownership;  // of the store, in the commit that has the TPM's state
+
+  // What the store there said of its seeds.
+  vmgs::format::SeedProtection seeds = vmgs::format::SeedProtection::kUnknown;
+  bool imported = false;
+};
 
 // StoreSettings is where a persistent VM's state is kept, and how a new store is made.
 struct StoreSettings {
@@ -32,7 +42,7 @@ struct StoreSettings {
 
   // How the state that is stored first came here from another host, if it did. A store that is
   // there already must have been given away before that.
-  std::optional<vmgs::format::Ownership> arrival = std::nullopt;
+  std::optional<Arrival> arrival = std::nullopt;
 
   // What gives back a TPM that was offered to another host.
   std::shared_ptr<const base::Secret<32>> given_back = nullptr;

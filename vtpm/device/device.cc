@@ -62,6 +62,15 @@ base::Result<void> Device::power_on() {
   return {};
 }
 
+base::Result<void> Device::expect_here() const {
+  return elsewhere_ ? base::fail(base::ErrorCode::kDenied, "the TPM has left for another host")
+                    : base::Result<void>();
+}
+
+base::Result<void> Device::expect_serves() const {
+  return engine_.running() ? expect_here() : base::fail(base::ErrorCode::kDenied, "the TPM is off");
+}
+
 void Device::stop() {
   const auto lock = interrupt();
   platform_has_power_ = true;
@@ -116,7 +125,7 @@ base::Bytes Device::process(std::span<std::byte> command, Sender sender,
       base::log(base::LogLevel::kError, powered.error().message);
     }
   }
-  if (!engine_.running()) {
+  if (!expect_serves()) {
     return bare(protocol::ResponseCode::kFailure);
   }
   goes_on_ = false;
@@ -154,7 +163,7 @@ base::Bytes Device::process(std::span<std::byte> command, Sender sender,
 
 bool Device::between_commands(const std::function<void()>& work) {
   const std::lock_guard lock(busy_);
-  if (!engine_.running()) {
+  if (!expect_serves()) {
     return false;
   }
   work();
@@ -210,9 +219,7 @@ void Device::note_lockout(const protocol::ResponseHeader& answered) {
 
 base::Result<Device::Lockout> Device::lockout() {
   const std::lock_guard lock(busy_);
-  if (!engine_.running()) {
-    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
-  }
+  TRY(expect_serves());
   auto question = protocol::ask_lockout_state();
   TRY_ASSIGN(response, engine_.process(protocol::Locality(), question));
   TRY_ASSIGN(state, protocol::decode_lockout_state(response));
@@ -233,9 +240,7 @@ base::Result<void> Device::reset_lockout(base::ByteView authorization) {
                           std::to_string(protocol::kMaxAuthorizationBytes) + " bytes");
   }
   const std::lock_guard lock(busy_);
-  if (!engine_.running()) {
-    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
-  }
+  TRY(expect_serves());
   auto command = protocol::reset_lockout(authorization);
   TRY_ASSIGN(response, engine_.process(protocol::Locality(), command.fill()));
   // It changes what a Shutdown of the guest's has made orderly.
@@ -264,9 +269,7 @@ base::Result<void> Device::set_locality(std::uint8_t number) {
 
 base::Result<void> Device::fail() {
   const std::lock_guard lock(busy_);
-  if (!engine_.running()) {
-    return base::fail(base::ErrorCode::kDenied, "the TPM is off");
-  }
+  TRY(expect_serves());
   engine_.fail_next_store();
   // It stores something, and is refused by a TPM that waits for its Startup.
   auto command = protocol::shutdown(protocol::StartupType::kState);
@@ -283,11 +286,13 @@ base::Result<bool> Device::established() {
 base::Result<void> Device::reset_established(std::uint8_t number) {
   const std::lock_guard lock(busy_);
   TRY_ASSIGN(locality, protocol::Locality::of(number));
+  TRY(expect_here());
   return engine_.reset_established(locality);
 }
 
 base::Result<void> Device::hash_start() {
   const std::lock_guard lock(busy_);
+  TRY(expect_here());
   goes_on_ = false;
   TRY(engine_.hash_start());
   hashing_ = true;
@@ -300,6 +305,7 @@ base::Result<void> Device::hash_data(base::ByteView data) {
   if (!hashing_) {
     return base::fail(base::ErrorCode::kDenied, "no hash sequence was started");
   }
+  TRY(expect_here());
   return engine_.hash_data(data);
 }
 
@@ -308,6 +314,7 @@ base::Result<void> Device::hash_end() {
   if (!hashing_) {
     return base::fail(base::ErrorCode::kDenied, "no hash sequence was started");
   }
+  TRY(expect_here());
   hashing_ = false;
   return engine_.hash_end();
 }
@@ -366,6 +373,7 @@ base::Result<void> Device::set_state_blob(engine::BlobKind kind, base::ByteView 
 
 base::Result<void> Device::store_volatile() {
   const std::lock_guard lock(busy_);
+  TRY(expect_here());
   TRY(engine_.store_volatile());
   goes_on_ = true;
   return {};

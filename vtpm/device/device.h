@@ -88,7 +88,8 @@ class Device {
   // not taken for one that sleeps.
   void retire();
 
-  // goes_elsewhere() says that the TPM has left for another host, or is back. One that has left is
+  // goes_elsewhere() says that the TPM has left for another host, or is back. Of one that has left
+  // the state can be taken, and nothing else happens to it: it answers TPM_RC_FAILURE, and is
   // powered off without a Shutdown, which would be stored.
   void goes_elsewhere(bool elsewhere) { elsewhere_ = elsewhere; }
 
@@ -110,7 +111,7 @@ class Device {
 
   // between_commands() has `work` done on the caller's thread while no command runs; it may send
   // commands of its own to the engine, and must not call the device. False, and nothing is done,
-  // where the TPM is off.
+  // where the TPM is off or has left.
   bool between_commands(const std::function<void()>& work);
 
   // undisturbed() has `work` done on the caller's thread while no command runs and the power does
@@ -206,6 +207,8 @@ class Device {
  private:
   std::unique_lock<std::timed_mutex> interrupt();
   base::Result<void> power_on();
+  [[nodiscard]] base::Result<void> expect_here() const;
+  [[nodiscard]] base::Result<void> expect_serves() const;
   void power_off(bool may_wake);
   void shut_down(bool may_wake);
   void note_failure(std::optional<protocol::ResponseCode> code);

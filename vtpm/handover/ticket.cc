@@ -33,6 +33,9 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kMostTicketBytes = 512;
 constexpr std::size_t kReleaseBytes = 4 + 4 + 16 + 32;
 constexpr std::size_t kClaimBytes = kReleaseBytes + vmgs::format::kOwnershipBytes;
+constexpr std::size_t kDigestBytes = 32;
+constexpr std::size_t kMostClaimBytes = kClaimBytes + 4096 + kDigestBytes;
+constexpr std::size_t kSealingSecretAt = 4 + 4 + 16 + 32 + 16;
 
 std::filesystem::path beside(std::filesystem::path path, const char* suffix) {
   path += suffix;
@@ -57,6 +60,16 @@ base::Result<void> write_all(int file, const std::filesystem::path& path, base::
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return ::fsync(file) == 0 ? base::Result<void>() : failed(path, "written");
+}
+
+// `bytes` are all that is in the file from `offset` on, durably.
+base::Result<void> write_from(int file, const std::filesystem::path& path, std::size_t offset,
+                              base::ByteView bytes) {
+  if (::ftruncate(file, static_cast<off_t>(offset)) != 0 ||
+      ::lseek(file, static_cast<off_t>(offset), SEEK_SET) < 0) {
+    return failed(path, "written");
+  }
+  return write_all(file, path, bytes);
 }
 
 base::Result<void> sync_folder_of(const std::filesystem::path& path) {
@@ -157,6 +170,88 @@ base::Bytes encode_before(const std::optional<Ownership>& before) {
                 : base::Bytes(vmgs::format::kOwnershipBytes);
 }
 
+// What a claim file says. One that was torn by a power cut is none: its ticket was never published.
+struct ClaimFile {
+  Release release;
+  base::Bytes before;
+  std::optional<std::filesystem::path> store;  // that the state may lie in
+};
+
+std::optional<ClaimFile> decode_claim(base::ByteView bytes) {
+  if (bytes.size() < kClaimBytes) {
+    return std::nullopt;
+  }
+  auto release = decode_release(bytes.first(kReleaseBytes));
+  if (!release) {
+    return std::nullopt;
+  }
+  ClaimFile claim{
+      .release = *std::move(release),
+      .before = base::copy_of(bytes.subspan(kReleaseBytes, vmgs::format::kOwnershipBytes)),
+      .store = std::nullopt};
+  // Nothing is stored before this is whole.
+  const auto rest = bytes.subspan(kClaimBytes);
+  if (rest.size() > kDigestBytes) {
+    const auto path = rest.first(rest.size() - kDigestBytes);
+    const auto digest = vmgs::crypto::sha256(path);
+    if (std::equal(digest.begin(), digest.end(), rest.last(kDigestBytes).begin())) {
+      claim.store = std::string(reinterpret_cast<const char*>(path.data()), path.size());
+    }
+  }
+  return claim;
+}
+
+std::filesystem::path absolute_of(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::absolute(path, ignored).lexically_normal();
+}
+
+// What lies beside a store that was not there, while a state may arrive in it.
+std::filesystem::path marker_of(const std::filesystem::path& store) {
+  return beside(store, ".arriving");
+}
+
+void remove_file(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    base::log(base::LogLevel::kWarning, failed(path, "removed").value().message);
+  }
+}
+
+// Nothing but the ticket, as another may have been put in its place.
+void remove_ticket(const std::filesystem::path& path, const TicketId& id) {
+  const auto found = read_ticket(path);
+  if (!found || found->id == id) {
+    remove_file(path);
+  }
+}
+
+void remove_claim(const std::filesystem::path& path, const TicketId& id,
+                  const std::optional<std::filesystem::path>& store) {
+  // The ticket first: without its claim nothing is to be offered to it.
+  remove_ticket(path, id);
+  remove_file(beside(path, ".claim"));
+  if (store) {
+    remove_file(marker_of(*store));
+  }
+  if (const auto synced = sync_folder_of(path); !synced) {
+    base::log(base::LogLevel::kWarning, synced.error().message);
+  }
+}
+
+// A store that is not there proves that nothing has arrived in it only where its folder is seen to
+// be that in which it was to be made.
+base::Result<void> expect_was_never_made(const ClaimFile& claim) {
+  const auto marker = read_file(marker_of(*claim.store), claim.release.id.size());
+  if (marker && std::equal(marker->expose().begin(), marker->expose().end(),
+                           claim.release.id.begin(), claim.release.id.end())) {
+    return {};
+  }
+  return base::fail(ErrorCode::kDenied,
+                    "the TPM was about to arrive in " + claim.store->string() +
+                        ", which is not there: it may have arrived. Bring that store back (is its "
+                        "file system mounted?), and try again");
+}
+
 // The claim file, locked. kUnavailable while another process holds it.
 base::Result<base::Descriptor> lock_claim(const std::filesystem::path& path, int flags) {
   base::Descriptor file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600));
@@ -172,14 +267,19 @@ base::Result<base::Descriptor> lock_claim(const std::filesystem::path& path, int
 
 }  // namespace
 
-base::Bytes encode_ticket(const Ticket& ticket) {
+base::SecretBytes encode_ticket(const Ticket& ticket) {
   base::Writer out;
   out.bytes(base::bytes_of(kTicketMagic));
   out.u32_le(kVersion);
   out.bytes(ticket.id);
   out.bytes(ticket.release_digest);
+  out.bytes(ticket.vm_id.value_or(vmgs::format::VmId()).bytes);
+  out.bytes(base::Bytes(ticket.sealing_secret.expose().size()));
   out.bytes(ticket.key.spki());
-  return std::move(out).take();
+  auto bytes = base::SecretBytes::taking(std::move(out).take());
+  const auto secret = ticket.sealing_secret.expose();
+  std::copy(secret.begin(), secret.end(), bytes.fill().begin() + kSealingSecretAt);
+  return bytes;
 }
 
 base::Result<Ticket> decode_ticket(base::ByteView bytes) {
@@ -189,27 +289,37 @@ base::Result<Ticket> decode_ticket(base::ByteView bytes) {
   base::Reader in(bytes);
   std::array<std::byte, 32> release_digest{};
   TicketId id{};
+  vmgs::format::VmId vm_id;
+  auto secret = base::Secret<32>::zero();
   TRY_ASSIGN(magic, in.bytes(kTicketMagic.size()));
   TRY_ASSIGN(version, in.u32_le());
   TRY_ASSIGN(id_bytes, in.bytes(id.size()));
   TRY_ASSIGN(digest_bytes, in.bytes(release_digest.size()));
+  TRY_ASSIGN(vm_id_bytes, in.bytes(vm_id.bytes.size()));
+  TRY_ASSIGN(secret_bytes, in.bytes(secret.expose().size()));
   if (!std::equal(magic.begin(), magic.end(), base::bytes_of(kTicketMagic).begin()) ||
       version != kVersion) {
     return corrupt("this is none that is known here");
   }
   std::copy(id_bytes.begin(), id_bytes.end(), id.begin());
   std::copy(digest_bytes.begin(), digest_bytes.end(), release_digest.begin());
-  if (base::is_all_zero(id) || base::is_all_zero(release_digest)) {
-    return corrupt("it has no id, or none to give the state back by");
+  std::copy(vm_id_bytes.begin(), vm_id_bytes.end(), vm_id.bytes.begin());
+  std::copy(secret_bytes.begin(), secret_bytes.end(), secret.fill().begin());
+  if (base::is_all_zero(id) || base::is_all_zero(release_digest) || secret.is_all_zero()) {
+    return corrupt("it has no id, no secret, or none to give the state back by");
   }
   TRY_ASSIGN(key, crypto::PublicKey::from_spki(in.rest()));
   if (!crypto::check_transfer_key(key, crypto::TransferAlgorithm::kEcdhP384)) {
     return corrupt("its key is not of P-384");
   }
-  Ticket ticket{.id = id, .release_digest = release_digest, .key = std::move(key)};
+  Ticket ticket{.id = id,
+                .release_digest = release_digest,
+                .vm_id = vm_id == vmgs::format::VmId() ? std::nullopt : std::optional(vm_id),
+                .sealing_secret = std::move(secret),
+                .key = std::move(key)};
   // One encoding: what a key may be written as in other ways is none of ours.
   const auto again = encode_ticket(ticket);
-  if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) {
+  if (!std::equal(again.expose().begin(), again.expose().end(), bytes.begin(), bytes.end())) {
     return corrupt("its key is written in another way than ours");
   }
   return ticket;
@@ -224,30 +334,42 @@ base::Result<Ticket> read_ticket(const std::filesystem::path& path) {
   return ticket;
 }
 
+void remove_used_ticket(const std::filesystem::path& path, const TicketId& id) {
+  remove_ticket(path, id);
+  if (const auto synced = sync_folder_of(path); !synced) {
+    base::log(base::LogLevel::kWarning, synced.error().message);
+  }
+}
+
 base::Result<Claim> Claim::make(const std::filesystem::path& path,
-                                const std::optional<Ownership>& before) {
+                                const std::optional<Ownership>& before,
+                                const std::optional<vmgs::format::VmId>& vm_id) {
   if (const auto released = beside(path, ".released"); ::access(released.c_str(), F_OK) == 0) {
     return base::fail(ErrorCode::kDenied,
                       released.string() +
-                          " belongs to the host that offered its TPM to the ticket before: move it "
-                          "there, or name another ticket");
+                          " gives a TPM back to the host that has offered it to the ticket before: "
+                          "move it there, or remove it if no host has; or name another ticket");
   }
   const auto claim_path = beside(path, ".claim");
   TRY_ASSIGN(lock, lock_claim(claim_path, O_CREAT));
-  TRY_ASSIGN(left, read_all(lock.number(), claim_path, kClaimBytes));
-  if (left.size() > 0) {
+  TRY_ASSIGN(left, read_all(lock.number(), claim_path, kMostClaimBytes));
+  if (decode_claim(left.expose())) {
     return base::fail(ErrorCode::kDenied,
                       claim_path.string() +
-                          ": something was offered to an earlier ticket, and may have to be given "
-                          "back: say so first (vtpmctl migrate cancel, or --release-ticket), or "
-                          "name another ticket");
+                          ": something may have been offered to an earlier ticket, and have to be "
+                          "given back: say so first (vtpmctl migrate cancel, or --release-ticket), "
+                          "or name another ticket");
   }
   TicketId id{};
   TRY(vmgs::crypto::random_bytes(id));
   TRY_ASSIGN(secret, vmgs::crypto::random_secret<32>());
+  TRY_ASSIGN(sealing_secret, vmgs::crypto::random_secret<32>());
   TRY_ASSIGN(key, crypto::TransferKey::generate(crypto::TransferAlgorithm::kEcdhP384));
-  Ticket ticket{
-      .id = id, .release_digest = vmgs::crypto::sha256(secret.expose()), .key = key.public_key()};
+  Ticket ticket{.id = id,
+                .release_digest = vmgs::crypto::sha256(secret.expose()),
+                .vm_id = vm_id,
+                .sealing_secret = std::move(sealing_secret),
+                .key = key.public_key()};
   // Before anybody can offer anything to the ticket, it can be given back.
   const auto release = encode_release(id, secret);
   const auto store_before = encode_before(before);
@@ -255,46 +377,78 @@ base::Result<Claim> Claim::make(const std::filesystem::path& path,
   const auto behind =
       std::copy(release.expose().begin(), release.expose().end(), claim.fill().begin());
   std::copy(store_before.begin(), store_before.end(), behind);
-  TRY(write_all(lock.number(), claim_path, claim.expose()));
+  TRY(write_from(lock.number(), claim_path, 0, claim.expose()));
   TRY(sync_folder_of(path));
-  TRY(publish(path, 0644, encode_ticket(ticket)));
+  TRY(publish(path, 0600, encode_ticket(ticket).expose()));
   return Claim(path, std::move(lock), std::move(ticket), std::move(key));
 }
 
-void Claim::arrived() {
-  // The ticket first: without its claim nothing is to be offered to it.
-  for (const auto& path : {path_, beside(path_, ".claim")}) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      base::log(base::LogLevel::kWarning, failed(path, "removed").value().message);
-    }
+base::Result<void> Claim::arriving(const std::filesystem::path& store) {
+  const auto in = absolute_of(store);
+  if (store_ == in) {
+    return {};
   }
+  std::error_code ignored;
+  if (!std::filesystem::exists(in, ignored)) {
+    TRY(publish(marker_of(in), 0600, ticket_.id));
+  }
+  base::Writer mark;
+  mark.bytes(base::bytes_of(in.native()));
+  mark.bytes(vmgs::crypto::sha256(base::bytes_of(in.native())));
+  TRY(write_from(lock_.number(), beside(path_, ".claim"), kClaimBytes, mark.written()));
+  store_ = in;
+  return {};
 }
 
-base::Result<void> release(const std::filesystem::path& path,
-                           const std::function<base::Result<std::optional<Ownership>>()>& now) {
+void Claim::arrived() { remove_claim(path_, ticket_.id, store_); }
+
+base::Result<std::optional<std::filesystem::path>> release(
+    const std::filesystem::path& path, const std::filesystem::path& store,
+    const std::function<base::Result<std::optional<Ownership>>()>& now) {
   const auto claim_path = beside(path, ".claim");
   TRY_ASSIGN(lock, lock_claim(claim_path, 0));
-  TRY_ASSIGN(claim, read_all(lock.number(), claim_path, kClaimBytes));
-  if (claim.size() != kClaimBytes) {
-    return base::fail(ErrorCode::kCorrupt, claim_path.string() + ": this is no claim of a ticket");
+  TRY_ASSIGN(bytes, read_all(lock.number(), claim_path, kMostClaimBytes));
+  const auto claim = decode_claim(bytes.expose());
+  if (!claim) {
+    remove_file(claim_path);
+    return std::optional<std::filesystem::path>();
   }
-  const auto released = claim.expose().first(kReleaseBytes);
-  TRY(decode_release(released));
+  if (claim->store && *claim->store != absolute_of(store)) {
+    return base::fail(ErrorCode::kDenied, "the TPM was about to arrive in " +
+                                              claim->store->string() +
+                                              ", and may lie there: name that store");
+  }
   TRY_ASSIGN(store_now, now());
-  const auto before = claim.expose().subspan(kReleaseBytes);
-  const auto encoded = encode_before(store_now);
-  if (!std::equal(before.begin(), before.end(), encoded.begin(), encoded.end())) {
-    // As arrived() would have done.
-    ::unlink(path.c_str());
-    ::unlink(claim_path.c_str());
+  if (claim->before != encode_before(store_now)) {
+    if (!store_now) {
+      return base::fail(
+          ErrorCode::kDenied,
+          "the store is not there that this ticket was made for, and the TPM may have "
+          "arrived in it: bring it back, and try again");
+    }
+    remove_claim(path, claim->release.id, claim->store);
     return base::fail(ErrorCode::kDenied,
-                      "the TPM has arrived here by this ticket: it is started here, and its state "
-                      "is not given back");
+                      "a TPM has arrived here by this ticket: it is started here, and its state is "
+                      "not given back");
   }
-  TRY(publish(beside(path, ".released"), 0600, released));
-  ::unlink(path.c_str());
-  ::unlink(claim_path.c_str());
-  return {};
+  if (claim->store && !store_now) {
+    TRY(expect_was_never_made(*claim));
+  }
+  const auto released = beside(path, ".released");
+  TRY(publish(released, 0600, bytes.expose().first(kReleaseBytes)));
+  remove_claim(path, claim->release.id, claim->store);
+  return std::optional(released);
+}
+
+void settle_claim(const std::filesystem::path& path, const TicketId& arrived_by) {
+  const auto claim_path = beside(path, ".claim");
+  const auto lock = lock_claim(claim_path, 0);
+  const auto bytes = lock ? read_all(lock->number(), claim_path, kMostClaimBytes)
+                          : base::Result<base::SecretBytes>(base::fail(lock.error()));
+  const auto claim = bytes ? decode_claim(bytes->expose()) : std::nullopt;
+  if (claim && claim->release.id == arrived_by) {
+    remove_claim(path, arrived_by, claim->store);
+  }
 }
 
 base::Result<ReleaseSecret> read_release(const std::filesystem::path& path) {
@@ -305,6 +459,16 @@ base::Result<ReleaseSecret> read_release(const std::filesystem::path& path) {
     return base::fail(std::move(release).error().context(released.string()));
   }
   return std::move(release->secret);
+}
+
+void remove_used_release(const std::filesystem::path& path, const TicketId& id) {
+  const auto released = beside(path, ".released");
+  const auto bytes = read_file(released, kReleaseBytes);
+  const auto release =
+      bytes ? decode_release(bytes->expose()) : base::Result<Release>(base::fail(bytes.error()));
+  if (release && release->id == id) {
+    remove_file(released);
+  }
 }
 
 }  // namespace vtpm::handover

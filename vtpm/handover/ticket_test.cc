@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 
@@ -22,6 +24,7 @@ using engine::BlobKind;
 using tests::support::error_code;
 using vmgs::format::Ownership;
 using vmgs::format::Standing;
+using vmgs::format::TicketId;
 
 class TicketTest : public testing::Test {
  protected:
@@ -37,9 +40,10 @@ class TicketTest : public testing::Test {
 
   tests::support::TempFolder folder_;
   const fs::path path_ = folder_ / "ticket";
+  const fs::path store_ = folder_ / "vm.vmgs";
 };
 
-TEST_F(TicketTest, IsReadByTheOtherHostAndSaysNothingSecret) {
+TEST_F(TicketTest, IsReadByTheOtherHostAndByNobodyElse) {
   const auto held = claim();
 
   const auto ticket = read_ticket(path_);
@@ -48,17 +52,21 @@ TEST_F(TicketTest, IsReadByTheOtherHostAndSaysNothingSecret) {
   EXPECT_EQ(ticket->id, held.ticket().id);
   EXPECT_EQ(ticket->release_digest, held.ticket().release_digest);
   EXPECT_EQ(ticket->key, held.key().public_key());
+  EXPECT_TRUE(ticket->sealing_secret.equals_in_constant_time(held.ticket().sealing_secret));
+  EXPECT_FALSE(ticket->vm_id);
 
   struct stat status {};
 
-  ASSERT_EQ(::stat(beside(".claim").c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+  for (const auto& file : {path_, beside(".claim")}) {
+    ASSERT_EQ(::stat(file.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U) << file;
+  }
   EXPECT_EQ(error_code(read_ticket(folder_ / "none")), ErrorCode::kNotFound);
 }
 
 TEST_F(TicketTest, IsRefusedWhereAByteOfItIsAnother) {
   const auto held = claim();
-  const auto bytes = encode_ticket(held.ticket());
+  const auto bytes = base::copy_of(encode_ticket(held.ticket()).expose());
   ASSERT_TRUE(decode_ticket(bytes));
 
   for (std::size_t at = 0; at < bytes.size(); ++at) {
@@ -67,7 +75,7 @@ TEST_F(TicketTest, IsRefusedWhereAByteOfItIsAnother) {
     const auto ticket = decode_ticket(spoilt);
     if (ticket) {
       // Another id, digest or key, which is as good as any, in the same form.
-      EXPECT_EQ(encode_ticket(*ticket), spoilt) << at;
+      EXPECT_EQ(base::copy_of(encode_ticket(*ticket).expose()), spoilt) << at;
       EXPECT_GE(at, 8U);
     }
   }
@@ -80,7 +88,7 @@ TEST_F(TicketTest, IsClaimedByOneProcess) {
   const auto held = claim();
 
   EXPECT_EQ(error_code(Claim::make(path_, std::nullopt)), ErrorCode::kUnavailable);
-  EXPECT_EQ(error_code(release(path_, no_store)), ErrorCode::kUnavailable);
+  EXPECT_EQ(error_code(release(path_, store_, no_store)), ErrorCode::kUnavailable);
   EXPECT_EQ(error_code(read_release(path_)), ErrorCode::kNotFound);
 }
 
@@ -88,29 +96,110 @@ TEST_F(TicketTest, IsReleasedOnceNobodyClaimsIt) {
   std::array<std::byte, 32> digest{};
   { digest = claim().ticket().release_digest; }
 
-  ASSERT_TRUE(release(path_, no_store));
+  ASSERT_TRUE(release(path_, store_, no_store));
 
   const auto secret = read_release(path_);
   ASSERT_TRUE(secret) << secret.error().message;
   EXPECT_EQ(vmgs::crypto::sha256(secret->expose()), digest);
   EXPECT_FALSE(fs::exists(path_));
-  EXPECT_EQ(error_code(release(path_, no_store)), ErrorCode::kNotFound);
+  EXPECT_EQ(error_code(release(path_, store_, no_store)), ErrorCode::kNotFound);
   // It belongs to the other host, and is not lost to another ticket.
   EXPECT_EQ(error_code(Claim::make(path_, std::nullopt)), ErrorCode::kDenied);
 }
 
 TEST_F(TicketTest, IsNotReleasedOnceItsStateHasArrived) {
-  Ownership arrived;
-  { arrived.ticket = claim().ticket().id; }
-  arrived.epoch = 2;
-
   // And whatever became of it then.
   for (const auto standing : {Standing::kOwned, Standing::kOffered}) {
+    Ownership arrived;
+    { arrived.ticket = claim().ticket().id; }
+    arrived.epoch = 2;
     arrived.standing = standing;
-    EXPECT_EQ(error_code(release(path_, [&] { return std::optional(arrived); })),
-              standing == Standing::kOwned ? ErrorCode::kDenied : ErrorCode::kNotFound);
+    arrived.release_digest.fill(standing == Standing::kOffered ? std::byte{1} : std::byte{0});
+
+    EXPECT_EQ(error_code(release(path_, store_, [&] { return std::optional(arrived); })),
+              ErrorCode::kDenied);
+
     EXPECT_EQ(error_code(read_release(path_)), ErrorCode::kNotFound);
+    EXPECT_FALSE(fs::exists(path_)) << "it is used up";
+    EXPECT_FALSE(fs::exists(beside(".claim")));
   }
+}
+
+// A store that was not there counted as proof that nothing had arrived in it.
+TEST_F(TicketTest, IsNotReleasedWhereAStoreIsMissingThatItsStateMayHaveArrivedIn) {
+  { ASSERT_TRUE(claim().arriving(store_)); }
+  const auto marker = fs::path(store_.string() + ".arriving");
+  ASSERT_TRUE(fs::exists(marker));
+
+  EXPECT_EQ(error_code(release(path_, folder_ / "other", no_store)), ErrorCode::kDenied)
+      << "it is another store";
+  fs::rename(marker, folder_ / "not mounted");
+  EXPECT_EQ(error_code(release(path_, store_, no_store)), ErrorCode::kDenied);
+  EXPECT_EQ(error_code(read_release(path_)), ErrorCode::kNotFound);
+  fs::rename(folder_ / "not mounted", marker);
+
+  // It was to be made here, and was not.
+  const auto released = release(path_, store_, no_store);
+  ASSERT_TRUE(released) << released.error().message;
+  EXPECT_EQ(**released, beside(".released"));
+  EXPECT_FALSE(fs::exists(marker));
+}
+
+TEST_F(TicketTest, IsNotReleasedWhereTheStoreIsGoneThatItWasMadeFor) {
+  { ASSERT_TRUE(claim(Ownership()).arriving(store_)); }
+
+  EXPECT_EQ(error_code(release(path_, store_, no_store)), ErrorCode::kDenied);
+
+  EXPECT_TRUE(fs::exists(beside(".claim"))) << "it may come back";
+  EXPECT_TRUE(release(path_, store_, [] { return std::optional(Ownership()); }));
+}
+
+TEST_F(TicketTest, IsSettledByAStoreThatCameByIt) {
+  TicketId id{};
+  {
+    auto held = claim();
+    id = held.ticket().id;
+    ASSERT_TRUE(held.arriving(store_));
+    settle_claim(path_, id);
+    EXPECT_TRUE(fs::exists(beside(".claim"))) << "somebody holds it";
+  }
+  settle_claim(path_, {std::byte{1}});
+  EXPECT_TRUE(fs::exists(beside(".claim"))) << "that is another";
+
+  settle_claim(path_, id);
+
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
+}
+
+TEST_F(TicketTest, IsForgottenWhereItsClaimWasTornBeforeItWasPublished) {
+  { const auto held = claim(); }
+  fs::remove(path_);
+  fs::resize_file(beside(".claim"), 100);
+
+  const auto released = release(path_, store_, no_store);
+
+  ASSERT_TRUE(released) << released.error().message;
+  EXPECT_FALSE(*released) << "nothing was offered to it";
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
+  // Nor is it in the way of the next.
+  { const auto held = claim(); }
+  fs::resize_file(beside(".claim"), 100);
+  EXPECT_TRUE(Claim::make(path_, std::nullopt));
+}
+
+TEST_F(TicketTest, IsGoodForOneOfferAndItsReleaseForOneReturn) {
+  TicketId id{};
+  { id = claim().ticket().id; }
+  remove_used_ticket(path_, {std::byte{1}});
+  EXPECT_TRUE(fs::exists(path_)) << "that is another";
+  remove_used_ticket(path_, id);
+  EXPECT_FALSE(fs::exists(path_));
+  ASSERT_TRUE(release(path_, store_, no_store));
+
+  remove_used_release(path_, {std::byte{1}});
+  EXPECT_TRUE(read_release(path_));
+  remove_used_release(path_, id);
+  EXPECT_EQ(error_code(read_release(path_)), ErrorCode::kNotFound);
 }
 
 TEST_F(TicketTest, IsReleasedWhereTheStoreIsAsItWasBefore) {
@@ -122,18 +211,18 @@ TEST_F(TicketTest, IsReleasedWhereTheStoreIsAsItWasBefore) {
   EXPECT_EQ(error_code(Claim::make(path_, given_away)), ErrorCode::kDenied)
       << "what was offered may have to be given back";
 
-  EXPECT_TRUE(release(path_, [&] { return std::optional(given_away); }));
+  EXPECT_TRUE(release(path_, store_, [&] { return std::optional(given_away); }));
 }
 
 TEST_F(TicketTest, IsNotReleasedWhereTheStoreCannotBeSeen) {
   { const auto held = claim(); }
 
-  const auto released = release(path_, []() -> base::Result<std::optional<Ownership>> {
+  const auto released = release(path_, store_, []() -> base::Result<std::optional<Ownership>> {
     return base::fail(ErrorCode::kUnavailable, "it is locked");
   });
 
   EXPECT_EQ(error_code(released), ErrorCode::kUnavailable);
-  EXPECT_TRUE(release(path_, no_store)) << "and later it is";
+  EXPECT_TRUE(release(path_, store_, no_store)) << "and later it is";
 }
 
 TEST_F(TicketTest, IsUsedUpWhenItsStateHasArrived) {
@@ -151,7 +240,12 @@ TEST_F(SealedStateTest, IsOpenedByWhoHoldsTheClaim) {
   const auto held = claim();
   const base::Bytes state(100'000, std::byte{0x5a});
   for (const auto kind : {BlobKind::kPermanent, BlobKind::kVolatile}) {
-    const auto sealed = seal_state(*read_ticket(path_), {.kind = kind, .epoch = 7}, state);
+    const SealedHalf half{.kind = kind,
+                          .epoch = 7,
+                          .vm_id = {{std::byte{3}}},
+                          .seeds = vmgs::format::SeedProtection::kHost,
+                          .imported = true};
+    const auto sealed = seal_state(*read_ticket(path_), half, state);
     ASSERT_TRUE(sealed) << sealed.error().message;
 
     const auto opened = open_state(held, *sealed);
@@ -159,6 +253,9 @@ TEST_F(SealedStateTest, IsOpenedByWhoHoldsTheClaim) {
     ASSERT_TRUE(opened) << opened.error().message;
     EXPECT_EQ(opened->half.kind, kind);
     EXPECT_EQ(opened->half.epoch, 7U);
+    EXPECT_EQ(opened->half.vm_id, half.vm_id);
+    EXPECT_EQ(opened->half.seeds, half.seeds);
+    EXPECT_TRUE(opened->half.imported);
     EXPECT_EQ(base::copy_of(opened->state.expose()), state);
   }
 }
@@ -175,6 +272,28 @@ TEST_F(SealedStateTest, IsRefusedWhereAnyByteOfItIsAnother) {
     EXPECT_FALSE(open_state(held, base::ByteView(sealed).first(size))) << size;
   }
   EXPECT_EQ(error_code(seal_state(held.ticket(), {}, {})), ErrorCode::kInvalidArgument);
+}
+
+// Whoever had seen the ticket's key could make the TPM that arrived.
+TEST_F(SealedStateTest, IsRefusedFromSealersWithoutTheSecretOfTheTicket) {
+  const auto held = claim();
+  auto guessed = *read_ticket(path_);
+  guessed.sealing_secret.fill().front() ^= std::byte{1};
+
+  const auto forged = *seal_state(guessed, {.epoch = 1}, base::Bytes(10));
+
+  EXPECT_EQ(error_code(open_state(held, forged)), ErrorCode::kAuthentication);
+}
+
+TEST_F(SealedStateTest, IsOfAnEpochThatOneComesAfter) {
+  const auto held = claim();
+
+  EXPECT_EQ(error_code(seal_state(held.ticket(), {.epoch = ~std::uint64_t{0}}, base::Bytes(10))),
+            ErrorCode::kInvalidArgument);
+
+  auto altered = *seal_state(held.ticket(), {.epoch = 1}, base::Bytes(10));
+  std::fill_n(altered.begin() + 12, 8, std::byte{0xff});
+  EXPECT_EQ(error_code(open_state(held, altered)), ErrorCode::kCorrupt);
 }
 
 TEST_F(SealedStateTest, IsRefusedByTheHolderOfAnotherClaim) {

@@ -23,8 +23,8 @@ using vmgs::format::VmId;
 //   STATE/vms/ID/vm.key      the host's key for it, with protection "host"; vm-1.key, ... likewise
 //   STATE/vms/ID/variables   the image that its UEFI variables begin with, if it was made with one
 //   STATE/vms/ID/ticket      of a migration: of the host that awaits the TPM, which may be this
-//   one;
-//                            ticket.claim and ticket.released belong to it (handover/ticket.h)
+//                            one; ticket.claim, ticket.released and vm.vmgs.arriving belong to it
+//                            (handover/ticket.h)
 //   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "vmgs/base/bytes.h"
@@ -54,10 +55,16 @@ class VolumeNvStore final : public engine::NvStore {
   void seeds_were_changed() { strongest_ = protection_; }
 
   // is_imported() tells whether another program has made or kept the TPM whose permanent state was
-  // loaded last; note_imported() says it of the one that is in the store. It stays so for good.
+  // loaded last. It stays so for good. seeds() is the strongest protection its seeds have lived
+  // under. note_past() says both of the TPM that is stored next.
   [[nodiscard]] bool is_imported() const { return imported_; }
 
-  void note_imported() { imported_ = true; }
+  [[nodiscard]] vmgs::format::SeedProtection seeds() const { return strongest_; }
+
+  void note_past(bool imported, vmgs::format::SeedProtection seeds) {
+    imported_ = imported;
+    strongest_ = std::max(protection_, seeds);
+  }
 
   // Errors of Volume::commit().
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
