@@ -52,6 +52,15 @@ std::vector<std::pair<std::size_t, format::KeySlot>> key_slots_left(format::Head
   return result;
 }
 
+format::HeaderLayout with_fixed_fields(format::HeaderLayout layout) {
+  const auto good = base::load<format::HeaderLayout>(base::view(format::encode_header({})));
+  layout.signature = good.signature;
+  layout.version = good.version;
+  layout.header_bytes = good.header_bytes;
+  layout.file_table_blocks = good.file_table_blocks;
+  return layout;
+}
+
 }  // namespace
 
 std::optional<format::Header> mended_header(format::HeaderBytes raw) {
@@ -64,13 +73,16 @@ std::optional<format::Header> mended_header(format::HeaderBytes raw) {
   if (known < 3) {
     return std::nullopt;
   }
-  layout.signature = good.signature;
-  layout.version = good.version;
-  layout.header_bytes = good.header_bytes;
-  layout.file_table_blocks = good.file_table_blocks;
+  layout = with_fixed_fields(layout);
   layout.checksum = format::header_checksum(base::view(layout));
   auto header = format::decode_header(base::view(layout));
   return header ? std::optional(*std::move(header)) : std::nullopt;
+}
+
+bool had_sequence(format::HeaderBytes raw, std::uint32_t sequence) {
+  auto layout = with_fixed_fields(base::load<format::HeaderLayout>(raw));
+  layout.sequence = sequence;
+  return layout.checksum.value() == format::header_checksum(base::view(layout));
 }
 
 bool has_key_slots(format::HeaderBytes raw) {
@@ -89,6 +101,18 @@ bool opens_key_slot(format::HeaderBytes raw, const volume::DatastoreKey& key) {
     return !base::is_all_zero(slot.wrapped_key) &&
            crypto::open(key.bytes, slot.nonce, {}, slot.tag, slot.wrapped_key, metadata_key.fill());
   });
+}
+
+bool is_opened_by(const Generation& generation, format::HeaderBytes raw) {
+  if (!generation.unlocked() || !generation.key_slot()) {
+    return false;
+  }
+  const auto& used = generation.header().key_slots.at(*generation.key_slot());
+  const auto layout = base::load<format::HeaderLayout>(raw);
+  return used &&
+         std::any_of(layout.key_slots.begin(), layout.key_slots.end(), [&](const auto& slot) {
+           return *used == format::KeySlot{slot.nonce, slot.tag, slot.wrapped_key};
+         });
 }
 
 std::uint64_t commit_sequence(const Generation& generation) {

@@ -18,12 +18,19 @@ namespace vmgs::repair {
 // it is proven until its tables are looked at.
 std::optional<format::Header> mended_header(format::HeaderBytes raw);
 
+// had_sequence() tells whether the checksum in 168 damaged bytes is that of a header with this
+// sequence. Then nothing but the fixed fields and the sequence is damaged, if anything.
+bool had_sequence(format::HeaderBytes raw, std::uint32_t sequence);
+
 // has_key_slots() tells whether a header's bytes may hold any wrapped key, however damaged the rest
 // is. 168 times the same byte, as an erased sector has, hold none.
 bool has_key_slots(format::HeaderBytes raw);
 
 // opens_key_slot() tells whether the key opens one of them.
 bool opens_key_slot(format::HeaderBytes raw, const volume::DatastoreKey& key);
+
+// is_opened_by() tells whether one of them is what the generation was unlocked through.
+bool is_opened_by(const volume::Generation& generation, format::HeaderBytes raw);
 
 // commit_sequence() is the sealed commit counter of an unlocked generation; 0 if it is locked or
 // no writer of ours made it.

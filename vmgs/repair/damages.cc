@@ -24,6 +24,10 @@ void flip_newest_checksum(SickStore& store) {
   store.flip(store.header_at(store.newest_slot()) + 12);
 }
 
+void flip_older_checksum(SickStore& store) {
+  store.flip(store.header_at(1 - store.newest_slot()) + 12);
+}
+
 void misplace(SickStore& store, FileId id, std::uint32_t first_block) {
   auto entry = store.entry(id);
   entry.first_block = first_block;
@@ -46,7 +50,20 @@ void move_second_header_to_4096(SickStore& store) {
 std::vector<Damage> damages() {
   std::vector<Damage> all;
   all.push_back({.name = "OlderHeaderTorn",
-                 .inflict = [](SickStore& s) { s.flip(s.header_at(1 - s.newest_slot()) + 12); },
+                 .inflict = flip_older_checksum,
+                 .steps = {"bad-header"},
+                 .concerns = is_encrypted});
+  all.push_back({.name = "OlderHeaderTornLeft",
+                 .inflict = flip_older_checksum,
+                 .steps = {"bad-header"},
+                 .wishes = {.accepted = {"bad-header"}}});
+  all.push_back({.name = "OlderHeaderSequence",
+                 .inflict =
+                     [](SickStore& s) {
+                       // It reads like the newest: its checksum says that it is not.
+                       const auto at = s.header_at(1 - s.newest_slot()) + 16;
+                       s.bytes[at] = static_cast<std::byte>(std::to_integer<int>(s.bytes[at]) + 2);
+                     },
                  .steps = {"bad-header"}});
   all.push_back(
       {.name = "OlderHeaderLost",

@@ -27,16 +27,21 @@ base::Result<void> write_both(const Case& patient, std::size_t slot, const Heade
   return patient.device.flush();
 }
 
-// Whether `a` is known to be newer than `b`, by the counter of the headers and, where both have it,
-// by the authenticated one, which must not say the contrary.
+bool follows(const Generation& a, const Generation& b) {
+  return a.header().sequence != 0 && b.header().sequence != 0 &&
+         format::follows(a.header().sequence, b.header().sequence);
+}
+
+// Whether `a` is known to be newer than `b`, by the authenticated counter where both have it, else
+// by that of the headers. Where the two contradict each other somebody went back to an earlier
+// state on purpose, or a header is damaged: then nothing is known.
 bool is_newer(const Generation& a, const Generation& b) {
   const auto of_a = commit_sequence(a);
   const auto of_b = commit_sequence(b);
   if (of_a != 0 && of_b != 0 && of_a != of_b) {
-    return of_a > of_b;
+    return of_a > of_b && !follows(b, a);
   }
-  return a.header().sequence != 0 && b.header().sequence != 0 &&
-         format::follows(a.header().sequence, b.header().sequence);
+  return follows(a, b);
 }
 
 // The one that is newer than all others, or the one whose table was asked for.
@@ -91,6 +96,31 @@ base::Result<std::vector<Generation>> sound_generations(const Case& patient,
     }
   }
   return result;
+}
+
+// The first table that any header speaks of, however damaged it is, which is not among the states
+// `found`, nor known to be of one before `chosen`: it may be that of the newest.
+std::optional<std::uint32_t> table_not_found(format::HeaderArea area,
+                                             const std::vector<Generation>& found,
+                                             const std::vector<Generation>& without_table,
+                                             const Generation& chosen) {
+  for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{4096}}) {
+    const auto header = mended_header(area.subspan(at).first<format::kHeaderBytes>());
+    if (!header) {
+      continue;
+    }
+    const auto leads_there = [&header](const Generation& one) {
+      return one.header().file_table_block == header->file_table_block;
+    };
+    const auto is_known_to_be_older = [&](const Generation& one) {
+      return leads_there(one) && commit_sequence(one) != 0 && is_newer(chosen, one);
+    };
+    if (std::none_of(found.begin(), found.end(), leads_there) &&
+        std::none_of(without_table.begin(), without_table.end(), is_known_to_be_older)) {
+      return header->file_table_block;
+    }
+  }
+  return std::nullopt;
 }
 
 bool speaks_of_encryption(format::HeaderArea area, format::HeaderSpacing spacing) {
@@ -178,12 +208,11 @@ Mended mend_lost_headers(const Case& patient) {
   }
   TRY_ASSIGN(area, read_area(patient.device));
   std::vector<Generation> found;
+  std::vector<Generation> without_table;
   if (patient.key != nullptr) {
     TRY_ASSIGN(opened, generations_opened(patient.device, *patient.key));
     for (auto& generation : opened) {
-      if (generation.table()) {
-        found.push_back(std::move(generation));
-      }
+      (generation.table() ? found : without_table).push_back(std::move(generation));
     }
   }
   if (found.empty() && speaks_of_encryption(format::HeaderArea(area), patient.spacing)) {
@@ -228,6 +257,15 @@ Mended mend_lost_headers(const Case& patient) {
                  "state, under another key. Give that one, or say --accept bad-header to write "
                  "over it and take what this key opens"));
   }
+  const auto missing = table_not_found(format::HeaderArea(area), found, without_table, *chosen);
+  if (missing && !sealed && !patient.wishes.file_table && !patient.accepts("older-generation")) {
+    return std::optional(not_done(
+        "older-generation", "headers",
+        "a header leads to the file table at block " + std::to_string(*missing) +
+            ", which does not open and may be that of the newest state. Look at what `vmgs "
+            "salvage` gets out of it, or say --accept older-generation to take the one at block " +
+            std::to_string(chosen->header().file_table_block)));
+  }
   auto header = chosen->header();
   if (header.sequence == 0) {
     header.sequence = kUnknownSequence;
@@ -255,6 +293,7 @@ Mended mend_sequence_gap(const Case& patient) {
   std::vector<Generation> usable;
   bool needs_key = false;
   std::optional<std::size_t> sealed;
+  std::optional<Generation> damaged;
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
     if (!slots[slot].header) {
       return std::optional<Outcome>();
@@ -263,6 +302,8 @@ Mended mend_sequence_gap(const Case& patient) {
     if (!generation.header().encrypted) {
       if (is_sound(generation)) {
         usable.push_back(std::move(generation));
+      } else {
+        damaged = std::move(generation);
       }
       continue;
     }
@@ -273,6 +314,8 @@ Mended mend_sequence_gap(const Case& patient) {
         usable.push_back(std::move(generation));
       } else if (unlocking == volume::Unlocking::kNoSlotOpens) {
         sealed = slot;
+      } else {
+        damaged = std::move(generation);
       }
     }
   }
@@ -282,7 +325,12 @@ Mended mend_sequence_gap(const Case& patient) {
                                               "apart"
                                             : "neither header leads to a state that opens"));
   }
-  const Generation* chosen = usable.size() == 1 && !sealed ? &usable.front() : nullptr;
+  // What does not open may be the newer all the same, unless its counter says that it is not.
+  const Generation* chosen = nullptr;
+  if (usable.size() == 1 && damaged && commit_sequence(*damaged) != 0 &&
+      commit_sequence(*damaged) < commit_sequence(usable.front())) {
+    chosen = &usable.front();
+  }
   if (usable.size() == 2 && commit_sequence(usable[0]) != 0 && commit_sequence(usable[1]) != 0 &&
       commit_sequence(usable[0]) != commit_sequence(usable[1])) {
     chosen = &usable[commit_sequence(usable[0]) > commit_sequence(usable[1]) ? 0 : 1];
@@ -299,6 +347,14 @@ Mended mend_sequence_gap(const Case& patient) {
                      ", which may be the newer, under another key. Give that one, or say --accept "
                      "slot-" +
                      std::to_string(usable.front().slot()) + " to take what this one opens"));
+  }
+  if (chosen == nullptr && damaged) {
+    return std::optional(
+        not_done("sequence-gap", "headers",
+                 "the tables that slot " + std::to_string(damaged->slot()) +
+                     " leads to are damaged and may be those of the newer state. Look at what "
+                     "`vmgs salvage` gets out of them, or say --accept slot-" +
+                     std::to_string(usable.front().slot()) + " to take what opens"));
   }
   if (chosen == nullptr) {
     return std::optional(

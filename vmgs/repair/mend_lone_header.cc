@@ -39,14 +39,30 @@ base::Result<Rivals> rivals(const Case& patient, std::size_t bad, const Header& 
 
 enum class Age { kOlder, kNewer, kUnknown };
 
-// Only two sealed commit sequences tell beyond doubt.
-Age proven_age(const Rivals& rivals) {
+// Two sealed commit sequences tell, unless somebody went back to an earlier state since.
+Age sealed_age(const Rivals& rivals) {
   const auto of_damaged = commit_sequence(rivals.damaged);
   const auto of_present = commit_sequence(rivals.present);
   if (of_damaged == 0 || of_present == 0 || of_damaged == of_present) {
     return Age::kUnknown;
   }
   return of_damaged < of_present ? Age::kOlder : Age::kNewer;
+}
+
+// What is proven of the damaged header's age. A checksum that fits proves that it is the older; its
+// sequence as it lies proves nothing, but that the sealed counters are not the whole truth.
+Age proven_age(const Rivals& rivals, format::HeaderBytes raw, const Header& valid) {
+  const auto sealed = sealed_age(rivals);
+  if (had_sequence(raw, valid.sequence - 1)) {
+    return sealed == Age::kNewer ? Age::kUnknown : Age::kOlder;
+  }
+  if (had_sequence(raw, valid.sequence + 1)) {
+    return sealed == Age::kNewer ? Age::kNewer : Age::kUnknown;
+  }
+  const auto mended = rivals.damaged.header().sequence;
+  const bool contradicts = sealed == Age::kOlder ? format::follows(mended, valid.sequence)
+                                                 : format::follows(valid.sequence, mended);
+  return contradicts ? Age::kUnknown : sealed;
 }
 
 // Whether writing over the damaged slot would take keys away that the valid header does not have.
@@ -68,16 +84,22 @@ Mended mend_as(const Case& patient, std::size_t bad, Header header, const Header
 }
 
 // Nothing if the damaged header is of no use and a copy of the valid one may take its place.
-Mended mend_with(const Case& patient, std::size_t bad, const Header& mended, const Header& valid) {
+Mended mend_with(const Case& patient, std::size_t bad, format::HeaderBytes raw,
+                 const Header& mended, const Header& valid) {
   const auto where = slot_name(bad);
   TRY_ASSIGN(both, rivals(patient, bad, mended, valid));
-  const auto age = proven_age(both);
-  const bool is_older =
-      age == Age::kUnknown ? format::follows(valid.sequence, mended.sequence) : age == Age::kOlder;
-  if (!both.damaged.table()) {
-    return std::optional<Outcome>();
+  const auto age = proven_age(both, raw, valid);
+  if (!both.damaged.table() || (!mended.encrypted && !is_sound(both.damaged))) {
+    if (age == Age::kOlder || patient.accepts("bad-header")) {
+      return std::optional<Outcome>();
+    }
+    return std::optional(not_done("bad-header", where,
+                                  "the damaged header may be the one of the newest state, and the "
+                                  "file table that it leads to is damaged too. Look at what `vmgs "
+                                  "salvage` gets out of it, or say --accept bad-header to stay "
+                                  "with the state that opens today"));
   }
-  if (is_older) {
+  if (age == Age::kOlder) {
     auto header = mended;
     header.sequence = valid.sequence - 1;
     TRY(write_header(patient.device, patient.spacing, bad, header));
@@ -108,15 +130,15 @@ Mended mend_with(const Case& patient, std::size_t bad, const Header& mended, con
                                          "Only the key it is sealed under can tell") +
                        ", or say --accept bad-header to stay with the state that opens today"));
     }
-  } else if (!is_sound(both.damaged) || patient.accepts("bad-header")) {
+  } else if (patient.accepts("bad-header")) {
     return std::optional<Outcome>();
   }
   if (!patient.accepts("newer-header")) {
-    return std::optional(
-        not_done("newer-header", where,
-                 "only the checksum of the other header may be wrong, and then it is the newer "
-                 "state. Say --accept newer-header to take that one, or --accept bad-header to "
-                 "stay with the state that opens today"));
+    return std::optional(not_done(
+        "newer-header", where,
+        "nothing proves that the damaged header is the older, so it may lead to the "
+        "newer state. Say --accept newer-header to take that one, or --accept bad-header to "
+        "stay with the state that opens today"));
   }
   return mend_as(patient, bad, mended, valid,
                  done("newer-header", where, "mend this header and take what it leads to"));
@@ -127,7 +149,8 @@ struct Newest {
 };
 
 // The newest state by the sealed commit sequences, where the damaged slot has nothing but its keys
-// left. Nothing if what opens today has no such sequence.
+// left. Nothing if what opens today has no such sequence, or those keys lead to no state that has
+// one: a tool's edit has none, and may be the newest.
 base::Result<std::optional<Newest>> newest_by_its_keys(const Case& patient, format::HeaderBytes raw,
                                                        const Header& valid) {
   TRY_ASSIGN(present, Generation::read(patient.device, 0, valid));
@@ -138,6 +161,18 @@ base::Result<std::optional<Newest>> newest_by_its_keys(const Case& patient, form
   }
   Newest newest;
   TRY_ASSIGN(opened, generations_opened(patient.device, *patient.key));
+  bool has_led_somewhere = false;
+  for (const auto& generation : opened) {
+    if (is_opened_by(generation, raw)) {
+      if (commit_sequence(generation) == 0) {
+        return std::optional<Newest>();
+      }
+      has_led_somewhere = true;
+    }
+  }
+  if (!has_led_somewhere) {
+    return std::optional<Newest>();
+  }
   for (const auto& generation : opened) {
     if (commit_sequence(generation) > sequence && is_whole(patient.device, generation)) {
       sequence = commit_sequence(generation);
@@ -173,7 +208,7 @@ Mended mend_lone_header(const Case& patient) {
   const auto raw = format::header_at(format::HeaderArea(area), patient.spacing, bad);
   const auto mended = mended_header(raw);
   if (mended && mended->file_table_block != valid.file_table_block) {
-    TRY_ASSIGN(outcome, mend_with(patient, bad, *mended, valid));
+    TRY_ASSIGN(outcome, mend_with(patient, bad, raw, *mended, valid));
     if (outcome) {
       return std::optional(std::move(outcome));
     }

@@ -49,9 +49,10 @@ base::Result<std::uint64_t> earlier_footer(storage::BlockDevice& whole) {
 
 // What the tables speak of.
 struct Spoken {
-  bool any_table = false;     // one at least could be read
-  std::uint64_t bytes = 0;    // where the last block ends, by the headers that count here
-  std::uint64_t at_most = 0;  // the same by every header that may lie anywhere
+  bool any_table = false;      // one at least could be read
+  bool damaged_table = false;  // one at least could not, so that `at_most` may be too little
+  std::uint64_t bytes = 0;     // where the last block ends, by the headers that count here
+  std::uint64_t at_most = 0;   // the same by every header that may lie anywhere
 };
 
 base::Result<Spoken> bytes_spoken_of(storage::BlockDevice& whole, format::HeaderSpacing spacing) {
@@ -61,24 +62,31 @@ base::Result<Spoken> bytes_spoken_of(storage::BlockDevice& whole, format::Header
   for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{4096}}) {
     const auto raw = std::span(area).subspan(at).first<format::kHeaderBytes>();
     const auto header = mended_header(raw);
-    if (!header || header->file_table_block >= raw_blocks) {
+    if (!header) {
+      continue;
+    }
+    if (header->file_table_block >= raw_blocks) {
+      spoken.damaged_table = true;
       continue;
     }
     format::Block block{};
     TRY(whole.read(std::uint64_t{header->file_table_block} * format::kBlockBytes, block));
-    const auto table = format::decode_file_table(block, header->file_table_block,
-                                                 kMostStoreToRestore / format::kBlockBytes);
-    if (!table) {
-      continue;
-    }
+    constexpr auto kMostBlocks = kMostStoreToRestore / format::kBlockBytes;
+    // Entry by entry: where one is damaged, the files of the others still lie where they say.
     std::uint64_t most = 0;
-    for (const auto& entry : table->entries) {
-      if (entry) {
-        most = std::max(most, std::uint64_t{entry->end_block()} * format::kBlockBytes);
+    for (std::size_t id = 0; id < format::kFileIds; ++id) {
+      const auto entry =
+          format::decode_file_entry(block, static_cast<format::FileId>(id), kMostBlocks);
+      if (entry && *entry) {
+        most = std::max(most, std::uint64_t{(*entry)->end_block()} * format::kBlockBytes);
       }
     }
-    spoken.any_table = true;
     spoken.at_most = std::max(spoken.at_most, most);
+    if (!format::decode_file_table(block, header->file_table_block, kMostBlocks)) {
+      spoken.damaged_table = true;
+      continue;
+    }
+    spoken.any_table = true;
     if (format::decode_header(raw) && (at == 0 || at == format::bytes(spacing))) {
       spoken.bytes = std::max(spoken.bytes, most);
     }
@@ -119,11 +127,14 @@ Mended write_footer(storage::Overlay& whole, const Sector& damaged, std::uint64_
 
 // Why nothing is written at, or cut behind, `end` without a word; nothing if it may be.
 std::optional<Outcome> asks_first(const Spoken& spoken, std::uint64_t end, const Wishes& wishes) {
-  if (!spoken.any_table && !wishes.accepted.contains("bad-container")) {
-    return not_done("bad-container", "container",
-                    "no file table could be read that says how long the store is. If byte " +
-                        std::to_string(end) +
-                        " is behind all its files, say --accept bad-container");
+  if ((!spoken.any_table || spoken.damaged_table) && !wishes.accepted.contains("bad-container")) {
+    return not_done(
+        "bad-container", "container",
+        std::string(spoken.any_table ? "a header leads to a file table that is damaged, so nothing "
+                                       "says where all files end. If byte "
+                                     : "no file table could be read that says how long the store "
+                                       "is. If byte ") +
+            std::to_string(end) + " is behind all its files, say --accept bad-container");
   }
   return std::nullopt;
 }
