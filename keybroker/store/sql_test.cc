@@ -229,6 +229,22 @@ TEST(PostgresTest, AServerThatMayLoseAnEpochGetsNone) {
   EXPECT_EQ(error_code(records.anchor(anchor_of(1, 1, 5), act())), ErrorCode::kDenied);
 }
 
+// Whether commits wait for the standby named "absent" by now, for ten seconds at most. A new
+// session has the name once the server has read it and told its other processes; it is the
+// checkpointer that makes commits wait, and that looks before each checkpoint but the one it may be
+// about to begin.
+bool standby_is_waited_for(const PostgresServer& server) {
+  constexpr const char* kIsNamed =
+      "SELECT 1 / (current_setting('synchronous_standby_names') = 'absent')::int";
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!server.run_sql("postgres", kIsNamed)) {
+    if (std::chrono::steady_clock::now() > end) {
+      return false;
+    }
+  }
+  return server.run_sql("postgres", "CHECKPOINT") && server.run_sql("postgres", "CHECKPOINT");
+}
+
 // A standby that is named and not there: the commit is on the primary's disk, and no standby has
 // it. Whoever is told "done" then could be told otherwise after a fail-over.
 TEST(PostgresTest, ACommitThatNoStandbyHasIsNotAcknowledged) {
@@ -239,6 +255,7 @@ TEST(PostgresTest, ACommitThatNoStandbyHasIsNotAcknowledged) {
   register_one(records);
   ASSERT_TRUE(server.run_sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'absent'"));
   ASSERT_TRUE(server.run_sql("postgres", "SELECT pg_reload_conf()"));
+  ASSERT_TRUE(standby_is_waited_for(server));
   const auto once = act();
 
   EXPECT_EQ(error_code(records.claim(claim_of(1, 0), once)), ErrorCode::kUnavailable);

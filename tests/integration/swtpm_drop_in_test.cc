@@ -186,8 +186,8 @@ TEST_P(SwtpmBehaviourTest, KeepsItsStateUnderAKey) {
   }
   {
     auto tpm = start({"--key", "file=" + file("key", digits + "\n") + ",mode=aes-cbc,remove"});
-    EXPECT_FALSE(std::filesystem::exists(folder_ / "key"));
     measure(tpm);
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "key"));
     EXPECT_THAT(tpm.ioctl({"-g"}).out, HasSubstr("0x1"));
     tpm.succeeds({"-v"});
     EXPECT_EQ(tpm.shut_down(), 0);
