@@ -144,13 +144,16 @@ TEST_F(VtpmdMigrationTest, GivesTheTpmBackIfItHasNotArrived) {
 
   const auto cancelled = there_.ctl({"migrate", "cancel", "web1", "--out", release()});
   ASSERT_EQ(cancelled.status, 0) << cancelled.err << there_.log();
+  // Whoever did not hear it asks again.
+  fs::remove(release());
+  EXPECT_EQ(there_.ctl({"migrate", "cancel", "web1"}).status, 2) << "it is a secret";
+  ASSERT_EQ(there_.ctl({"migrate", "cancel", "web1", "--out", release()}).status, 0);
   const auto taken = vtpmd_.ctl({"migrate", "cancel", "web1", "--release", release()});
   ASSERT_EQ(taken.status, 0) << taken.err << vtpmd_.log();
 
   vtpmd_.wait_for("web1", "ready");
   EXPECT_EQ(vtpmd_.text("web1", "migration"), "none");
   EXPECT_EQ(run(*here_, tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << vtpmd_.log();
-  EXPECT_NE(there_.ctl({"migrate", "cancel", "web1"}).status, 0) << "nothing is awaited";
   // The next attempt, with a ticket of its own.
   prepare();
   take(*here_);
@@ -202,14 +205,14 @@ TEST_F(VtpmdMigrationTest, GivesNothingBackThatArrivedBeforeTheInstanceDied) {
 }
 
 TEST_F(VtpmdMigrationTest, IsNotAwaitedWhereTheTpmIs) {
-  const auto running = vtpmd_.ctl({"migrate", "receive", "web1"});
+  const auto running = vtpmd_.ctl({"migrate", "receive", "web1", "--out", ticket()});
   EXPECT_NE(running.status, 0);
   EXPECT_THAT(running.err, HasSubstr("stop it"));
   EXPECT_EQ(*here_->result(Control::kShutdown), 0U);
   here_.reset();
   vtpmd_.wait_for("web1", "stopped");
 
-  const auto stopped = vtpmd_.ctl({"migrate", "receive", "web1"});
+  const auto stopped = vtpmd_.ctl({"migrate", "receive", "web1", "--out", ticket()});
 
   EXPECT_NE(stopped.status, 0);
   EXPECT_THAT(stopped.err, HasSubstr("has its TPM"));

@@ -55,7 +55,9 @@ bool SealedStateBlobs::leaves() const {
 base::Result<void> SealedStateBlobs::leave(StateBlob which) {
   const bool may_leave_otherwise = parts_.otherwise != nullptr && migration() == Migration::kNone;
   if (which != StateBlob::kPermanent) {
-    if (may_leave_otherwise) {
+    const auto ticket = handover::read_ticket(parts_.ticket);
+    const bool has_ticket = ticket || ticket.error().code != ErrorCode::kNotFound;
+    if (may_leave_otherwise && !has_ticket) {
       return parts_.otherwise->leave(which);
     }
     return leaves() ? base::Result<void>()

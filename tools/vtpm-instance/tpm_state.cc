@@ -7,6 +7,7 @@
 
 #include "tools/vtpm-instance/attestation_record.h"
 #include "tools/vtpm-instance/statement.h"
+#include "vmgs/base/log.h"
 #include "vmgs/crypto/random.h"
 #include "vtpm/boot/incoming_store.h"
 #include "vtpm/boot/manufacture.h"
@@ -437,8 +438,13 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
     return open_ephemeral(start);
   }
   auto settings = settings_of(setup, choice);
-  TRY_ASSIGN(given_back, release_beside(setup));
-  settings.given_back = std::move(given_back);
+  // A TPM that was not offered does not need it.
+  if (auto given_back = release_beside(setup)) {
+    settings.given_back = *std::move(given_back);
+  } else {
+    base::log(base::LogLevel::kWarning,
+              "what gives a TPM back that was offered: " + given_back.error().message);
+  }
   if (broker != nullptr) {
     return open_brokered(setup, choice, settings, *broker);
   }

@@ -20,7 +20,7 @@ struct Arguments {
   std::string launch_document;
   std::string ticket;
   std::string release;
-  std::string out = "-";
+  std::string out;
 };
 
 constexpr const char* kExamples =
@@ -98,6 +98,11 @@ base::Result<cli::ExitStatus> cancel(const Arguments& arguments, cli::Output& ou
   }
   TRY_ASSIGN(cancelled,
              arguments.service.call<api::CancelMigrationResponse>("CancelMigration", request));
+  if (!cancelled.release().empty() && arguments.out.empty()) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "nothing has arrived here, and what gives the TPM back is kept: say where to "
+                      "write it (--out FILE)");
+  }
   if (!cancelled.release().empty()) {
     TRY(give_out(arguments, output, cancelled.release()));
     output.talk("nothing has arrived here; this is for `vtpmctl migrate cancel " + arguments.vm +
@@ -143,10 +148,13 @@ cli::Command migrate_command() {
                 ->add_option("--release", arguments->release,
                              "What cancel gave at the other host; - for stdin")
                 ->type_name("FILE");
-            for (auto* const sub : {receive_app, cancel_app}) {
-              sub->add_option("--out", arguments->out, "Where to write it [-, stdout]")
-                  ->type_name("FILE");
-            }
+            receive_app
+                ->add_option("--out", arguments->out, "Where to write it, a secret; - for stdout")
+                ->required()
+                ->type_name("FILE");
+            cancel_app
+                ->add_option("--out", arguments->out, "Where to write what gives it back, a secret")
+                ->type_name("FILE");
             add_service_arguments(app, arguments->service);
             return [arguments, receive_app, send_app](cli::Output& output) {
               return receive_app->parsed() ? receive(*arguments, output)

@@ -106,6 +106,10 @@ VmService::Answer<api::CancelMigrationResponse> VmService::cancel_migration(
     auto read = host_.folder().read_release(id);
     CO_TRY_ASSIGN(release, std::move(read));
     response.set_release(release.data(), release.size());
+  } else if (const auto kept = request.release().empty() ? kept_release(*vm) : base::Bytes();
+             !kept.empty()) {
+    // Said before, and not heard.
+    response.set_release(kept.data(), kept.size());
   } else {
     auto taken = co_await take_back(id, request.release());
     CO_TRY(std::move(taken));
@@ -114,6 +118,18 @@ VmService::Answer<api::CancelMigrationResponse> VmService::cancel_migration(
     *response.mutable_vm() = view_of(host_, *after);
   }
   co_return response;
+}
+
+// What the host that awaited the TPM has given back by now.
+base::Bytes VmService::kept_release(const Vm& vm) const {
+  if (vm.travel.migration != Migration::kNone) {
+    return {};
+  }
+  const auto ticket = host_.folder().read_ticket(vm.id());
+  if (!ticket || !ticket->empty()) {
+    return {};
+  }
+  return host_.folder().read_release(vm.id()).value_or(base::Bytes());
 }
 
 // At the host that awaits the TPM.

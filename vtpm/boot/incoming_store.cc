@@ -1,11 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vtpm/boot/incoming_store.h"
 
-#include <filesystem>
+#include <system_error>
+
+#include "vmgs/base/log.h"
+#include "vmgs/storage/folder.h"
 
 namespace vtpm::boot {
 
 using engine::BlobKind;
+
+namespace {
+
+// The TPM is in the store by now, so its failure is none of the store's.
+void remove_marker(const std::filesystem::path& store) {
+  const auto marker = arriving_marker(store);
+  std::error_code error;
+  if (!std::filesystem::remove(marker, error)) {
+    return;
+  }
+  if (const auto synced = vmgs::storage::sync_folder_of(marker); !synced) {
+    base::log(base::LogLevel::kWarning, synced.error().message);
+  }
+}
+
+}  // namespace
+
+std::filesystem::path arriving_marker(const std::filesystem::path& store) {
+  auto marker = store;
+  marker += ".arriving";
+  return marker;
+}
 
 base::Result<void> IncomingStore::expect_open() const {
   return closed_ ? base::fail(base::ErrorCode::kDenied, "the store was closed")
@@ -31,6 +56,7 @@ base::Result<void> IncomingStore::store(BlobKind kind, base::ByteView blob) {
   if (may_create_ && !std::filesystem::exists(settings_.path)) {
     TRY_ASSIGN(made, StateStore::create(settings_, protector_, blob));
     store_ = std::move(made);
+    remove_marker(settings_.path);
     return {};
   }
   auto opened = StateStore::open(settings_, protector_);

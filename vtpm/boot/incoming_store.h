@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,6 +13,10 @@
 #include "vtpm/state/flash_store.h"
 
 namespace vtpm::boot {
+
+// arriving_marker() is where it is noted that the store is still to be made around a state that
+// arrives, so that a store which is not there can be told from one that was taken away.
+std::filesystem::path arriving_marker(const std::filesystem::path& store);
 
 // IncomingStore waits for the state of a TPM that runs elsewhere: it opens nothing and makes
 // nothing until that state arrives (SET_STATEBLOB, INIT), since the source may still own the store,
@@ -29,7 +34,8 @@ class IncomingStore final : public engine::NvStore, public state::FlashStore {
   // Nothing as long as nothing has arrived.
   base::Result<std::optional<base::SecretBytes>> load(engine::BlobKind kind) override;
 
-  // The first permanent state opens or makes the store. Errors of StateStore.
+  // The first permanent state opens or makes the store; of one that is made there is no marker any
+  // more. Errors of StateStore.
   base::Result<void> store(engine::BlobKind kind, base::ByteView blob) override;
   base::Result<void> remove(engine::BlobKind kind) override;
 

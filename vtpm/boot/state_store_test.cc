@@ -520,8 +520,10 @@ TEST_F(StateStoreTest, AnIncomingStateMakesItsStoreWhenItArrives) {
   EXPECT_EQ(loaded(incoming), "none");
   EXPECT_TRUE(file_names().empty());
   EXPECT_FALSE(incoming.store(BlobKind::kVolatile, base::bytes_of("too early")));
+  std::ofstream(arriving_marker(kept.settings.path)) << "it is still to be made";
 
   ASSERT_TRUE(incoming.store(BlobKind::kPermanent, permanent_.expose()));
+  EXPECT_FALSE(std::filesystem::exists(arriving_marker(kept.settings.path)));
   ASSERT_TRUE(incoming.store(BlobKind::kVolatile, base::bytes_of("running")));
 
   EXPECT_EQ(loaded(incoming), permanent_hex());

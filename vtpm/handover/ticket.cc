@@ -17,6 +17,7 @@
 #include "vmgs/base/log.h"
 #include "vmgs/crypto/digest.h"
 #include "vmgs/crypto/random.h"
+#include "vtpm/boot/incoming_store.h"
 
 namespace vtpm::handover {
 
@@ -206,11 +207,6 @@ std::filesystem::path absolute_of(const std::filesystem::path& path) {
   return std::filesystem::absolute(path, ignored).lexically_normal();
 }
 
-// What lies beside a store that was not there, while a state may arrive in it.
-std::filesystem::path marker_of(const std::filesystem::path& store) {
-  return beside(store, ".arriving");
-}
-
 void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
     base::log(base::LogLevel::kWarning, failed(path, "removed").value().message);
@@ -231,7 +227,7 @@ void remove_claim(const std::filesystem::path& path, const TicketId& id,
   remove_ticket(path, id);
   remove_file(beside(path, ".claim"));
   if (store) {
-    remove_file(marker_of(*store));
+    remove_file(boot::arriving_marker(*store));
   }
   if (const auto synced = sync_folder_of(path); !synced) {
     base::log(base::LogLevel::kWarning, synced.error().message);
@@ -241,7 +237,7 @@ void remove_claim(const std::filesystem::path& path, const TicketId& id,
 // A store that is not there proves that nothing has arrived in it only where its folder is seen to
 // be that in which it was to be made.
 base::Result<void> expect_was_never_made(const ClaimFile& claim) {
-  const auto marker = read_file(marker_of(*claim.store), claim.release.id.size());
+  const auto marker = read_file(boot::arriving_marker(*claim.store), claim.release.id.size());
   if (marker && std::equal(marker->expose().begin(), marker->expose().end(),
                            claim.release.id.begin(), claim.release.id.end())) {
     return {};
@@ -390,7 +386,7 @@ base::Result<void> Claim::arriving(const std::filesystem::path& store) {
   }
   std::error_code ignored;
   if (!std::filesystem::exists(in, ignored)) {
-    TRY(publish(marker_of(in), 0600, ticket_.id));
+    TRY(publish(boot::arriving_marker(in), 0600, ticket_.id));
   }
   base::Writer mark;
   mark.bytes(base::bytes_of(in.native()));
@@ -419,17 +415,19 @@ base::Result<std::optional<std::filesystem::path>> release(
                                               ", and may lie there: name that store");
   }
   TRY_ASSIGN(store_now, now());
-  if (claim->before != encode_before(store_now)) {
-    if (!store_now) {
-      return base::fail(
-          ErrorCode::kDenied,
-          "the store is not there that this ticket was made for, and the TPM may have "
-          "arrived in it: bring it back, and try again");
-    }
+  if (store_now && store_now->ticket == claim->release.id) {
     remove_claim(path, claim->release.id, claim->store);
     return base::fail(ErrorCode::kDenied,
                       "a TPM has arrived here by this ticket: it is started here, and its state is "
                       "not given back");
+  }
+  // Where no store was noted, none was tried, whatever one says by now.
+  if (claim->store && claim->before != encode_before(store_now)) {
+    return base::fail(ErrorCode::kDenied,
+                      std::string(store_now ? "another store is in the place of the one"
+                                            : "the store is not there") +
+                          " that this ticket was made for, and the TPM may have arrived in that: "
+                          "bring it back, and try again");
   }
   if (claim->store && !store_now) {
     TRY(expect_was_never_made(*claim));

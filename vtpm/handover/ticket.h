@@ -104,10 +104,10 @@ class Claim {
 
 // release() gives back what was offered to the ticket at `path`, and never arrived: nobody can open
 // it any more. The result is where its release lies; nothing if the ticket was never published.
-// `now` says what the store of this host, `store`, says of its TPM, which is another thing than
-// before if it has arrived, and stays so whatever became of it. kUnavailable while somebody holds
-// the claim; kDenied if it has arrived, or may have and the store is not there; kNotFound if there
-// is no claim; errors of `now`; kIo.
+// `now` says what the store of this host, `store`, says of its TPM: that it came by this ticket, or
+// the same as before if nothing has arrived. kUnavailable while somebody holds the claim; kDenied
+// if it has arrived, or may have and the store is not there or is another, whose claim then stays;
+// kNotFound if there is no claim; errors of `now`; kIo.
 base::Result<std::optional<std::filesystem::path>> release(
     const std::filesystem::path& path, const std::filesystem::path& store,
     const std::function<base::Result<std::optional<vmgs::format::Ownership>>()>& now);

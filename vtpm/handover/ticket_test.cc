@@ -145,6 +145,20 @@ TEST_F(TicketTest, IsNotReleasedWhereAStoreIsMissingThatItsStateMayHaveArrivedIn
   EXPECT_FALSE(fs::exists(marker));
 }
 
+// A start without the claim had made another TPM in that place, and that was taken for the one that
+// was to arrive.
+TEST_F(TicketTest, IsReleasedWhereNothingWasTriedWhateverLiesThereNow) {
+  { (void)claim(); }
+  EXPECT_TRUE(release(path_, store_, [] { return std::optional(Ownership()); }));
+
+  { ASSERT_TRUE(Claim::make(folder_ / "next", std::nullopt)->arriving(store_)); }
+  EXPECT_EQ(
+      error_code(release(folder_ / "next", store_, [] { return std::optional(Ownership()); })),
+      ErrorCode::kDenied)
+      << "it may have arrived";
+  EXPECT_TRUE(fs::exists(folder_ / "next.claim")) << "and what gives it back is kept";
+}
+
 TEST_F(TicketTest, IsNotReleasedWhereTheStoreIsGoneThatItWasMadeFor) {
   { ASSERT_TRUE(claim(Ownership()).arriving(store_)); }
 

@@ -121,6 +121,9 @@ base::Result<void> Host::take_tpm_back(const VmId& id, base::ByteView release) {
   TRY_ASSIGN(found, vm(id));
   auto& target = *found;
   TRY(expect_moves(target));
+  if (target.travel.migration == Migration::kAwaited || folder_.has_claim(id)) {
+    return denied(target, "awaits its TPM here: `vtpmctl migrate cancel` without --release first");
+  }
   if (release.empty() && target.travel.migration == Migration::kOffered) {
     return denied(target,
                   "was offered to another host: `vtpmctl migrate cancel` it there, and give what "

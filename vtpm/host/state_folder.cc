@@ -175,11 +175,15 @@ base::Result<base::Bytes> read_file(const fs::path& file, std::size_t most_bytes
 constexpr std::size_t kTicketIdAt = 8;
 constexpr std::size_t kTicketIdBytes = 16;
 
-// The rest is for the instance to see; here is whether somebody has taken another file for it.
-base::Result<void> expect_is(const char* what, std::string_view magic, base::ByteView bytes) {
+// What gives a TPM back has one length: magic, version, id of the ticket, secret.
+constexpr std::size_t kReleaseBytes = 56;
+
+// The rest is for the instance to see; here is whether somebody has taken another file for it, or
+// one that was cut short.
+base::Result<void> expect_is(const char* what, std::string_view magic, std::size_t least,
+                             std::size_t most, base::ByteView bytes) {
   const auto begin = base::bytes_of(magic);
-  if (bytes.empty() || (bytes.size() <= StateFolder::kMaxTicketBytes &&
-                        bytes.size() >= kTicketIdAt + kTicketIdBytes &&
+  if (bytes.empty() || (bytes.size() >= least && bytes.size() <= most &&
                         std::equal(begin.begin(), begin.end(), bytes.begin()))) {
     return {};
   }
@@ -275,12 +279,13 @@ base::Result<bool> StateFolder::has_variables(const VmId& id, base::ByteView ima
 }
 
 base::Result<void> StateFolder::keep_ticket(const VmId& id, base::ByteView ticket) const {
-  TRY(expect_is("a migration ticket", "SRTK", ticket));
+  TRY(expect_is("a migration ticket", "SRTK", kTicketIdAt + kTicketIdBytes, kMaxTicketBytes,
+                ticket));
   return keep_or_remove_file(this->ticket(id), ticket);
 }
 
 base::Result<void> StateFolder::keep_release(const VmId& id, base::ByteView release) const {
-  TRY(expect_is("what gives a TPM back", "SRRL", release));
+  TRY(expect_is("what gives a TPM back", "SRRL", kReleaseBytes, kReleaseBytes, release));
   return keep_or_remove_file(this->release(id), release);
 }
 
