@@ -143,7 +143,8 @@ bool Certificate::is_ca() const { return X509_check_ca(certificate_.get()) == 1;
 std::string Certificate::pem() const {
   const Bio bio(BIO_new(BIO_s_mem()));
   char* text = nullptr;
-  PEM_write_bio_X509(bio.get(), certificate_.get());
+  // OpenSSL would encode anew what the issuer has not signed.
+  PEM_write_bio(bio.get(), PEM_STRING_X509, "", in(*der_), static_cast<long>(der_->size()));
   const long size = BIO_get_mem_data(bio.get(), &text);
   return {text, static_cast<std::size_t>(size)};
 }

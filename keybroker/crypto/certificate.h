@@ -101,7 +101,7 @@ class Certificate {
 
   [[nodiscard]] bool is_ca() const;
 
-  // pem() is the certificate as one PEM block.
+  // pem() is the certificate, byte for byte as it came, as one PEM block.
   [[nodiscard]] std::string pem() const;
 
   [[nodiscard]] x509_st* handle() const { return certificate_.get(); }

@@ -109,6 +109,23 @@ TEST_F(CertificateVectorsTest, WritesThePemItReads) {
   EXPECT_EQ(decode_pem_certificates(authorities[0].pem() + authorities[1].pem(), 2), authorities);
 }
 
+// Of its signature the last two bits count for nothing, and OpenSSL would write them as zeros.
+TEST_F(CertificateVectorsTest, WritesTheVeryBytesThatCame) {
+  auto encoding = base::copy_of(der("snp/milan-v2-clean.vcek.der").der());
+  constexpr std::size_t kSignatureBytes = 512;
+  auto& unused_bits = encoding.at(encoding.size() - kSignatureBytes - 1);
+  ASSERT_EQ(unused_bits, std::byte{0});
+  unused_bits = std::byte{2};
+  encoding.back() = std::byte{0xff};
+
+  const auto odd = Certificate::decode(encoding);
+
+  ASSERT_TRUE(odd) << odd.error().message;
+  const auto again = decode_pem_certificates(odd->pem(), 1);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->front().der(), encoding);
+}
+
 TEST_F(CertificateVectorsTest, PathsAreJudgedByWhatIsWrongWithThem) {
   const auto vcek = der("snp/milan-v2-clean.vcek.der");
   const auto milan = pem("roots/amd/milan-ask-ark.pem");
