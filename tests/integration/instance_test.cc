@@ -39,6 +39,13 @@ class InstanceTest : public testing::Test {
     return {"--vmgs", folder_ / "vm.vmgs", "--create"};
   }
 
+  // The same, and its state leaves as swtpm's does.
+  [[nodiscard]] std::vector<std::string> stored_in_the_open() const {
+    auto options = stored();
+    options.insert(options.end(), {"--state-blobs", "plain"});
+    return options;
+  }
+
   static Hypervisor attach(const Instance& instance) {
     auto hypervisor = Hypervisor::attach(instance.control());
     EXPECT_TRUE(hypervisor) << hypervisor.error().message << instance.log();
@@ -438,7 +445,7 @@ TEST_F(InstanceLifeTest, AnEphemeralTpmHasNoFileOpen) {
 // The control channel.
 
 TEST_F(InstanceControlTest, FollowsQemuFromItsStartToItsEnd) {
-  Instance instance(folder_.path(), stored());
+  Instance instance(folder_.path(), stored_in_the_open());
   auto qemu = *Hypervisor::connect(instance.control());
   ASSERT_EQ(*qemu.set_data_descriptor(), 0U);
   // QEMU finds out the version of the TPM before INIT, by the tag of a failure.
@@ -462,7 +469,7 @@ TEST_F(InstanceControlTest, FollowsQemuFromItsStartToItsEnd) {
 }
 
 TEST_F(InstanceControlTest, AnswersEveryRequest) {
-  Instance instance(folder_.path(), stored());
+  Instance instance(folder_.path(), stored_in_the_open());
   auto client = SocketClient::connect(instance.control());
   const std::vector<std::array<std::string, 2>> off = {
       {"00000001", "000000000001ffff"},
@@ -519,7 +526,7 @@ TEST_F(InstanceControlTest, AnswersEveryRequest) {
 
 // The same requests to swtpm and to ours: whoever is used to the one finds the other.
 TEST_F(InstanceControlTest, AnswersAsSwtpmDoes) {
-  Instance instance(folder_.path(), stored());
+  Instance instance(folder_.path(), stored_in_the_open());
   const TempFolder theirs;
   auto swtpm = *support::Process::start({"swtpm", "socket", "--tpm2", "--tpmstate",
                                          "dir=" + theirs.path().string(), "--ctrl",
@@ -642,7 +649,7 @@ TEST_F(InstanceControlTest, BelievesALocalityOnItsDataSocketOnly) {
 // State blobs.
 
 TEST_F(InstanceStateTest, MovesToAnotherInstance) {
-  Instance source(folder_.path(), stored());
+  Instance source(folder_.path(), stored_in_the_open());
   auto hypervisor = boot(source);
   ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 64)), tpm::kSuccess);
   ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(5))), tpm::kSuccess);
@@ -655,8 +662,8 @@ TEST_F(InstanceStateTest, MovesToAnotherInstance) {
 
   const TempFolder elsewhere;
   {
-    Instance destination(elsewhere.path(),
-                         {"--vmgs", elsewhere / "vm.vmgs", "--create", "--incoming"});
+    Instance destination(elsewhere.path(), {"--vmgs", elsewhere / "vm.vmgs", "--create",
+                                            "--incoming", "--state-blobs", "plain"});
     auto qemu = *Hypervisor::connect(destination.control());
     ASSERT_EQ(*qemu.set_data_descriptor(), 0U);
     EXPECT_FALSE(std::filesystem::exists(elsewhere / "vm.vmgs")) << "nothing before the state";
@@ -674,8 +681,20 @@ TEST_F(InstanceStateTest, MovesToAnotherInstance) {
   EXPECT_EQ(nv(qemu), data_of(5));
 }
 
-TEST_F(InstanceStateTest, TwoResumesOfOneSnapshotDrawDifferentNumbers) {
+TEST_F(InstanceStateTest, StaysWhereNobodySaidHowItLeaves) {
   Instance instance(folder_.path(), stored());
+  auto hypervisor = boot(instance);
+
+  EXPECT_FALSE(hypervisor.get_state_blob(1));
+
+  EXPECT_THAT(instance.log(), testing::HasSubstr("state blobs are plain"));
+  Instance incoming(folder_.path(), {"--vmgs", folder_ / "new.vmgs", "--create", "--incoming"});
+  EXPECT_EQ(incoming.wait(), 2);
+  EXPECT_THAT(incoming.log(), testing::HasSubstr("--state-blobs plain"));
+}
+
+TEST_F(InstanceStateTest, TwoResumesOfOneSnapshotDrawDifferentNumbers) {
+  Instance instance(folder_.path(), stored_in_the_open());
   auto hypervisor = boot(instance);
   const auto permanent = *hypervisor.get_state_blob(1);
   const auto transient = *hypervisor.get_state_blob(2);
@@ -812,7 +831,7 @@ TEST_F(InstanceAbuseTest, AFloodHoldsNobodyUp) {
 }
 
 TEST_F(InstanceAbuseTest, AGarbageBlobLeavesTheTpmAsItWas) {
-  Instance instance(folder_.path(), stored());
+  Instance instance(folder_.path(), stored_in_the_open());
   auto hypervisor = boot(instance);
   ASSERT_EQ(run(hypervisor, tpm::nv_define(kIndex, 64)), tpm::kSuccess);
   ASSERT_EQ(run(hypervisor, tpm::nv_write(kIndex, data_of(7))), tpm::kSuccess);

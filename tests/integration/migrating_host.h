@@ -37,6 +37,8 @@ class MigratingHost {
     std::vector<std::string> all = {"--vmgs", store};
     if (form_ == Form::kSealed) {
       all.insert(all.end(), {"--state-blobs", "sealed", "--migration-ticket", ticket()});
+    } else {
+      all.insert(all.end(), {"--state-blobs", "plain"});
     }
     all.insert(all.end(), more.begin(), more.end());
     return all;

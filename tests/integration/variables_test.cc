@@ -266,13 +266,14 @@ TEST_F(VariablesTest, AnIncomingVmLosesNothingThatIsWrittenBeforeItsTpmArrives) 
   base::Bytes permanent;
   base::Bytes running;
   {
-    Instance source(from.path(), {"--vmgs", from / "vm.vmgs", "--create"});
+    Instance source(from.path(),
+                    {"--vmgs", from / "vm.vmgs", "--create", "--state-blobs", "plain"});
     auto hypervisor = *Hypervisor::attach(source.control());
     ASSERT_EQ(tpm::response_code(*hypervisor.command(tpm::startup_clear())), tpm::kSuccess);
     permanent = *hypervisor.get_state_blob(1);
     running = *hypervisor.get_state_blob(2);
   }
-  Instance instance(folder_.path(), options({"--incoming"}));
+  Instance instance(folder_.path(), options({"--incoming", "--state-blobs", "plain"}));
   auto client = use(instance);
   ASSERT_THAT(client.write(0, sector(1)), Optional(0U));
   EXPECT_THAT(client.flush(), Optional(kIoError)) << "there is no store yet to keep it";

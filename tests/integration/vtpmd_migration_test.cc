@@ -68,10 +68,23 @@ class VtpmdMigrationTest : public VtpmdTest {
     const auto transient = from.get_state_blob(2);
     ASSERT_TRUE(transient) << vtpmd_.log();
     transient_ = *transient;
-    // There is no third; the whole header says so, of which an error's four bytes are read.
-    EXPECT_FALSE(from.get_state_blob(3));
+    EXPECT_TRUE(is_refused(from, 3)) << "there is no third";
+  }
+
+  // The whole header says so, of which an error's four bytes are read.
+  static bool is_refused(Hypervisor& from, std::uint32_t blob) {
     std::array<std::byte, 12> rest{};
-    EXPECT_EQ(::recv(from.control_descriptor(), rest.data(), rest.size(), MSG_WAITALL), 12);
+    return !from.get_state_blob(blob) &&
+           ::recv(from.control_descriptor(), rest.data(), rest.size(), MSG_WAITALL) == 12;
+  }
+
+  // By an instance that begins with the word.
+  void have_plain_state_blobs() {
+    ASSERT_EQ(vtpmd_.ctl({"state-blobs", "web1", "plain"}).status, 0) << vtpmd_.log();
+    EXPECT_EQ(*here_->result(Control::kShutdown), 0U);
+    here_.reset();
+    vtpmd_.wait_for("web1", "stopped");
+    here_.emplace(boot("web1"));
   }
 
   std::uint32_t put(Hypervisor& to) {
@@ -220,6 +233,19 @@ TEST_F(VtpmdMigrationTest, IsNotAwaitedWhereTheTpmIs) {
   EXPECT_EQ(nv(again), data_of(7));
 }
 
+TEST_F(VtpmdMigrationTest, LeavesInTheClearOnlyOnceThatWasSaid) {
+  EXPECT_TRUE(is_refused(*here_, 1));
+  EXPECT_EQ(run(*here_, tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "it stays";
+  EXPECT_EQ(vtpmd_.text("web1", "state_blobs"), "sealed");
+  EXPECT_EQ(vtpmd_.ctl({"state-blobs", "web1", "open"}).status, 2);
+
+  ASSERT_EQ(vtpmd_.ctl({"state-blobs", "web1", "plain"}).status, 0) << vtpmd_.log();
+  EXPECT_TRUE(is_refused(*here_, 1)) << "its instance was started before";
+  have_plain_state_blobs();
+
+  EXPECT_TRUE(here_->get_state_blob(1));
+}
+
 TEST_F(VtpmdMigrationTest, ForgetsATicketThatNothingWasOfferedTo) {
   prepare();
 
@@ -245,6 +271,7 @@ TEST_F(VtpmdMigrationTest, MovesATpmWhoseInstanceWasReplacedHereAndThere) {
 
 // What a snapshot holds can be put in as often as somebody likes, and everybody can see that.
 TEST_F(VtpmdMigrationTest, CountsTheStatesThatASnapshotTakesAndPutsIn) {
+  have_plain_state_blobs();
   for (int snapshot = 0; snapshot < 2; ++snapshot) {
     take(*here_);
   }

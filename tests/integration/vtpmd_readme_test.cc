@@ -65,7 +65,7 @@ TEST_F(ReadmeTest, ItsCallsByCurlWorkAsTheyStandThere) {
     EXPECT_THAT(shell, HasSubstr(method));
     ++methods;
   }
-  EXPECT_EQ(methods, 15);
+  EXPECT_EQ(methods, 16);
 }
 
 TEST_F(ReadmeTest, ListsEachSettingWithItsDefault) {

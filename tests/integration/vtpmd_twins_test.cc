@@ -108,7 +108,7 @@ TEST_F(VtpmdTwinsTest, TwoStartsFromOneCopyOfAStoreDrawNothingTwice) {
 
 // A snapshot of a running TPM: what migration and memory snapshots carry.
 TEST_F(VtpmdTwinsTest, TwoResumesOfOneRunningTpmDrawNothingTwice) {
-  (void)vtpmd_.create("a");
+  (void)vtpmd_.create("a", {"--state-blobs", "plain"});
   auto hypervisor = boot("a");
   const auto permanent = *hypervisor.get_state_blob(1);
   const auto transient = *hypervisor.get_state_blob(2);

@@ -23,7 +23,7 @@ case $1 in
     of_folder "$2"
     stop() { ctl stop "$name" --force; }
     trap stop TERM
-    ctl show "$name" >/dev/null 2>&1 || ctl create "$name" --leave-stopped || exit 1
+    ctl show "$name" >/dev/null 2>&1 || ctl create "$name" --state-blobs plain --leave-stopped || exit 1
     # vtpmd listens there from now on: who comes before the instance serves, waits.
     ln -sf "$(field control_socket)" "$control"
     ctl start "$name" || exit 1
@@ -66,7 +66,7 @@ cleanup() {
 }
 trap cleanup EXIT
 timeout 60 tail -n +1 -F "$work/vtpmd.log" 2>/dev/null | grep -q -m 1 'serving' || { cat "$work/vtpmd.log"; exit 1; }
-"$run_e2e" --service "$0 --vm %D %S" --incoming "$instance --vmgs %D/vm.vmgs --create --ctrl %S --incoming" "$@"
+"$run_e2e" --service "$0 --vm %D %S" --incoming "$instance --vmgs %D/vm.vmgs --create --ctrl %S --incoming --state-blobs plain" "$@"
 status=$?
 [ "$status" = 0 ] || tail -n 20 "$work/vtpmd.log"
 exit "$status"

@@ -199,7 +199,7 @@ adopted() {
 }
 
 serve() {
-    "$instance" --vmgs "$work/external.vmgs" --create --ctrl "$work/ctrl" "$@" >"$work/instance.log" 2>&1 &
+    "$instance" --vmgs "$work/external.vmgs" --create --ctrl "$work/ctrl" --state-blobs plain "$@" >"$work/instance.log" 2>&1 &
     pids+=("$!")
     timeout 60 tail -n +1 -F "$work/instance.log" 2>/dev/null |
         grep -q -m 1 '^vtpm-instance: \(ready\|the TPM.s state is still to arrive\)$' ||

@@ -22,7 +22,9 @@ BlobKind kind_of(StateBlob which) {
 
 tl::unexpected<base::Error> no_codec() {
   return base::fail(base::ErrorCode::kDenied,
-                    "the state of this TPM neither leaves nor enters through the hypervisor");
+                    "the state of this TPM neither leaves nor enters through the hypervisor: that "
+                    "of a confidential VM never does, and that of another where its state blobs "
+                    "are plain, or sealed to a ticket");
 }
 
 }  // namespace

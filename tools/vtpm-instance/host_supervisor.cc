@@ -99,9 +99,10 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
   setup.migration_ticket = told.migration_ticket();
   setup.incoming = told.awaits_tpm();
   setup.release_ticket = told.release_ticket();
-  if (setup.incoming || setup.release_ticket) {
-    setup.state_blobs = StateBlobForm::kSealed;
-  }
+  const bool is_plain = told.plain_state_blobs() && !setup.incoming && !setup.release_ticket;
+  setup.state_blobs = is_plain                         ? StateBlobForm::kPlain
+                      : setup.migration_ticket.empty() ? StateBlobForm::kRefused
+                                                       : StateBlobForm::kSealed;
   setup.predecessor = std::move(ends.predecessor);
   setup.control.listening = std::move(ends.control);
   setup.data.listening = std::move(ends.data);

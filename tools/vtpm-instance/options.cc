@@ -67,9 +67,9 @@ void declare(CLI::App& app, Typed& typed) {
                  "swtpm's --key takes it: file=, fd=, pwdfile= or pwdfd=, with ,mode= and so on")
       ->type_name("FILE");
   app.add_option("--state-blobs", typed.state_blobs,
-                 "How the TPM's state leaves and enters through the hypervisor: plain (default of "
-                 "an ordinary VM), as swtpm's does; sealed, to the instance that awaits it, once; "
-                 "or refused")
+                 "How the TPM's state leaves and enters through the hypervisor: refused (default); "
+                 "sealed, to the instance that awaits it, once; or plain, as swtpm's does, so that "
+                 "whoever keeps a copy can take the TPM back to it")
       ->check(CLI::IsMember({"plain", "sealed", "refused"}))
       ->type_name("FORM");
   app.add_option(
@@ -81,7 +81,8 @@ void declare(CLI::App& app, Typed& typed) {
                "Serve nobody: what was offered to the ticket and never arrived is given back; "
                "FILE.released is for the host that has offered it");
   app.add_option("--migration-key", typed.migration_key,
-                 "What that state is encrypted under, as swtpm's --migration-key takes it")
+                 "What plain state is encrypted under, as swtpm's --migration-key takes it; "
+                 "--state-blobs plain is understood")
       ->type_name("KEY");
   app.add_option("--launch-document", typed.launch_document, "The VM's launch document")
       ->type_name("FILE");
@@ -181,6 +182,13 @@ bool is_swtpm_key(std::string_view text) {
                      [&](std::string_view word) { return text.starts_with(word); });
 }
 
+StateBlobForm state_blob_form_of(const Typed& typed) {
+  const bool has_key = typed.state_blobs.empty() && !typed.migration_key.empty();
+  return typed.state_blobs == "plain" || has_key ? StateBlobForm::kPlain
+         : typed.state_blobs == "sealed"         ? StateBlobForm::kSealed
+                                                 : StateBlobForm::kRefused;
+}
+
 base::Result<void> read_keys(const Typed& typed, InstanceSetup& setup) {
   if (is_swtpm_key(typed.key)) {
     TRY_ASSIGN(key, swtpm::read_key_option("key", typed.key));
@@ -217,7 +225,9 @@ base::Result<void> read_migration(const Typed& typed, InstanceSetup& setup) {
     return usage("--release-ticket goes with --state-blobs sealed, without --incoming or --create");
   }
   if (setup.state_blobs == StateBlobForm::kRefused && setup.incoming) {
-    return usage("state that is refused cannot arrive; leave --incoming out");
+    return usage(
+        "state that is refused cannot arrive: with --incoming say how it does, --state-blobs plain "
+        "(as from swtpm), or sealed with --migration-ticket FILE");
   }
   setup.migration_ticket = typed.migration_ticket;
   setup.release_ticket = typed.release_ticket;
@@ -250,10 +260,7 @@ base::Result<InstanceSetup> setup_of(const Typed& typed) {
   setup.store = typed.vmgs;
   setup.may_create = typed.create;
   setup.incoming = typed.incoming;
-  setup.state_blobs = typed.state_blobs == "plain"     ? StateBlobForm::kPlain
-                      : typed.state_blobs == "sealed"  ? StateBlobForm::kSealed
-                      : typed.state_blobs == "refused" ? StateBlobForm::kRefused
-                                                       : StateBlobForm::kOfItsKind;
+  setup.state_blobs = state_blob_form_of(typed);
   TRY(read_keys(typed, setup));
   setup.barriers = typed.durability == "strict" ? vmgs::volume::Barriers::kTwo
                                                 : vmgs::volume::Barriers::kOneWhereSafe;

@@ -60,6 +60,8 @@ TEST(InstanceOptionsTest, TakeKeysAsSwtpmDoes) {
   ASSERT_TRUE(line) << line.error().message;
   const auto& setup = line->setup;
   ASSERT_TRUE(setup.given_key && setup.migration_key);
+  EXPECT_EQ(read({"--vmgs", "v", "--ctrl", "c", "--migration-key", key})->setup.state_blobs,
+            StateBlobForm::kPlain);
   EXPECT_TRUE(setup.key_file.empty());
   EXPECT_EQ(setup.migration_key->size(), 32U);
   EXPECT_EQ(setup.state_blobs, StateBlobForm::kPlain);
@@ -73,9 +75,9 @@ TEST(InstanceOptionsTest, TakeKeysAsSwtpmDoes) {
 }
 
 TEST(InstanceOptionsTest, ReachTheSetup) {
-  const auto line =
-      read({"--vmgs", "v", "--ctrl", "c", "--data", "d", "--create", "--incoming", "--key", "k",
-            "--protection", "none", "--durability", "strict", "--tcb-grace", "over"});
+  const auto line = read({"--vmgs", "v", "--ctrl", "c", "--data", "d", "--create", "--incoming",
+                          "--key", "k", "--protection", "none", "--durability", "strict",
+                          "--tcb-grace", "over", "--state-blobs", "plain"});
 
   ASSERT_TRUE(line) << line.error().message;
   const auto& setup = line->setup;
@@ -109,7 +111,7 @@ TEST(InstanceOptionsTest, SealTheStateThatLeavesToATicketOrLetNoneLeave) {
     all.insert(all.end(), more.begin(), more.end());
     return read(all);
   };
-  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v"})->setup.state_blobs, StateBlobForm::kOfItsKind);
+  EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v"})->setup.state_blobs, StateBlobForm::kRefused);
   EXPECT_EQ(read({"--ctrl", "c", "--vmgs", "v", "--state-blobs", "refused"})->setup.state_blobs,
             StateBlobForm::kRefused);
   EXPECT_EQ(read(sealed)->setup.state_blobs, StateBlobForm::kSealed);
@@ -121,7 +123,7 @@ TEST(InstanceOptionsTest, SealTheStateThatLeavesToATicketOrLetNoneLeave) {
   const std::vector<std::string> plain = {"--ctrl", "c", "--vmgs", "v"};
   for (const auto& odd :
        {with(plain, {"--state-blobs", "sealed"}), with(plain, {"--migration-ticket", "t"}),
-        with(plain, {"--release-ticket"}), with(plain, {"--state-blobs", "refused", "--incoming"}),
+        with(plain, {"--release-ticket"}), with(plain, {"--incoming"}),
         with(plain, {"--state-blobs", "open"}), with(sealed, {"--release-ticket", "--incoming"}),
         with(sealed, {"--release-ticket", "--create"}), with(sealed, {"--home", "paravisor"}),
         with(sealed, {"--migration-key", "pwdfile=/nowhere,mode=aes-256-cbc"})}) {

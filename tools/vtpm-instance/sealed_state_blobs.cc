@@ -81,7 +81,8 @@ base::Result<void> SealedStateBlobs::leave(StateBlob which) {
   if (!ticket) {
     ticket.error().code = ErrorCode::kDenied;
     return base::fail(std::move(ticket).error().context(
-        "no state leaves without a ticket of the host that awaits it (--migration-ticket there)"));
+        "no state leaves without a ticket of the host that awaits it (`vtpmctl migrate`, or "
+        "--migration-ticket there), where state blobs are not plain"));
   }
   if (migration() == Migration::kOffered) {
     return leaves() && ticket->id == offered_to_->id

@@ -32,10 +32,9 @@ struct Endpoint {
   std::filesystem::path path = {};
 };
 
-// In which form the state of an ordinary VM's TPM leaves and enters through the hypervisor: the one
-// that its kind of VM has, or as its owner says: as swtpm has it, sealed to who awaits it, or not
-// at all.
-enum class StateBlobForm { kOfItsKind, kPlain, kSealed, kRefused };
+// In which form the state of an ordinary VM's TPM leaves and enters through the hypervisor: not at
+// all, sealed to who awaits it, or as swtpm has it, which is in the clear or under a migration key.
+enum class StateBlobForm { kRefused, kSealed, kPlain };
 
 // InstanceSetup is all that one instance is told: plain data, so that it can come from a command
 // line or through a socket.
@@ -89,8 +88,8 @@ struct InstanceSetup {
   bool incoming = false;
 
   // With StateBlobForm::kSealed: the state goes to the instance whose ticket lies there; with
-  // `incoming` this instance makes it. With another form: if a ticket lies there when the state is
-  // to leave, it leaves sealed to that, and no other way.
+  // `incoming` this instance makes it. With kPlain: if a ticket lies there when the state is to
+  // leave, it leaves sealed to that, and no other way.
   std::filesystem::path migration_ticket = {};
 
   // Nobody is served: what was offered to the ticket and never arrived is given back.
@@ -102,7 +101,7 @@ struct InstanceSetup {
 
   // How it travels, and what it is encrypted under as it does, in swtpm's form; null where it is in
   // the clear.
-  StateBlobForm state_blobs = StateBlobForm::kOfItsKind;
+  StateBlobForm state_blobs = StateBlobForm::kRefused;
   std::shared_ptr<const vmgs::format::SwtpmKey> migration_key = nullptr;
 
   Home home = Home::kHost;

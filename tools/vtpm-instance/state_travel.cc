@@ -10,16 +10,12 @@ namespace tools::vtpm_instance {
 base::Result<std::unique_ptr<StateBlobCodec>> state_travel_of(const InstanceSetup& setup,
                                                               const LaunchChoice& choice) {
   const bool stays = setup.home == Home::kParavisor || choice.tee != nullptr;
-  const bool is_asked_for = setup.state_blobs == StateBlobForm::kPlain ||
-                            setup.state_blobs == StateBlobForm::kSealed ||
-                            setup.migration_key != nullptr;
-  if (stays && is_asked_for) {
+  if (stays && setup.state_blobs != StateBlobForm::kRefused) {
     return base::fail(base::ErrorCode::kInvalidArgument,
                       "this VM is confidential, and its TPM's state does not leave through its "
                       "host; leave --state-blobs and --migration-key out");
   }
-  if (stays || setup.state_blobs == StateBlobForm::kRefused ||
-      setup.state_blobs == StateBlobForm::kSealed) {
+  if (setup.state_blobs != StateBlobForm::kPlain) {
     return std::unique_ptr<StateBlobCodec>();
   }
   auto key = setup.migration_key ? std::optional(setup.migration_key->clone()) : std::nullopt;

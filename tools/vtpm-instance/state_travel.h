@@ -10,12 +10,11 @@
 
 namespace tools::vtpm_instance {
 
-// state_travel_of() is the form in which the state of this VM's TPM leaves and enters through the
-// hypervisor, or null where it does neither: that of swtpm for an ordinary VM, under the migration
-// key where there is one and else in the clear, as QEMU's own stream is. A confidential VM's stays,
-// for whoever carries it could read it, or put a ticket of its own in place of the one that it is
-// sealed to; kInvalidArgument where the setup asks for it nevertheless. What an ordinary VM has
-// sealed is for SealedStateBlobs, and null here.
+// state_travel_of() is swtpm's form of the state of this VM's TPM, where the setup asks for it
+// (StateBlobForm::kPlain): under the migration key where there is one, and else in the clear, as
+// QEMU's own stream is. Null otherwise; what leaves sealed is for SealedStateBlobs. A confidential
+// VM's stays, for whoever carries it could read it, or put a ticket of its own in place of the one
+// that it is sealed to; kInvalidArgument where the setup asks for it nevertheless.
 base::Result<std::unique_ptr<StateBlobCodec>> state_travel_of(const InstanceSetup& setup,
                                                               const LaunchChoice& choice);
 

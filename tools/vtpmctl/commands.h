@@ -12,6 +12,7 @@ cli::Command lockout_command();
 cli::Command migrate_command();
 cli::Command show_command();
 cli::Command start_command();
+cli::Command state_blobs_command();
 cli::Command stop_command();
 cli::Command replace_command();
 cli::Command convert_command();

@@ -153,6 +153,11 @@ cli::Command create_command() {
                        "How often a commit waits for the disk: strict is twice, for other readers "
                        "of the store [one-barrier]")
             ->type_name("one-barrier|strict");
+        app.add_option("--state-blobs", *arguments->request.mutable_state_blobs(),
+                       "How the TPM's state leaves with its guest (savevm, live migration): plain "
+                       "is in the clear, as swtpm's does, for everybody who keeps a copy [sealed, "
+                       "by `vtpmctl migrate`]")
+            ->type_name("sealed|plain");
         app.add_option("--variables", arguments->variables,
                        "What its UEFI variables begin with: a firmware's OVMF_VARS.fd [a blank "
                        "flash of 540672 bytes, for OVMF of 4 MB]")
@@ -162,8 +167,8 @@ cli::Command create_command() {
             ->type_name("BYTES");
         app.add_option(
                "--launch-document", arguments->launch_document,
-               "A finished launch document; of the options above only --durability and those about "
-               "variables go with it")
+               "A finished launch document; of the options above only --durability, --state-blobs "
+               "and those about variables go with it")
             ->type_name("FILE");
         app.add_option("--launch-document-out", arguments->launch_document_out,
                        "Write its launch document there, for its registration at a broker")

@@ -12,9 +12,9 @@ int main(int argc, char** argv) {
       .summary = "Manages the virtual TPMs of this host's VMs; vtpmd does the work.",
       .commands = {
           create_command(), adopt_command(), list_command(), show_command(), start_command(),
-          stop_command(), replace_command(), migrate_command(), convert_command(), delete_command(),
-          watch_command(), ready_command(), lockout_command(), certificates_command(),
-          revoke_command(), authority_command(),
+          stop_command(), replace_command(), state_blobs_command(), migrate_command(),
+          convert_command(), delete_command(), watch_command(), ready_command(), lockout_command(),
+          certificates_command(), revoke_command(), authority_command(),
           tools::config::config_command({.daemon = "vtpmd",
                                          .program = "vtpmctl",
                                          .file = tools::config::kVtpmdFile,

@@ -92,6 +92,7 @@ std::string describe(const api::Vm& vm) {
   }
   cli::add_line(text, "store", vm.store_path());
   cli::add_line(text, "durability", vm.durability());
+  cli::add_line(text, "state blobs", vm.state_blobs());
   cli::add_line(text, "control", vm.control_socket());
   cli::add_line(text, "data", vm.data_socket());
   cli::add_line(text, "variables", vm.variables_socket());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calls about migrations that are sealed to a ticket.
+// The calls about how a TPM leaves through its hypervisor, and migrations sealed to a ticket.
 #include <chrono>
 #include <string>
 #include <utility>
@@ -56,6 +56,17 @@ asio::awaitable<bool> VmService::wait_while_offered(VmId id) {
     co_await watch.next();
   }
   co_return true;
+}
+
+VmService::Answer<api::SetStateBlobsResponse> VmService::set_state_blobs(
+    api::SetStateBlobsRequest request, Context context) {
+  auto found = host_.find(request.vm());
+  CO_TRY_ASSIGN(vm, std::move(found));
+  note_caller("SetStateBlobs", *vm, context);
+  CO_TRY(host_.set_state_blobs(vm->id(), request.state_blobs()));
+  api::SetStateBlobsResponse response;
+  *response.mutable_vm() = view_of(host_, *vm);
+  co_return response;
 }
 
 VmService::Answer<api::AwaitTpmResponse> VmService::await_tpm(api::AwaitTpmRequest request,

@@ -120,6 +120,10 @@ void VmService::enter(transport::rpc::Methods& methods) {
       service, "ReplaceVm", [this](api::ReplaceVmRequest r, CallContext c) {
         return replace(std::move(r), std::move(c));
       });
+  methods.unary<api::SetStateBlobsRequest, api::SetStateBlobsResponse>(
+      service, "SetStateBlobs", [this](api::SetStateBlobsRequest r, CallContext c) {
+        return set_state_blobs(std::move(r), std::move(c));
+      });
   methods.unary<api::AwaitTpmRequest, api::AwaitTpmResponse>(
       service, "AwaitTpm", [this](api::AwaitTpmRequest r, CallContext c) {
         return await_tpm(std::move(r), std::move(c));

@@ -49,6 +49,8 @@ class VmService {
                                                     Context context);
   Answer<strongroom::host::v1::ReplaceVmResponse> replace(
       strongroom::host::v1::ReplaceVmRequest request, Context context);
+  Answer<strongroom::host::v1::SetStateBlobsResponse> set_state_blobs(
+      strongroom::host::v1::SetStateBlobsRequest request, Context context);
   Answer<strongroom::host::v1::AwaitTpmResponse> await_tpm(
       strongroom::host::v1::AwaitTpmRequest request, Context context);
   Answer<strongroom::host::v1::SendTpmResponse> send_tpm(

@@ -28,6 +28,7 @@ instance::Setup Host::setup_of(const Vm& vm) const {
   }
   const auto& document = vm.record.launch_document;
   setup.set_launch_document(document.data(), document.size());
+  setup.set_plain_state_blobs(vm.record.plain_state_blobs);
   if (vm.is_persistent()) {
     setup.set_store_path(folder_.store(vm.id(), vm.record.store).string());
     setup.set_may_create(!vm.record.has_state);
@@ -187,6 +188,13 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
                             durability_name(existing.record.strict_durability) + "', and '" +
                             durability_name(spec.strict_durability) + "' was asked for");
     }
+    const bool plain = existing.record.plain_state_blobs;
+    if (spec.plain_state_blobs.value_or(plain) != plain) {
+      return base::fail(ErrorCode::kDenied,
+                        quoted_name(existing) + " exists already: state_blobs is '" +
+                            state_blobs_name(plain) + "', and '" + state_blobs_name(!plain) +
+                            "' was asked for; `vtpmctl state-blobs` changes it");
+    }
     if (!spec.variables.empty()) {
       TRY_ASSIGN(same, folder_.has_variables(existing.id(), spec.variables));
       if (!same) {
@@ -210,7 +218,8 @@ base::Result<std::pair<const Vm*, bool>> Host::create(const VmSpec& spec, std::i
                          .name = spec.name,
                          .launch_document = std::move(encoded),
                          .created_at = now,
-                         .strict_durability = spec.strict_durability};
+                         .strict_durability = spec.strict_durability,
+                         .plain_state_blobs = spec.plain_state_blobs.value_or(false)};
   made.document = spec.document;
   const auto changes = [&]() -> base::Result<void> {
     TRY(registry_.insert(made.record));

@@ -167,6 +167,10 @@ class Host {
   // in `replaced`.
   base::Result<void> replace(const VmId& id);
 
+  // set_state_blobs() changes the word that CreateVm had for how the TPM's state leaves and enters
+  // through the hypervisor, from the next instance on. kInvalidArgument as decode_state_blobs().
+  base::Result<void> set_state_blobs(const VmId& id, const std::string& word);
+
   // await_tpm() has an instance of a VM that does not run await its TPM from another host, and make
   // the ticket for it (StateFolder::ticket()); where one waits already, nothing. send_tpm() has the
   // VM's TPM leave sealed to a ticket, and no other way. kDenied for a VM whose TPM does not move;

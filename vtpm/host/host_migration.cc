@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "vtpm/host/host.h"
+#include "vtpm/host/vm_parameters.h"
 
 // How a VM's TPM moves between hosts, sealed to a ticket of the one that awaits it.
 namespace vtpm::host {
@@ -34,6 +35,22 @@ base::Result<void> expect_moves(const Vm& vm) {
 bool moves(const Vm& vm) {
   return vm.is_persistent() && vm.document.tee_family == keybroker::protocol::TeeFamily::kNone &&
          vm.document.protection != keybroker::protocol::Protection::kBroker;
+}
+
+base::Result<void> Host::set_state_blobs(const VmId& id, const std::string& word) {
+  TRY_ASSIGN(found, vm(id));
+  auto& target = *found;
+  if (target.record.deleting) {
+    return denied(target, "is being deleted");
+  }
+  if (target.broken) {
+    return base::fail(*target.broken);
+  }
+  TRY_ASSIGN(plain, decode_state_blobs(word, target.document));
+  TRY(registry_.set_plain_state_blobs(id, plain));
+  target.record.plain_state_blobs = plain;
+  changed_(id);
+  return {};
 }
 
 base::Result<void> Host::await_tpm(const VmId& id) {

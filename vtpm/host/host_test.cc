@@ -103,6 +103,29 @@ TEST_F(HostTest, TellsAnInstanceOfTheDurabilityThatWasChosen) {
   EXPECT_FALSE(instances_.setups[1].strict_durability());
 }
 
+TEST_F(HostTest, LetsStateLeaveInTheClearWhereThatWasAskedForOnly) {
+  auto plain = request("a");
+  plain.set_state_blobs("plain");
+  const auto* vm = create(plain)->first;
+  EXPECT_EQ(view_of(*host_, *vm).state_blobs(), "plain");
+  serve(*vm);
+  EXPECT_TRUE(instances_.setups[0].plain_state_blobs());
+  EXPECT_TRUE(create(request("a"))) << "nothing was said about it";
+  auto sealed = request("a");
+  sealed.set_state_blobs("sealed");
+  EXPECT_EQ(create(sealed).error().code, ErrorCode::kDenied);
+
+  ASSERT_TRUE(host_->set_state_blobs(vm->id(), "sealed"));
+  EXPECT_EQ(view_of(*host_, *vm).state_blobs(), "sealed");
+  EXPECT_TRUE(create(sealed));
+  EXPECT_EQ(host_->set_state_blobs(vm->id(), "").error().code, ErrorCode::kInvalidArgument);
+
+  const auto& other = create_vm("b");
+  serve(other);
+  EXPECT_FALSE(instances_.setups[1].plain_state_blobs());
+  EXPECT_EQ(view_of(*host_, other).state_blobs(), "sealed");
+}
+
 TEST_F(HostTest, RefusesAnIdOrANameThatBelongsToAnotherVm) {
   const auto& vm = create_vm("a");
   auto same_id = request("b");

@@ -15,7 +15,7 @@ using vmgs::format::VmId;
 
 // "Strm", so that another program's database is not taken for ours.
 constexpr std::int64_t kApplicationId = 0x5374726d;
-constexpr std::int64_t kSchemaVersion = 3;
+constexpr std::int64_t kSchemaVersion = 4;
 
 // What leads from each version to the next; the first makes the tables of an empty file. Every step
 // is one transaction, and no step that was ever released changes.
@@ -54,6 +54,12 @@ constexpr std::array kSteps = {
   ALTER TABLE vm ADD COLUMN store INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE vm ADD COLUMN store_before INTEGER NOT NULL DEFAULT 0;
   PRAGMA user_version = 3;
+  COMMIT;
+)",
+    R"(
+  BEGIN IMMEDIATE;
+  ALTER TABLE vm ADD COLUMN plain_state_blobs INTEGER NOT NULL DEFAULT 0;
+  PRAGMA user_version = 4;
   COMMIT;
 )"};
 static_assert(kSteps.size() == kSchemaVersion);
@@ -113,8 +119,8 @@ base::Result<Registry> Registry::open(const std::filesystem::path& path) {
 base::Result<std::vector<VmRecord>> Registry::all() {
   TRY_ASSIGN(select, database_.prepare("SELECT vm_id, name, launch_document, created_at, "
                                        "strict_durability, has_state, deleting, "
-                                       "launch_document_before, store, store_before FROM vm "
-                                       "ORDER BY name"));
+                                       "launch_document_before, store, store_before, "
+                                       "plain_state_blobs FROM vm ORDER BY name"));
   std::vector<VmRecord> records;
   for (;;) {
     TRY_ASSIGN(found, select.step());
@@ -133,12 +139,13 @@ base::Result<std::vector<VmRecord>> Registry::all() {
     record.launch_document_before = select.blob(7);
     record.store = static_cast<std::uint32_t>(select.integer(8));
     record.store_before = static_cast<std::uint32_t>(select.integer(9));
+    record.plain_state_blobs = select.integer(10) != 0;
     records.push_back(std::move(record));
   }
 }
 
 base::Result<void> Registry::insert(const VmRecord& record) {
-  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  TRY_ASSIGN(insert, database_.prepare("INSERT INTO vm VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   insert.bind(1, base::ByteView(record.id.bytes))
       .bind(2, record.name)
       .bind(3, base::ByteView(record.launch_document))
@@ -148,7 +155,8 @@ base::Result<void> Registry::insert(const VmRecord& record) {
       .bind(7, std::int64_t{record.deleting})
       .bind(8, base::ByteView(record.launch_document_before))
       .bind(9, std::int64_t{record.store})
-      .bind(10, std::int64_t{record.store_before});
+      .bind(10, std::int64_t{record.store_before})
+      .bind(11, std::int64_t{record.plain_state_blobs});
   return insert.run();
 }
 
@@ -185,6 +193,13 @@ base::Result<void> Registry::set_launch(const VmRecord& record) {
       .bind(4, std::int64_t{record.store_before})
       .bind(5, base::ByteView(record.id.bytes));
   return run_change(std::move(change), record.id);
+}
+
+base::Result<void> Registry::set_plain_state_blobs(const VmId& id, bool plain) {
+  TRY_ASSIGN(change, database_.prepare("UPDATE vm SET plain_state_blobs = ? WHERE vm_id = ? "
+                                       "RETURNING vm_id"));
+  change.bind(1, std::int64_t{plain}).bind(2, base::ByteView(id.bytes));
+  return run_change(std::move(change), id);
 }
 
 base::Result<void> Registry::erase(const VmId& id) {

@@ -34,6 +34,9 @@ struct VmRecord {
   // Commits to its store wait for the disk twice.
   bool strict_durability = false;
 
+  // The TPM's state leaves and enters in the clear where its hypervisor asks for it.
+  bool plain_state_blobs = false;
+
   // A persistent VM had its store made. From then on a store that is not there is missing, and is
   // never made again. Set before a guest can use the TPM.
   bool has_state = false;
@@ -76,6 +79,7 @@ class Registry {
   base::Result<void> note_deleting(const vmgs::format::VmId& id);
   // set_launch() takes both launch documents and both stores from the record.
   base::Result<void> set_launch(const VmRecord& record);
+  base::Result<void> set_plain_state_blobs(const vmgs::format::VmId& id, bool plain);
   base::Result<void> erase(const vmgs::format::VmId& id);
 
   // replay() gives the answer to an earlier call with this key, if there was one. kDenied if that

@@ -108,6 +108,20 @@ TEST_F(RegistryTest, SetsALaunchAndKeepsTheOneBefore) {
   EXPECT_EQ(open().set_launch(converted).error().code, ErrorCode::kNotFound);
 }
 
+TEST_F(RegistryTest, KeepsWhetherTheStateMayLeaveInTheClear) {
+  auto plain = record("a", 1);
+  plain.plain_state_blobs = true;
+  ASSERT_TRUE(open().insert(plain));
+  ASSERT_TRUE(open().insert(record("b", 2)));
+  EXPECT_EQ(*open().all(), (std::vector{plain, record("b", 2)}));
+
+  ASSERT_TRUE(open().set_plain_state_blobs(plain.id, false));
+
+  plain.plain_state_blobs = false;
+  EXPECT_EQ(*open().all(), (std::vector{plain, record("b", 2)}));
+  EXPECT_EQ(open().set_plain_state_blobs(VmId{}, true).error().code, ErrorCode::kNotFound);
+}
+
 // A registry as the first vtpmd made it, with a VM in it.
 TEST_F(RegistryTest, BringsTheOneOfAnOlderProgramUpToDate) {
   {
@@ -116,7 +130,8 @@ TEST_F(RegistryTest, BringsTheOneOfAnOlderProgramUpToDate) {
   }
   run_sql(
       "ALTER TABLE vm DROP COLUMN launch_document_before; ALTER TABLE vm DROP COLUMN store; "
-      "ALTER TABLE vm DROP COLUMN store_before; PRAGMA user_version = 1;");
+      "ALTER TABLE vm DROP COLUMN store_before; ALTER TABLE vm DROP COLUMN plain_state_blobs; "
+      "PRAGMA user_version = 1;");
 
   EXPECT_EQ(*open().all(), std::vector{record("a", 1)});
   EXPECT_EQ(*open().all(), std::vector{record("a", 1)});
@@ -201,7 +216,7 @@ TEST_F(RegistryTest, RefusesWhatIsNoDatabase) {
 
 TEST_F(RegistryTest, RefusesTheRegistryOfANewerProgram) {
   open();
-  run_sql("PRAGMA user_version = 4");
+  run_sql("PRAGMA user_version = 5");
 
   EXPECT_EQ(Registry::open(path_).error().code, ErrorCode::kUnavailable);
 }

@@ -194,6 +194,20 @@ base::Result<void> decode_variables(const api::CreateVmRequest& request, VmSpec&
 
 }  // namespace
 
+base::Result<bool> decode_state_blobs(const std::string& word,
+                                      const protocol::LaunchDocument& document) {
+  if (word == "plain" && document.tee_family != protocol::TeeFamily::kNone) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "the TPM's state of a confidential VM does not leave through its host: leave "
+                      "state_blobs out");
+  }
+  if (word != "plain" && word != "sealed") {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      "state_blobs is sealed or plain, not '" + word + "'");
+  }
+  return word == "plain";
+}
+
 base::Result<VmSpec> decode_spec(const api::CreateVmRequest& request, const VmId& drawn) {
   VmSpec spec;
   spec.document.vm_id = drawn.bytes;
@@ -214,6 +228,10 @@ base::Result<VmSpec> decode_spec(const api::CreateVmRequest& request, const VmId
   }
   TRY_ASSIGN(strict, decode_durability(request, spec.document));
   spec.strict_durability = strict;
+  if (!request.state_blobs().empty()) {
+    TRY_ASSIGN(plain, decode_state_blobs(request.state_blobs(), spec.document));
+    spec.plain_state_blobs = plain;
+  }
   TRY(decode_variables(request, spec));
   const auto id_text = to_string(VmId{spec.document.vm_id});
   spec.name = request.name().empty() ? id_text : request.name();

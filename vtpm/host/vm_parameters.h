@@ -24,12 +24,24 @@ struct VmSpec {
   // Commits to its store wait for the disk twice.
   bool strict_durability = false;
 
+  // Whether the TPM's state leaves and enters in the clear where its hypervisor asks for it; absent
+  // where nothing was said about it.
+  std::optional<bool> plain_state_blobs;
+
   // What its UEFI variables begin with; empty for a blank flash.
   base::Bytes variables;
 };
 
 // durability_name() is the word of the service for it.
 inline const char* durability_name(bool strict) { return strict ? "strict" : "one-barrier"; }
+
+// state_blobs_name() is the word of the service for it.
+inline const char* state_blobs_name(bool plain) { return plain ? "plain" : "sealed"; }
+
+// decode_state_blobs() tells whether the word is "plain", or else "sealed". kInvalidArgument for
+// another, and where the TPM of that launch document never leaves in the clear.
+base::Result<bool> decode_state_blobs(const std::string& word,
+                                      const keybroker::protocol::LaunchDocument& document);
 
 // decode_spec() reads a request. Words and hexadecimal become values, defaults are filled in, and
 // the launch document that results passes its own check. `drawn` is the id of a VM for which none

@@ -77,6 +77,25 @@ TEST(DecodeSpecTest, TakesADurabilityForAStoreOnly) {
   EXPECT_FALSE(decode_spec(request, kDrawn));
 }
 
+TEST(DecodeSpecTest, TakesPlainStateBlobsWhereTheHostMayHaveThem) {
+  auto request = named("a");
+  EXPECT_EQ(decode_spec(request, kDrawn)->plain_state_blobs, std::nullopt);
+  request.set_state_blobs("sealed");
+  EXPECT_EQ(decode_spec(request, kDrawn)->plain_state_blobs, false);
+  request.set_state_blobs("plain");
+  EXPECT_EQ(decode_spec(request, kDrawn)->plain_state_blobs, true);
+  request.mutable_parameters()->set_lifetime("ephemeral");
+  EXPECT_EQ(decode_spec(request, kDrawn)->plain_state_blobs, true);
+
+  request.set_state_blobs("open");
+  EXPECT_FALSE(decode_spec(request, kDrawn));
+  auto confidential = named("a");
+  confidential.mutable_parameters()->set_tee("sev-snp");
+  EXPECT_TRUE(decode_spec(confidential, kDrawn));
+  confidential.set_state_blobs("plain");
+  EXPECT_FALSE(decode_spec(confidential, kDrawn));
+}
+
 TEST(DecodeSpecTest, TakesVariablesOfASizeThatAFlashHasAndThatTheLaunchDocumentDemands) {
   auto request = named("a");
   EXPECT_TRUE(decode_spec(request, kDrawn)->variables.empty());

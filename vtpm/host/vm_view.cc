@@ -82,6 +82,9 @@ api::Vm view_of(const Host& host, const Vm& vm) {
     view.set_store_path(folder.store(vm.id(), vm.record.store).string());
     view.set_durability(durability_name(vm.record.strict_durability));
   }
+  if (vm.record.plain_state_blobs || moves(vm)) {
+    view.set_state_blobs(state_blobs_name(vm.record.plain_state_blobs));
+  }
   view.set_opened_by(vm.opened_by.empty() ? expected_opener(vm, folder) : vm.opened_by);
   view.set_lifetime_note(lifetime_note(vm));
   view.set_simulated_tee(vm.simulated_tee);
