@@ -3,14 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/json.hpp>
-#include <fstream>
-
-#include "tests/support/command.h"
-#include "tests/support/golden.h"
+#include "tests/integration/vmgs_case.h"
 #include "tests/support/loop_device.h"
-#include "tests/support/temp_folder.h"
-#include "vmgs/crypto/digest.h"
 #include "vmgs/storage/container.h"
 #include "vmgs/volume/volume.h"
 
@@ -18,65 +12,17 @@ namespace tests::integration {
 namespace {
 
 namespace fs = std::filesystem;
-namespace json = boost::json;
-using support::GoldenImage;
-using support::GoldenOutcome;
-using support::Ran;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-class VmgsToolTest : public ::testing::Test {
+class VmgsToolTest : public VmgsCase {
  protected:
-  Ran vmgs(std::vector<std::string> arguments, std::string_view input = {}) const {
-    arguments.insert(arguments.begin(), VMGS_TOOL);
-    return support::run_command(arguments, input);
-  }
-
   // Makes a store of 64 KiB, which is written and synced sooner than one of the usual size.
-  int create_small(const std::string& store, std::vector<std::string> options = {}) const {
+  static int create_small(const std::string& store, std::vector<std::string> options = {}) {
     options.insert(options.begin(), {"create", store, "--size", "64KiB"});
     return vmgs(options).status;
   }
-
-  // The one document that a command answers with --json.
-  json::value document(std::vector<std::string> arguments, int status = 0) const {
-    arguments.emplace_back("--json");
-    const auto ran = vmgs(arguments);
-    EXPECT_EQ(ran.status, status) << ran.err;
-    std::error_code error;
-    auto value = json::parse(ran.out, error);
-    EXPECT_FALSE(error) << ran.out;
-    return value;
-  }
-
-  std::string file(const std::string& name) const { return (folder_ / name).string(); }
-
-  std::string make_file(const std::string& name, std::string_view content) const {
-    std::ofstream(folder_ / name, std::ios::binary | std::ios::trunc) << content;
-    ::chmod(file(name).c_str(), 0600);
-    return file(name);
-  }
-
-  // A key file of 64 equal hexadecimal digits.
-  std::string make_key(const std::string& name, char digit) const {
-    return make_file(name, std::string(64, digit) + "\n");
-  }
-
-  std::string unpacked(const GoldenImage& image) const {
-    const auto bytes = support::golden_bytes(image);
-    return make_file("image.vmgs", {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  }
-
-  static std::string content(const fs::path& path) {
-    // In one piece: character by character an image of 4 MiB takes a third of a second.
-    std::string bytes(fs::file_size(path), '\0');
-    std::ifstream(path, std::ios::binary)
-        .read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return bytes;
-  }
-
-  support::TempFolder folder_;
 };
 
 TEST_F(VmgsToolTest, CreatesWritesReadsAndDeletes) {
@@ -359,7 +305,7 @@ TEST_F(VmgsToolTest, RekeysSoThatTheOldKeyOpensNothing) {
   auto bytes = content(store);
   const auto slot = document({"info", store}).at("active_slot").to_number<std::size_t>();
   bytes[slot * 512 + 100] = static_cast<char>(bytes[slot * 512 + 100] ^ 1);
-  make_file("damaged", bytes);
+  (void)make_file("damaged", bytes);
   EXPECT_EQ(vmgs({"info", file("damaged"), "--key", old_key}).status, 6);
   EXPECT_EQ(vmgs({"info", file("damaged"), "--key", new_key}).status, 0);
 }
@@ -484,144 +430,6 @@ TEST_F(VmgsToolTest, KeepsItsAnswerOutOfTheStoreWhenAStreamIsClosed) {
   EXPECT_EQ(support::run_command({"/bin/sh", "-c", "exec " + tool + " write " + store + " 46 <&-"})
                 .status,
             1);
-}
-
-// Every golden image through the tool, as its manifest says.
-class VmgsToolGoldenTest : public VmgsToolTest, public ::testing::WithParamInterface<GoldenImage> {
- protected:
-  void SetUp() override {
-    store_ = unpacked(GetParam());
-    before_ = content(store_);
-    for (std::size_t i = 0; i < GetParam().keys.size(); ++i) {
-      keys_.push_back(
-          make_file("key" + std::to_string(i), base::to_hex(GetParam().keys[i]) + "\n"));
-    }
-  }
-
-  // No command that only reads may have changed the image.
-  void TearDown() override { EXPECT_TRUE(content(store_) == before_); }
-
-  std::vector<std::string> with_key(std::vector<std::string> arguments, std::size_t key) const {
-    if (key < keys_.size()) {
-      arguments.insert(arguments.end(), {"--key", keys_[key]});
-    }
-    return arguments;
-  }
-
-  std::string store_;
-  std::string before_;
-  std::vector<std::string> keys_;
-};
-
-TEST_P(VmgsToolGoldenTest, ChecksAsTheManifestSays) {
-  const auto& image = GetParam();
-  for (std::size_t key = 0; key < std::max<std::size_t>(keys_.size(), 1); ++key) {
-    const bool clean = image.outcome == GoldenOutcome::kOpens && image.clean;
-    const auto check = document(with_key({"check", store_}, key), clean ? 0 : 3);
-
-    EXPECT_EQ(check.at("clean"), clean);
-    for (const auto& code : image.must_report) {
-      bool found = false;
-      for (const auto& finding : check.at("findings").as_array()) {
-        found = found || finding.at("code").as_string() == code;
-      }
-      EXPECT_TRUE(found) << code;
-    }
-  }
-}
-
-TEST_P(VmgsToolGoldenTest, ShowsWhatTheManifestSays) {
-  const auto& image = GetParam();
-  if (image.outcome != GoldenOutcome::kOpens) {
-    const int status = image.outcome == GoldenOutcome::kBlank      ? 4
-                       : image.outcome == GoldenOutcome::kVersion1 ? 5
-                                                                   : 6;
-    EXPECT_EQ(vmgs({"info", store_}).status, status);
-    return;
-  }
-  const auto info = document(with_key({"info", store_}, 0));
-
-  EXPECT_EQ(info.at("container"), image.is_fixed_vhd ? "fixed-vhd" : "raw");
-  EXPECT_EQ(info.at("header_spacing"), static_cast<int>(image.spacing));
-  EXPECT_EQ(info.at("active_slot"), image.active_slot);
-  EXPECT_EQ(info.at("sequence"), image.sequence);
-  EXPECT_EQ(info.at("encrypted"), image.encrypted);
-  EXPECT_EQ(info.at("reprovisioned"), image.reprovisioned);
-  EXPECT_EQ(info.at("key_slots").at(0), image.key_slots[0]);
-  EXPECT_EQ(info.at("key_slots").at(1), image.key_slots[1]);
-  ASSERT_EQ(info.at("files").as_array().size(), image.files.size());
-  for (std::size_t i = 0; i < image.files.size(); ++i) {
-    const auto& listed = info.at("files").at(i);
-    EXPECT_EQ(listed.at("id"), static_cast<int>(image.files[i].id));
-    EXPECT_EQ(listed.at("size_bytes"), image.files[i].size_bytes);
-    EXPECT_EQ(listed.at("first_block"), image.files[i].first_block);
-    EXPECT_EQ(listed.at("blocks"), image.files[i].allocated_blocks);
-    EXPECT_EQ(listed.at("encrypted"), image.files[i].encrypted);
-  }
-}
-
-TEST_P(VmgsToolGoldenTest, ReadsEveryFileWithEveryKey) {
-  const auto& image = GetParam();
-  for (std::size_t key = 0; key < std::max<std::size_t>(keys_.size(), 1); ++key) {
-    for (const auto& stored : image.files) {
-      const auto id = std::to_string(static_cast<int>(stored.id));
-      const auto read = vmgs(with_key({"read", store_, id}, key));
-      if (!stored.readable) {
-        EXPECT_EQ(read.status, 6) << id;
-        EXPECT_THAT(read.out, IsEmpty());
-        continue;
-      }
-      EXPECT_EQ(read.status, 0) << id << read.err;
-      EXPECT_EQ(base::to_hex(vmgs::crypto::sha256(base::bytes_of(read.out))), stored.sha256) << id;
-    }
-  }
-}
-
-TEST_P(VmgsToolGoldenTest, RefusesWrongKeys) {
-  const auto& image = GetParam();
-  for (const auto& wrong : image.wrong_keys) {
-    const auto key = make_file("wrong", base::to_hex(wrong));
-    EXPECT_EQ(vmgs({"info", store_, "--key", key}).status, 6);
-    EXPECT_EQ(vmgs({"check", store_, "--key", key}).status, 3);
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Images, VmgsToolGoldenTest, ::testing::ValuesIn(support::golden_images()),
-                         [](const auto& test) { return support::test_name(test.param); });
-
-TEST_F(VmgsToolTest, WritesNothingToAStoreWithOverlappingFiles) {
-  const auto store = unpacked(support::golden_image("07"));
-  const auto before = content(store);
-
-  EXPECT_EQ(vmgs({"write", store, "45"}, "x").status, 5);
-  EXPECT_EQ(vmgs({"delete", store, "3"}).status, 5);
-
-  EXPECT_TRUE(content(store) == before);
-}
-
-TEST_F(VmgsToolTest, CuresAZeroMetadataKeyByAnyWriteWithTheKey) {
-  const auto& image = support::golden_image("10");
-  const auto store = unpacked(image);
-  const auto key = make_file("key", base::to_hex(image.keys[0]));
-  ASSERT_EQ(vmgs({"check", store, "--key", key}).status, 3);
-
-  ASSERT_EQ(vmgs({"write", store, "45", "--key", key}, "x").status, 0);
-
-  EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
-}
-
-TEST_F(VmgsToolTest, KeepsTheFooterOfAnotherMaker) {
-  const auto& image = support::golden_image("09");
-  const auto store = unpacked(image);
-  const auto before = content(store);
-  const auto key = make_file("key", base::to_hex(image.keys[0]));
-
-  ASSERT_EQ(vmgs({"write", store, "45", "--key", key}, "x").status, 0);
-
-  const auto after = content(store);
-  ASSERT_EQ(after.size(), before.size());
-  EXPECT_EQ(after.substr(after.size() - 512), before.substr(before.size() - 512));
-  EXPECT_FALSE(after == before);
 }
 
 }  // namespace
