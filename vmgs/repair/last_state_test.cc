@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "vmgs/format/vhd_footer.h"
-#include "vmgs/repair/plan.h"
+#include "vmgs/repair/planned.h"
 #include "vmgs/repair/previous.h"
 #include "vmgs/repair/sick_store.h"
 #include "vmgs/storage/memory.h"
@@ -21,42 +21,18 @@ using ::testing::IsEmpty;
 
 constexpr auto kLarge = static_cast<FileId>(45);
 
-std::vector<std::string> step_codes(const Plan& plan) {
-  std::vector<std::string> result;
-  for (const auto& step : plan.steps) {
-    result.push_back(step.code);
-  }
-  return result;
-}
-
-std::vector<std::string> open_codes(const Plan& plan) {
-  std::vector<std::string> result;
-  for (const auto& open : plan.open) {
-    result.push_back(open.code);
-  }
-  return result;
-}
-
-Plan plan_of(const SickStore& store, const Wishes& wishes, bool with_key = true) {
-  MemoryDevice device(store.bytes);
-  const auto key = with_key ? store.own_key() : std::nullopt;
-  auto plan = plan_repair(device, store.patient(), key ? &*key : nullptr, wishes);
-  EXPECT_TRUE(plan) << plan.error().message;
-  return plan ? *std::move(plan) : Plan{};
-}
-
 Contents repaired(const SickStore& store, const Wishes& wishes) {
   MemoryDevice device(store.bytes);
-  for (const auto& step : plan_of(store, wishes).steps) {
+  for (const auto& step : plan_of(store, store.bytes, wishes).steps) {
     EXPECT_TRUE(apply(device, step));
   }
   return store.contents_of(device.contents());
 }
 
 void expect_asks(const SickStore& store, const std::string& code, bool with_key = true) {
-  const auto plan = plan_of(store, {}, with_key);
-  EXPECT_THAT(step_codes(plan), IsEmpty());
-  EXPECT_THAT(open_codes(plan), Contains(code));
+  const auto plan = plan_of(store, store.bytes, {}, with_key);
+  EXPECT_THAT(codes(plan.steps), IsEmpty());
+  EXPECT_THAT(codes(plan.open), Contains(code));
 }
 
 void damage_entry(SickStore& store) {
@@ -235,7 +211,7 @@ TEST(NewestFilesTest, AreNotCutOffWhereAnEntryIsDamaged) {
   damage_entry(store);
 
   for (const auto& wishes : {Wishes{}, Wishes{.accepted = {"bad-container"}}}) {
-    EXPECT_THAT(step_codes(plan_of(store, wishes)), IsEmpty());
+    EXPECT_THAT(codes(plan_of(store, store.bytes, wishes).steps), IsEmpty());
   }
 }
 

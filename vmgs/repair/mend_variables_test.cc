@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
-#include "vmgs/repair/plan.h"
+#include "vmgs/repair/planned.h"
 #include "vmgs/repair/sick_store.h"
 #include "vmgs/storage/memory.h"
 #include "vmgs/uefi/flash.h"
@@ -41,30 +41,16 @@ base::Bytes with_flash(const SickStore& store, const base::Bytes& image) {
   return device.contents();
 }
 
-Plan plan_of(storage::BlockDevice& device, const SickStore& store, const Wishes& wishes) {
-  const auto key = SickStore::key();
-  return *plan_repair(device, store.patient(), &key, wishes);
-}
-
-template <typename Coded>
-std::vector<std::string> codes(const std::vector<Coded>& all) {
-  std::vector<std::string> result;
-  for (const auto& one : all) {
-    result.push_back(one.code);
-  }
-  return result;
-}
-
 TEST(MendVariablesTest, TakesBackTheRoomOfDeletedVariablesWhenToldTo) {
   const SickStore store({.encrypted = true});
   const auto full = with_flash(store, full_flash(/*one_is_deleted=*/true));
   MemoryDevice device(full);
 
-  const auto asked = plan_of(device, store, {});
+  const auto asked = plan_of(store, device.contents(), {});
   EXPECT_THAT(asked.steps, IsEmpty());
   EXPECT_THAT(codes(asked.open), Contains("variables-full"));
 
-  const auto plan = plan_of(device, store, {.accepted = {"variables-full"}});
+  const auto plan = plan_of(store, device.contents(), {.accepted = {"variables-full"}});
   EXPECT_THAT(codes(plan.steps), ElementsAre("variables-full"));
   EXPECT_THAT(codes(plan.after), Not(Contains("variables-full")));
   ASSERT_TRUE(apply(device, plan.steps[0]));
@@ -83,7 +69,7 @@ TEST(MendVariablesTest, OnlyWarnsWhereNothingIsDeleted) {
   const SickStore store({.encrypted = true});
   MemoryDevice device(with_flash(store, full_flash(/*one_is_deleted=*/false)));
 
-  const auto plan = plan_of(device, store, {.accepted = {"variables-full"}});
+  const auto plan = plan_of(store, device.contents(), {.accepted = {"variables-full"}});
 
   EXPECT_THAT(plan.steps, IsEmpty());
   EXPECT_THAT(codes(plan.after), Contains("variables-full"));
