@@ -264,6 +264,33 @@ TEST_F(VmgsToolTest, ChangesALockedStoreOnlyOnRequestAndOnlyInPlaintext) {
   EXPECT_THAT(check.out, HasSubstr("edited-without-key"));
 }
 
+// Beside a block device no undo file is kept, and the state before the newest was once lost there.
+TEST_F(VmgsToolTest, ChangesALockedBlockDeviceOnlyWithAnUndoFileThatIsNamed) {
+  const support::LoopDevice loop(make_file("disk", std::string(1 << 20, '\0')), 512);
+  if (!loop.exists()) {
+    GTEST_SKIP() << "no loop device can be made here: it needs root";
+  }
+  const auto key = make_key("key", '5');
+  const auto device = loop.path().string();
+  ASSERT_EQ(vmgs({"create", device, "--key", key}).status, 0);
+  ASSERT_EQ(vmgs({"write", device, "45", "--key", key}, "sealed").status, 0);
+  ASSERT_EQ(vmgs({"write", device, "46", "--key", key, "--plaintext"}, "old").status, 0);
+
+  for (const auto& words :
+       {std::vector<std::string>{"write", device, "47", "--without-key"},
+        std::vector<std::string>{"write", device, "47", "--without-key", "--dry-run"},
+        std::vector<std::string>{"delete", device, "46", "--without-key"}}) {
+    const auto refused = vmgs(words, "x");
+    EXPECT_EQ(refused.status, 5);
+    EXPECT_THAT(refused.err, HasSubstr("say with --undo-file where to keep"));
+  }
+
+  const auto undo = file("undo");
+  EXPECT_EQ(vmgs({"delete", device, "46", "--without-key", "--undo-file", undo}).status, 0);
+  ASSERT_EQ(vmgs({"undo", device, undo, "--apply"}).status, 0);
+  EXPECT_EQ(vmgs({"read", device, "46", "--key", key}).out, "old");
+}
+
 TEST_F(VmgsToolTest, NamesAWrongKey) {
   const auto store = file("store");
   ASSERT_EQ(create_small(store, {"--key", make_key("key", '5')}), 0);

@@ -14,10 +14,8 @@ namespace {
 // Commands that always wrote at once go on doing so on a block device, beside which there is no
 // room for an undo file.
 base::Result<std::optional<std::filesystem::path>> undo_file_of(const ChangeArguments& arguments) {
-  std::error_code ignored;
-  if (!arguments.writes() ||
-      (arguments.writing == Writing::kAtOnce && arguments.undo.file.empty() &&
-       std::filesystem::is_block_file(arguments.store.path, ignored))) {
+  if (!arguments.writes() || (arguments.writing == Writing::kAtOnce &&
+                              !keeps_undo(arguments.store.path, arguments.undo))) {
     return std::optional<std::filesystem::path>();
   }
   return undo_file_for(arguments.store.path, arguments.undo);

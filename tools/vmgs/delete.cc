@@ -31,7 +31,7 @@ base::Result<cli::ExitStatus> remove(const DeleteArguments& arguments, cli::Outp
                volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
                transaction.remove(id);
                if (arguments.without_key) {
-                 TRY(check_without_key(store, arguments.change));
+                 TRY(check_without_key(store, arguments.change.undo));
                  transaction.on_locked_store();
                }
                TRY(store.volume.commit(transaction));

@@ -19,6 +19,11 @@ void add_undo_arguments(CLI::App& app, UndoArguments& arguments) {
       ->excludes(none);
 }
 
+bool keeps_undo(const std::string& store, const UndoArguments& arguments) {
+  std::error_code ignored;
+  return !arguments.none && (!arguments.file.empty() || !fs::is_block_file(store, ignored));
+}
+
 base::Result<std::optional<fs::path>> undo_file_for(const std::string& store,
                                                     const UndoArguments& arguments) {
   if (arguments.none) {

@@ -24,6 +24,10 @@ struct UndoArguments {
 // add_undo_arguments() declares --no-undo and --undo-file. `arguments` must outlive `app`.
 void add_undo_arguments(CLI::App& app, UndoArguments& arguments);
 
+// keeps_undo() tells whether a change of `store` that asks for no decision keeps an undo file: not
+// where --no-undo is said, nor on a block device for which no --undo-file is named.
+bool keeps_undo(const std::string& store, const UndoArguments& arguments);
+
 // undo_file_for() is the undo file of a change of `store` that begins now, for OpenOptions: the one
 // that was named, or STORE.undo-20261122T143000Z beside it, or none. kInvalidArgument for a block
 // device if none was named: beside it is no room that lasts.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/vmgs/without_key.h"
 
+#include <string>
+
 #include "vmgs/format/file_id.h"
 #include "vmgs/volume/headers.h"
 
@@ -9,8 +11,8 @@ namespace tools::vmgs {
 namespace format = ::vmgs::format;
 namespace volume = ::vmgs::volume;
 
-base::Result<void> check_without_key(const OpenStore& store, const ChangeArguments& arguments) {
-  if (!store.volume.locked() || !arguments.undo.none) {
+base::Result<void> check_without_key(const OpenStore& store, const UndoArguments& undo) {
+  if (!store.volume.locked() || keeps_undo(store.container.file->path().string(), undo)) {
     return {};
   }
   const auto& container = store.container;
@@ -25,8 +27,11 @@ base::Result<void> check_without_key(const OpenStore& store, const ChangeArgumen
     const auto id = static_cast<format::FileId>(i);
     if (format::is_content(id) && !store.volume.current().shares(older, id)) {
       return base::fail(base::ErrorCode::kDenied,
-                        "only the key tells whether the newest commit is whole, and this would "
-                        "write over the one before it: leave --no-undo out, or give the key");
+                        std::string("only the key tells whether the newest commit is whole, and "
+                                    "this would write over the one before it: ") +
+                            (undo.none ? "leave --no-undo out"
+                                       : "say with --undo-file where to keep what is overwritten") +
+                            ", or give the key");
     }
   }
   return {};

@@ -42,7 +42,7 @@ base::Result<Written> write_file(OpenStore& store, const WriteArguments& argumen
                   arguments.plaintext || arguments.without_key ? volume::Protection::kPlaintext
                                                                : volume::Protection::kAsStore);
   if (arguments.without_key) {
-    TRY(check_without_key(store, arguments.change));
+    TRY(check_without_key(store, arguments.change.undo));
     transaction.on_locked_store();
   }
   TRY(store.volume.commit(transaction));
