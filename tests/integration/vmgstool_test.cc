@@ -110,6 +110,46 @@ TEST_F(VmgstoolTest, KeepsKeys) {
   EXPECT_EQ(tool({"dump", "-f", store_, "-i", "3", "-k", make_file("bad", "short")}).status, 1);
 }
 
+// Scripts that called the reference once lost here what `vmgs` would have kept.
+TEST_F(VmgstoolTest, KeepsWhatItOverwritesAsVmgsDoes) {
+  const auto key = raw_key("key", 'k');
+  const auto data = make_file("data", "new");
+  ASSERT_EQ(tool({"create", "-f", store_}).status, 0);
+  ASSERT_EQ(tool({"write", "-f", store_, "-d", data, "-i", "3", "--no-undo"}).status, 0);
+  EXPECT_EQ(undo_files(), 0U);
+  const std::vector<std::vector<std::string>> changes = {
+      {"write", "-d", data, "-i", "5"},
+      {"move", "--src", "3", "--dst", "17"},
+      {"delete", "-i", "3"},
+      {"copy-igvmfile", "-d", FIRMWARE_DLL, "-r", "NONCONFIDENTIAL"},
+      {"encrypt", "-k", key, "-e", "AES_GCM"}};
+  for (auto words : changes) {
+    const auto before = content(store_);
+    const auto undo = file("undo-" + words.front());
+    words.insert(words.end(), {"-f", store_, "--undo-file", undo});
+
+    const auto changed = tool(words);
+
+    EXPECT_EQ(changed.status, 0) << words.front() << ": " << changed.err;
+    EXPECT_THAT(changed.err, HasSubstr("vmgs undo " + store_ + " " + undo + " --apply"));
+    EXPECT_EQ(changed.err.find("holds the plaintext") != std::string::npos,
+              words.front() == "encrypt");
+    ASSERT_EQ(vmgs({"undo", store_, undo, "--apply"}).status, 0) << words.front();
+    EXPECT_EQ(content(store_), before) << words.front();
+  }
+
+  ASSERT_EQ(tool({"encrypt", "-f", store_, "-k", key, "-e", "AES_GCM"}).status, 0);
+  EXPECT_EQ(undo_files(), 1U) << "beside the store where no place is named";
+  const auto rekeyed =
+      tool({"update-key", "-f", store_, "-k", key, "-n", raw_key("other", 'o'), "-e", "AES_GCM"});
+  EXPECT_EQ(rekeyed.status, 0);
+  EXPECT_THAT(rekeyed.err, HasSubstr("still opens with the old key"));
+  const auto locked = tool({"write", "-f", store_, "-d", data, "-i", "VM_UNIQUE_ID", "--no-undo"});
+  EXPECT_EQ(locked.status, 0) << "both generations hold the same";
+  EXPECT_EQ(tool({"delete", "-f", store_, "-i", "VM_UNIQUE_ID", "--no-undo"}).status, 1)
+      << "only the key tells whether the newest commit is whole";
+}
+
 TEST_F(VmgstoolTest, SaysByItsExitCodeWhatAStoreIs) {
   const auto key = raw_key("key", 'k');
   ASSERT_EQ(tool({"create", "-f", store_}).status, 0);

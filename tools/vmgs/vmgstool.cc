@@ -137,6 +137,9 @@ class CommandLine {
                           "Encryption key file path: 32 bytes");
   }
 
+  // Which the reference does not know: it keeps no undo file.
+  void undo(CLI::App& app) { add_undo_arguments(app, arguments_.undo); }
+
   CLI::Option* id(CLI::App& app) {
     return app.add_option("-i,--file-id,--fileid", arguments_.file_id, "VMGS file id")->required();
   }
@@ -173,6 +176,7 @@ class CommandLine {
     id(write);
     key(write);
     overwrite(write);
+    undo(write);
 
     auto& dump = add(app_, "dump", "Read data from a file of the store", vmgstool::dump);
     auto* const to = data(dump);
@@ -189,10 +193,12 @@ class CommandLine {
     move.add_option("--dst-file-id,--dst", arguments_.target_id, "Destination file id")->required();
     key(move);
     overwrite(move);
+    undo(move);
 
     auto& remove = add(app_, "delete", "Delete a file of the store", vmgstool::remove);
     id(remove);
     key(remove);
+    undo(remove);
 
     auto& firmware =
         add(app_, "copy-igvmfile", "Copy firmware out of a DLL", vmgstool::copy_firmware);
@@ -202,6 +208,7 @@ class CommandLine {
                     "NONCONFIDENTIAL, SNP, SNP_NO_HCL, TDX, TDX_NO_HCL, or a number")
         ->required();
     overwrite(firmware);
+    undo(firmware);
   }
 
   void add_key_commands() {
@@ -212,10 +219,12 @@ class CommandLine {
                     "New encryption key file path")
         ->required();
     algorithm(update)->required();
+    undo(update);
 
     auto& encrypt = add(app_, "encrypt", "Encrypt an existing VMGS file", vmgstool::encrypt);
     key(encrypt)->required();
     algorithm(encrypt)->required();
+    undo(encrypt);
 
     add(app_, "query-encryption", "Query whether a VMGS file is encrypted",
         vmgstool::query_encryption);
@@ -234,12 +243,14 @@ class CommandLine {
                      vmgstool::remove_boot_entries);
     key(boot);
     boot.add_flag("-n,--dry-run", arguments_.dry_run, "Print the boot entries only");
+    undo(boot);
 
     auto& entry =
         add(*group, "remove-entry", "Remove a UEFI NVRAM variable", vmgstool::remove_variable);
     key(entry);
     entry.add_option("-n,--name", arguments_.name, "Name of the entry")->required();
     entry.add_option("-v,--vendor", arguments_.vendor, "Vendor GUID of the entry")->required();
+    undo(entry);
   }
 
   CLI::App app_;

@@ -17,7 +17,8 @@ bool is_vmgstool(const std::string& argv0);
 //
 // Where the reference would destroy something without a word, this one refuses with exit code 1: an
 // encrypted file is not replaced or deleted without the key. A store in use by a running VM is
-// never written. No undo file is made.
+// never written. What a change overwrites goes to an undo file, as with `vmgs`; --no-undo and
+// --undo-file are options here too.
 int run_vmgstool(std::vector<std::string> arguments);
 
 }  // namespace tools::vmgs

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 
+#include "tools/vmgs/undo_option.h"
 #include "tools/vmgs/vmgstool_store.h"
+#include "vmgs/volume/transaction.h"
 
 // The commands of the vmgstool personality. Each does what the reference's command of that name
 // does; run_vmgstool() says where it does not.
@@ -29,7 +33,18 @@ struct Arguments {
   bool raw_stdout = false;
   bool truncate = false;
   bool dry_run = false;
+  UndoArguments undo;
 };
+
+// change() opens the store as open() does, to write unless it is a dry run, and makes the change.
+// As with `vmgs`, what is overwritten goes to an undo file, which is given; the reference keeps
+// none.
+Outcome<std::optional<std::string>> change(const Arguments& arguments, Locked locked,
+                                           const std::function<Outcome<void>(OpenStore&)>& make);
+
+// commit() commits such a change, on a locked store too: check_without_key() says where not.
+Outcome<void> commit(OpenStore& store, ::vmgs::volume::Transaction transaction,
+                     const UndoArguments& undo);
 
 Outcome<void> create(const Arguments& arguments);
 Outcome<void> write(const Arguments& arguments);

@@ -93,21 +93,19 @@ Outcome<void> create(const Arguments& arguments) {
 Outcome<void> write(const Arguments& arguments) {
   TOOL_TRY_ASSIGN(id, parse_id(arguments.file_id));
   TOOL_TRY_ASSIGN(content, cli::read_input(arguments.data_path, kMostDataBytes));
-  TOOL_TRY_ASSIGN(store, open(arguments.file_path, arguments.key_path, storage::Access::kReadWrite,
-                              Locked::kAllowed));
-  const auto present = entry_of(store, id);
-  if (present && present->valid_bytes > 0 && !arguments.allow_overwrite) {
-    return fail(Exit::kError,
-                "file " + described(id) + " already exists: use --allow-overwrite to ignore that");
-  }
-  auto transaction = edit();
-  transaction.put(
-      id, content.expose(),
-      arguments.key_path.empty() ? volume::Protection::kPlaintext : volume::Protection::kAsStore);
-  if (store.volume.locked()) {
-    transaction.on_locked_store();
-  }
-  TOOL_TRY(store.volume.commit(transaction));
+  const auto make = [&](OpenStore& store) -> Outcome<void> {
+    const auto present = entry_of(store, id);
+    if (present && present->valid_bytes > 0 && !arguments.allow_overwrite) {
+      return fail(Exit::kError, "file " + described(id) +
+                                    " already exists: use --allow-overwrite to ignore that");
+    }
+    auto transaction = edit();
+    transaction.put(
+        id, content.expose(),
+        arguments.key_path.empty() ? volume::Protection::kPlaintext : volume::Protection::kAsStore);
+    return commit(store, std::move(transaction), arguments.undo);
+  };
+  TOOL_TRY(change(arguments, Locked::kAllowed, make));
   return print("Done!\n");
 }
 
@@ -145,34 +143,33 @@ Outcome<void> query_size(const Arguments& arguments) {
 Outcome<void> move(const Arguments& arguments) {
   TOOL_TRY_ASSIGN(from, parse_id(arguments.source_id));
   TOOL_TRY_ASSIGN(to, parse_id(arguments.target_id));
-  TOOL_TRY_ASSIGN(store, open(arguments.file_path, arguments.key_path, storage::Access::kReadWrite,
-                              Locked::kRefused));
-  TOOL_TRY(entry_of(store, from));
-  if (from == to || (store.volume.contains(to) && !arguments.allow_overwrite)) {
-    return fail(Exit::kError,
-                "file " + described(to) + " already exists: use --allow-overwrite to ignore that");
-  }
-  TOOL_TRY_ASSIGN(content, store.volume.read(from));
-  auto transaction = edit();
-  transaction.put(to, content.expose(),
-                  store.volume.current().is_encrypted(from) ? volume::Protection::kAsStore
-                                                            : volume::Protection::kPlaintext);
-  transaction.remove(from);
-  TOOL_TRY(store.volume.commit(transaction));
+  const auto make = [&](OpenStore& store) -> Outcome<void> {
+    TOOL_TRY(entry_of(store, from));
+    if (from == to || (store.volume.contains(to) && !arguments.allow_overwrite)) {
+      return fail(Exit::kError, "file " + described(to) +
+                                    " already exists: use --allow-overwrite to ignore that");
+    }
+    TOOL_TRY_ASSIGN(content, store.volume.read(from));
+    auto transaction = edit();
+    transaction.put(to, content.expose(),
+                    store.volume.current().is_encrypted(from) ? volume::Protection::kAsStore
+                                                              : volume::Protection::kPlaintext);
+    transaction.remove(from);
+    return commit(store, std::move(transaction), arguments.undo);
+  };
+  TOOL_TRY(change(arguments, Locked::kRefused, make));
   return {};
 }
 
 Outcome<void> remove(const Arguments& arguments) {
   TOOL_TRY_ASSIGN(id, parse_id(arguments.file_id));
-  TOOL_TRY_ASSIGN(store, open(arguments.file_path, arguments.key_path, storage::Access::kReadWrite,
-                              Locked::kAllowed));
-  TOOL_TRY(entry_of(store, id));
-  auto transaction = edit();
-  transaction.remove(id);
-  if (store.volume.locked()) {
-    transaction.on_locked_store();
-  }
-  TOOL_TRY(store.volume.commit(transaction));
+  const auto make = [&](OpenStore& store) -> Outcome<void> {
+    TOOL_TRY(entry_of(store, id));
+    auto transaction = edit();
+    transaction.remove(id);
+    return commit(store, std::move(transaction), arguments.undo);
+  };
+  TOOL_TRY(change(arguments, Locked::kAllowed, make));
   return {};
 }
 

@@ -9,7 +9,6 @@
 namespace tools::vmgs::vmgstool {
 
 namespace format = ::vmgs::format;
-namespace storage = ::vmgs::storage;
 namespace volume = ::vmgs::volume;
 
 namespace {
@@ -48,19 +47,17 @@ Outcome<void> copy_firmware(const Arguments& arguments) {
   if (firmware.size() > kMostFirmwareBytes) {
     return fail(Exit::kError, "the firmware has more than 256 MiB");
   }
-  TOOL_TRY_ASSIGN(store,
-                  open(arguments.file_path, {}, storage::Access::kReadWrite, Locked::kAllowed));
   constexpr auto kId = format::FileId::kGuestFirmware;
-  if (store.volume.contains(kId) && !arguments.allow_overwrite) {
-    return fail(Exit::kError,
-                "file " + described(kId) + " already exists: use --allow-overwrite to ignore that");
-  }
-  volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
-  transaction.put(kId, firmware, volume::Protection::kPlaintext);
-  if (store.volume.locked()) {
-    transaction.on_locked_store();
-  }
-  TOOL_TRY(store.volume.commit(transaction));
+  const auto make = [&](OpenStore& store) -> Outcome<void> {
+    if (store.volume.contains(kId) && !arguments.allow_overwrite) {
+      return fail(Exit::kError, "file " + described(kId) +
+                                    " already exists: use --allow-overwrite to ignore that");
+    }
+    volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
+    transaction.put(kId, firmware, volume::Protection::kPlaintext);
+    return commit(store, std::move(transaction), arguments.undo);
+  };
+  TOOL_TRY(change(arguments, Locked::kAllowed, make));
   return {};
 }
 

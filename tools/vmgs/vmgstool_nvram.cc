@@ -109,40 +109,17 @@ std::string text_of(const uefi::Variable& variable, bool truncate) {
 }
 
 // One commit for all of an edit: a crash leaves the old variables or the new ones.
-Outcome<void> put_back(OpenStore& store, const StoredVariables& variables) {
+Outcome<void> put_back(OpenStore& store, const StoredVariables& variables,
+                       const UndoArguments& undo) {
   volume::Transaction transaction(volume::Sequence::kEdit, volume::Barriers::kTwo);
   transaction.put(variables.from, variables.store.content(),
                   store.volume.current().is_encrypted(variables.from) || !store.volume.encrypted()
                       ? volume::Protection::kAsStore
                       : volume::Protection::kPlaintext);
-  TOOL_TRY(store.volume.commit(transaction));
-  return {};
+  return commit(store, std::move(transaction), undo);
 }
 
-Outcome<OpenStore> open_to_change(const Arguments& arguments) {
-  return open(arguments.file_path, arguments.key_path,
-              arguments.dry_run ? storage::Access::kReadOnly : storage::Access::kReadWrite,
-              Locked::kRefused);
-}
-
-}  // namespace
-
-Outcome<void> dump_variables(const Arguments& arguments) {
-  TOOL_TRY_ASSIGN(store, open(arguments.file_path, arguments.key_path, storage::Access::kReadOnly,
-                              Locked::kAllowed));
-  TOOL_TRY_ASSIGN(variables, open_variables(store));
-  std::string text;
-  for (const auto& variable : variables.store.variables()) {
-    text += text_of(variable, arguments.truncate);
-  }
-  if (arguments.output_path.empty()) {
-    return print(text);
-  }
-  return write_private(arguments.output_path, base::bytes_of(text));
-}
-
-Outcome<void> remove_boot_entries(const Arguments& arguments) {
-  TOOL_TRY_ASSIGN(store, open_to_change(arguments));
+Outcome<void> remove_boot_entries_of(OpenStore& store, const Arguments& arguments) {
   TOOL_TRY_ASSIGN(variables, open_variables(store));
   const auto* const order = variables.store.find(uefi::kGlobalVariable, u"BootOrder");
   if (order == nullptr) {
@@ -165,16 +142,41 @@ Outcome<void> remove_boot_entries(const Arguments& arguments) {
     TOOL_TRY(variables.store.remove(uefi::kGlobalVariable, name));
   }
   TOOL_TRY(print(text));
-  return arguments.dry_run ? Outcome<void>() : put_back(store, variables);
+  return arguments.dry_run ? Outcome<void>() : put_back(store, variables, arguments.undo);
+}
+
+}  // namespace
+
+Outcome<void> dump_variables(const Arguments& arguments) {
+  TOOL_TRY_ASSIGN(store, open(arguments.file_path, arguments.key_path, storage::Access::kReadOnly,
+                              Locked::kAllowed));
+  TOOL_TRY_ASSIGN(variables, open_variables(store));
+  std::string text;
+  for (const auto& variable : variables.store.variables()) {
+    text += text_of(variable, arguments.truncate);
+  }
+  if (arguments.output_path.empty()) {
+    return print(text);
+  }
+  return write_private(arguments.output_path, base::bytes_of(text));
+}
+
+Outcome<void> remove_boot_entries(const Arguments& arguments) {
+  TOOL_TRY(change(arguments, Locked::kRefused,
+                  [&](OpenStore& store) { return remove_boot_entries_of(store, arguments); }));
+  return {};
 }
 
 Outcome<void> remove_variable(const Arguments& arguments) {
-  TOOL_TRY_ASSIGN(store, open_to_change(arguments));
-  TOOL_TRY_ASSIGN(variables, open_variables(store));
   TOOL_TRY_ASSIGN(name, uefi::parse_name(arguments.name));
   TOOL_TRY_ASSIGN(vendor, uefi::parse_guid(arguments.vendor));
-  TOOL_TRY(variables.store.remove(vendor, name));
-  return put_back(store, variables);
+  const auto make = [&](OpenStore& store) -> Outcome<void> {
+    TOOL_TRY_ASSIGN(variables, open_variables(store));
+    TOOL_TRY(variables.store.remove(vendor, name));
+    return put_back(store, variables, arguments.undo);
+  };
+  TOOL_TRY(change(arguments, Locked::kRefused, make));
+  return {};
 }
 
 }  // namespace tools::vmgs::vmgstool

@@ -82,14 +82,16 @@ Outcome<void> check_file(const std::string& path) {
 }
 
 Outcome<OpenStore> open(const std::string& path, const std::string& key_path,
-                        storage::Access access, Locked locked) {
+                        storage::Access access, Locked locked,
+                        const std::optional<std::filesystem::path>& undo_file) {
   TOOL_TRY(check_file(path));
   std::optional<volume::DatastoreKey> key;
   if (!key_path.empty()) {
     TOOL_TRY_ASSIGN(read, read_key(key_path));
     key = std::move(read);
   }
-  TOOL_TRY_ASSIGN(container, storage::open_container(path, {.access = access}));
+  TOOL_TRY_ASSIGN(container,
+                  storage::open_container(path, {.access = access, .undo_file = undo_file}));
   TOOL_TRY_ASSIGN(opened, volume::Volume::open(*container.device, container.spacing));
   if (key && !opened.encrypted()) {
     return fail(Exit::kNotEncrypted, "a key was given, but the file is not encrypted");

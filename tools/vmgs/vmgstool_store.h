@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -53,7 +55,8 @@ Outcome<void> check_file(const std::string& path);
 // open() does the reference's checks in its order (empty, version 1, key), opens and unlocks. With
 // a key for a store that is not encrypted it is kNotEncrypted.
 Outcome<OpenStore> open(const std::string& path, const std::string& key_path,
-                        ::vmgs::storage::Access access, Locked locked);
+                        ::vmgs::storage::Access access, Locked locked,
+                        const std::optional<std::filesystem::path>& undo_file = std::nullopt);
 
 // read_key() reads a file of exactly 32 bytes, whoever else may read it.
 Outcome<::vmgs::volume::DatastoreKey> read_key(const std::string& path);
