@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "tests/integration/vmgs_case.h"
+#include "vmgs/storage/memory.h"
+#include "vmgs/volume/volume.h"
 
 namespace tests::integration {
 namespace {
@@ -84,8 +88,69 @@ TEST_F(VmgsChangeTest, EncryptsAStoreAndLeavesNoPlaintext) {
     EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM", "--key", key}).out, kState);
     EXPECT_EQ(vmgs({"read", store, "VM_UNIQUE_ID"}).out, "who");
     EXPECT_EQ(vmgs({"check", store, "--key", key}).status, 0);
-    EXPECT_EQ(vmgs({"encrypt", store, "--new-key", key}).status, 5);
+    EXPECT_EQ(vmgs({"encrypt", store, "--new-key", make_key("other", '6')}).status, 5);
   });
+}
+
+// Writes go to memory up to a number of them; then the machine is gone.
+class CutOff final : public vmgs::storage::BlockDevice {
+ public:
+  CutOff(std::string_view content, int writes)
+      : memory_(base::copy_of(base::bytes_of(content))), writes_(writes) {}
+
+  [[nodiscard]] std::uint64_t size_bytes() const override { return memory_.size_bytes(); }
+
+  base::Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
+    return memory_.read(offset, out);
+  }
+
+  base::Result<void> write(std::uint64_t offset, base::ByteView bytes) override {
+    return writes_-- > 0 ? memory_.write(offset, bytes)
+                         : base::fail(base::ErrorCode::kIo, "the machine is gone");
+  }
+
+  base::Result<void> flush() override { return memory_.flush(); }
+
+  [[nodiscard]] std::string_view content() const {
+    const auto& bytes = memory_.contents();
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+
+ private:
+  vmgs::storage::MemoryDevice memory_;
+  int writes_;
+};
+
+// What a crash had left in plaintext once stayed for good.
+TEST_F(VmgsChangeTest, EncryptFinishesWhatWasCutOff) {
+  const auto plain = content(make_store("plain", {}, {"--raw"}));
+  const auto key = make_key("key", '5');
+  std::size_t left = 0;
+  bool is_done = false;
+  for (int writes = 0; !is_done; ++writes) {
+    CutOff device(plain, writes);
+    auto volume = vmgs::volume::Volume::open(device, vmgs::format::HeaderSpacing::k512);
+    ASSERT_TRUE(volume);
+    vmgs::volume::DatastoreKey datastore_key{base::Secret<32>::zero()};
+    std::ranges::fill(datastore_key.bytes.fill(), std::byte{0x55});
+    is_done = volume->encrypt(std::move(datastore_key)).has_value();
+    const auto store = make_file("store", device.content());
+    const bool is_encrypted = vmgs({"read", store, "TPM_NVRAM"}).status == 5;
+    const auto check = vmgs({"check", store});
+    EXPECT_EQ(check.out.find("plaintext-left") != std::string::npos, is_encrypted) << check.out;
+    if (is_encrypted) {
+      ++left;
+      EXPECT_THAT(vmgs({"explain", store}).out, HasSubstr("vmgs encrypt --new-key"));
+    }
+
+    const auto again = vmgs({"encrypt", store, "--new-key", key, "--apply", "--no-undo"});
+
+    EXPECT_EQ(again.status, 0) << writes << ": " << again.err;
+    EXPECT_THAT(content(store), Not(HasSubstr("ssssssss"))) << writes;
+    EXPECT_EQ(vmgs({"read", store, "TPM_NVRAM", "--key", key}).out, kState) << writes;
+    EXPECT_THAT(vmgs({"check", store, "--key", key}).out, Not(HasSubstr("plaintext-left")));
+  }
+  EXPECT_GE(left, 2U) << "after the first commit, and after both";
 }
 
 TEST_F(VmgsChangeTest, DecryptsAStore) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "tools/vmgs/protectors.h"
 #include "tools/vmgs/store.h"
 #include "vmgs/edit/scrub.h"
+#include "vmgs/volume/headers.h"
 
 namespace tools::vmgs {
 
@@ -55,12 +57,35 @@ std::string blocks_text(const Converted& converted) {
          std::to_string(converted.scrubbed_blocks) + ")\n";
 }
 
+// Whether a header is left of before the store was encrypted.
+base::Result<bool> leads_to_plaintext(const OpenStore& store) {
+  TRY_ASSIGN(slots, volume::read_header_slots(*store.container.device, store.container.spacing));
+  return std::ranges::any_of(
+      slots, [](const auto& slot) { return slot.header && !slot.header->encrypted; });
+}
+
+// Once more, where an earlier run was cut off: what it has left to do.
+base::Result<void> finish_encrypting(OpenStore& store, volume::DatastoreKey key) {
+  if (const auto opened = store.volume.unlock(volume::fixed_key(std::move(key))); !opened) {
+    return opened.error().code == base::ErrorCode::kAuthentication
+               ? base::fail(base::ErrorCode::kDenied,
+                            "the store is encrypted already, under another key than the new one: "
+                            "`vmgs rekey` changes its key")
+               : base::fail(opened.error());
+  }
+  TRY_ASSIGN(in_plaintext, leads_to_plaintext(store));
+  return in_plaintext ? store.volume.commit(
+                            volume::Transaction(volume::Sequence::kKeep, volume::Barriers::kTwo))
+                      : base::Result<void>();
+}
+
 base::Result<cli::ExitStatus> encrypt(const EncryptArguments& arguments, cli::Output& output) {
   TRY_ASSIGN(key, read_store_key(arguments.new_key));
   Converted converted;
   TRY_ASSIGN(changed,
              change_store(arguments.change, output, [&](OpenStore& store) -> base::Result<void> {
-               TRY(store.volume.encrypt(std::move(key)));
+               TRY(store.volume.locked() ? finish_encrypting(store, std::move(key))
+                                         : store.volume.encrypt(std::move(key)));
                TRY_ASSIGN(done, scrubbed(store));
                converted = done;
                return {};
@@ -106,7 +131,9 @@ base::Result<cli::ExitStatus> decrypt(const DecryptArguments& arguments, cli::Ou
 
 cli::Command encrypt_command() {
   return {.name = "encrypt",
-          .summary = "Encrypt a plaintext store and every file in it",
+          .summary =
+              "Encrypt a plaintext store and every file in it; once more, with the same key, "
+              "finishes what was cut off",
           .set_up = [](CLI::App& app) -> cli::Action {
             auto arguments = std::make_shared<EncryptArguments>();
             add_change_arguments(app, arguments->change, Writing::kOnApply);

@@ -5,8 +5,10 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "vmgs/format/header_spacing.h"
+#include "vmgs/repair/candidates.h"
 #include "vmgs/repair/contents.h"
 #include "vmgs/repair/report.h"
 #include "vmgs/repair/structure.h"
@@ -185,6 +187,77 @@ base::Result<void> examine_generations(storage::BlockDevice& device, Generation&
   return {};
 }
 
+// The blocks that neither generation of a store uses.
+std::vector<bool> free_blocks(const storage::BlockDevice& device, const Generation& newest,
+                              const Generation* older) {
+  std::vector<bool> free(format::capacity_blocks(device.size_bytes()), true);
+  for (const auto* const generation : {&newest, older}) {
+    if (generation == nullptr || !generation->table()) {
+      continue;
+    }
+    for (const auto& entry : generation->table()->entries) {
+      if (entry) {
+        std::fill_n(free.begin() + entry->first_block, entry->allocated_blocks, false);
+      }
+    }
+  }
+  return free;
+}
+
+// Whether a table that was found in a free block is one of before the store was encrypted, and some
+// block that a file had then is free still.
+bool leads_to_free_plaintext(const Generation& old, const std::vector<bool>& free) {
+  if (!is_sound(old)) {
+    return false;
+  }
+  for (std::size_t i = 0; i < format::kFileIds; ++i) {
+    const auto id = static_cast<format::FileId>(i);
+    const auto& entry = (*old.table())[id];
+    if (entry && entry->valid_bytes > 0 && format::is_content(id) &&
+        !format::is_plaintext_by_role(id) &&
+        std::any_of(free.begin() + entry->first_block, free.begin() + entry->end_block(),
+                    [](bool is_free) { return is_free; })) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// What shows that encrypting this store was cut off, or that nobody wiped what it replaced. Where
+// the old tables are written over it cannot be known.
+base::Result<void> examine_plaintext_left(storage::BlockDevice& device, const Generation& newest,
+                                          const Generation* older, Report& report) {
+  if (!newest.header().encrypted) {
+    return {};
+  }
+  constexpr std::string_view kWhatToDo =
+      ": `vmgs encrypt --new-key`, with the key that opens the store, writes over it";
+  if (older != nullptr && !older->header().encrypted) {
+    report.warn("plaintext-left", slot_name(older->slot()),
+                "it leads to the state before the store was encrypted, in plaintext" +
+                    std::string(kWhatToDo));
+    return {};
+  }
+  const auto free = free_blocks(device, newest, older);
+  const auto tables = tables_found(device);
+  if (!tables) {
+    return {};  // a bad sector in free space is nothing that this store needs
+  }
+  for (const auto block : *tables) {
+    format::Header header;
+    header.file_table_block = block;
+    TRY_ASSIGN(old, Generation::read(device, 0, header));
+    if (free[block] && leads_to_free_plaintext(old, free)) {
+      report.warn("plaintext-left", "block " + std::to_string(block),
+                  "a file table of before the store was encrypted is left there, so the plaintext "
+                  "of its files may be left too" +
+                      std::string(kWhatToDo));
+      return {};
+    }
+  }
+  return {};
+}
+
 // Two headers of which neither is known to be newer: each is examined for itself.
 base::Result<void> examine_each(storage::BlockDevice& device, const volume::HeaderSlots& slots,
                                 const volume::DatastoreKey* key, Examination& result) {
@@ -237,6 +310,7 @@ base::Result<Examination> examine(storage::BlockDevice& device, format::HeaderSp
     older = std::move(read);
   }
   TRY(examine_generations(device, newest, older ? &*older : nullptr, key, report));
+  TRY(examine_plaintext_left(device, newest, older ? &*older : nullptr, report));
   return Examination{std::move(report).take()};
 }
 

@@ -25,6 +25,7 @@ namespace vmgs::repair {
 //   one-barrier orphan-key attributes-differ
 //   fell-back edited-without-key auth-failure        what opens and what does not
 //   unreadable-file unreadable-generation empty-encrypted
+//   plaintext-left
 //   bad-content wrong-size foreign-tpm-state         what files hold
 //   full variables-full                              no room for what comes next
 //   unknown-bits reprovisioned                       anything else
