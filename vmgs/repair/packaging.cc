@@ -20,6 +20,10 @@ using Sector = std::array<std::byte, kVhdFooterBytes>;
 
 // What the deployed tools open at most; a table that asks for more was not cut, but is wrong.
 constexpr std::uint64_t kMostStoreToRestore = std::uint64_t{4} << 30;
+// A store that was cut lacks no more than this, or than 15 times what is left of it: an entry that
+// leads farther is taken for a damaged one, and gigabytes are not filled for it.
+constexpr std::uint64_t kMostLackingBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMostTimesLonger = 16;
 // How far from the end a footer is looked for.
 constexpr std::uint64_t kMostAppendedBytes = std::uint64_t{64} << 20;
 
@@ -47,12 +51,17 @@ base::Result<std::uint64_t> earlier_footer(storage::BlockDevice& whole) {
   return 0;
 }
 
+std::uint64_t most_bytes_before_a_cut(std::uint64_t size) {
+  return std::min(kMostStoreToRestore, std::max(size + kMostLackingBytes, size * kMostTimesLonger));
+}
+
 // What the tables speak of.
 struct Spoken {
   bool any_table = false;      // one at least could be read
   bool damaged_table = false;  // one at least could not, so that `at_most` may be too little
-  std::uint64_t bytes = 0;     // where the last block ends, by the headers that count here
-  std::uint64_t at_most = 0;   // the same by every header that may lie anywhere
+  // Where the last block ends, by the headers that count here and within a cut's reach.
+  std::uint64_t bytes = 0;
+  std::uint64_t at_most = 0;  // the same by every header that may lie anywhere
 };
 
 base::Result<Spoken> bytes_spoken_of(storage::BlockDevice& whole, format::HeaderSpacing spacing) {
@@ -74,11 +83,16 @@ base::Result<Spoken> bytes_spoken_of(storage::BlockDevice& whole, format::Header
     constexpr auto kMostBlocks = kMostStoreToRestore / format::kBlockBytes;
     // Entry by entry: where one is damaged, the files of the others still lie where they say.
     std::uint64_t most = 0;
+    std::uint64_t most_in_reach = 0;
     for (std::size_t id = 0; id < format::kFileIds; ++id) {
       const auto entry =
           format::decode_file_entry(block, static_cast<format::FileId>(id), kMostBlocks);
       if (entry && *entry) {
-        most = std::max(most, std::uint64_t{(*entry)->end_block()} * format::kBlockBytes);
+        const auto end = std::uint64_t{(*entry)->end_block()} * format::kBlockBytes;
+        most = std::max(most, end);
+        most_in_reach = end <= most_bytes_before_a_cut(whole.size_bytes())
+                            ? std::max(most_in_reach, end)
+                            : most_in_reach;
       }
     }
     spoken.at_most = std::max(spoken.at_most, most);
@@ -88,7 +102,7 @@ base::Result<Spoken> bytes_spoken_of(storage::BlockDevice& whole, format::Header
     }
     spoken.any_table = true;
     if (format::decode_header(raw) && (at == 0 || at == format::bytes(spacing))) {
-      spoken.bytes = std::max(spoken.bytes, most);
+      spoken.bytes = std::max(spoken.bytes, most_in_reach);
     }
   }
   return spoken;
@@ -150,7 +164,10 @@ Mended mend_cut_file(storage::Overlay& whole, std::uint64_t spoken_of, const Wis
                  "the file ends at byte " + std::to_string(size) + ", but its tables speak of " +
                      std::to_string(spoken_of) +
                      ": what lay behind is lost. Say --accept truncated to fill that with zeros, "
-                     "so that the rest opens; then take the damaged files out with --drop"));
+                     "so that the rest opens; then take the damaged files out with --drop. An "
+                     "entry that leads behind byte " +
+                     std::to_string(most_bytes_before_a_cut(size)) +
+                     " is taken for a damaged one, and nothing is filled for it"));
   }
   auto outcome = write_footer(whole, {}, store_bytes,
                               "fill the file up to whole blocks and give it a VHD footer again");

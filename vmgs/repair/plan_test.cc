@@ -374,6 +374,27 @@ TEST(PlanTest, AsksBeforeItCutsAFileWithoutATable) {
               Contains("bad-container"));
 }
 
+// One entry at the far end of what a store can be once had 4 GiB of zeros filled in.
+TEST(PlanTest, FillsWhatACutTookAndNotWhatADamagedEntrySpeaksOf) {
+  SickStore store({.encrypted = false});
+  const auto size = store.bytes.size();
+  auto entry = store.entry(kLarge);
+  entry.first_block = static_cast<std::uint32_t>(size / format::kBlockBytes) + 100;
+  store.put_entry(kLarge, entry);
+  const auto cut = plan_of(store, store.bytes, {});
+  EXPECT_THAT(codes(cut.open), Contains("truncated"));
+  const auto filled = plan_of(store, store.bytes, {.accepted = {"truncated"}});
+  EXPECT_EQ(applied(store.bytes, filled).result.size(),
+            size + (100 + entry.allocated_blocks.value()) * format::kBlockBytes + 512);
+
+  entry.first_block = 1'000'000;
+  store.put_entry(kLarge, entry);
+  const auto damaged = plan_of(store, store.bytes, {.accepted = {"truncated"}});
+
+  EXPECT_THAT(codes(damaged.open), Contains("bad-entry"));
+  EXPECT_EQ(applied(store.bytes, damaged).result.size(), size);
+}
+
 TEST(PlanTest, DropsNoFileThatReads) {
   const SickStore store({.encrypted = true});
 
