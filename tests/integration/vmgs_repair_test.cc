@@ -190,6 +190,26 @@ TEST_F(VmgsRepairTest, SalvagesWithAManifestAndNeverWritesIntoTheFile) {
   EXPECT_EQ(vmgs({"salvage", store_, out.string(), "--key", key_}).status, 5);
 }
 
+// A wrong key once looked like a store with nothing in it.
+TEST_F(VmgsRepairTest, SalvageNamesAWrongKey) {
+  const auto other = (folder_ / "other").string();
+  std::ofstream(other) << std::string(64, '6') << "\n";
+  ::chmod(other.c_str(), 0600);
+
+  const auto ran = vmgs({"salvage", store_, (folder_ / "out").string(), "--key", other});
+
+  EXPECT_EQ(ran.status, 6);
+  EXPECT_THAT(ran.out, HasSubstr("opens no key slot"));
+  const auto manifest =
+      document({"salvage", store_, (folder_ / "out2").string(), "--key", other}, 6);
+  EXPECT_EQ(manifest.at("key_fits"), false);
+  EXPECT_EQ(
+      document({"salvage", store_, (folder_ / "out3").string(), "--key", key_}, 0).at("key_fits"),
+      true);
+  EXPECT_TRUE(
+      document({"salvage", store_, (folder_ / "out4").string()}, 4).at("key_fits").is_null());
+}
+
 TEST_F(VmgsRepairTest, ReadsAndRestoresThePreviousState) {
   EXPECT_THAT(vmgs({"previous", "list", store_, "--key", key_}).out, HasSubstr("6 bytes"));
   EXPECT_EQ(vmgs({"previous", "read", store_, "45", "-", "--key", key_}).out, "second");

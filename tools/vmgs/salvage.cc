@@ -7,6 +7,8 @@
 #include <boost/json/serialize.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "tools/vmgs/commands.h"
 #include "tools/vmgs/whole_file.h"
@@ -81,6 +83,24 @@ class Folder {
   boost::json::array failed_;
 };
 
+boost::json::value to_json(const std::optional<repair::KeyFits>& fits) {
+  return !fits || *fits == repair::KeyFits::kNoSlotIsLeft
+             ? boost::json::value()
+             : boost::json::value(*fits == repair::KeyFits::kYes);
+}
+
+// What is to be said of a key that has opened nothing.
+std::string key_text(const std::optional<repair::KeyFits>& fits) {
+  if (fits == repair::KeyFits::kNo) {
+    return "the key opens no key slot that is left, so what is encrypted was not looked at: it is "
+           "another store's key, or one from before a rekey. Give the one it is sealed under\n";
+  }
+  if (fits == repair::KeyFits::kNoSlotIsLeft) {
+    return "no key slot is left in any header, so the key could open nothing\n";
+  }
+  return {};
+}
+
 base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output& output) {
   TRY_ASSIGN(key, read_key_of(arguments.store));
   TRY_ASSIGN(file, open_whole_file(arguments.store, /*to_change=*/false, {}));
@@ -90,6 +110,11 @@ base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output
                       arguments.folder + " is not empty, and nothing in it is overwritten");
   }
   TRY(make_folder(arguments.folder));
+  std::optional<repair::KeyFits> fits;
+  if (key) {
+    TRY_ASSIGN(found, repair::key_fits(*file.device, *key));
+    fits = found;
+  }
   Folder folder(arguments.folder);
   TRY_ASSIGN(searched, repair::salvage(*file.device, key ? &*key : nullptr,
                                        [&folder](const repair::Salvaged& found) {
@@ -100,6 +125,7 @@ base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output
   boost::json::object manifest = {{"schema", "strongroom.vmgs.salvage/1"},
                                   {"file", arguments.store.path},
                                   {"with_key", key.has_value()},
+                                  {"key_fits", to_json(fits)},
                                   {"complete", complete},
                                   {"files", folder.files()},
                                   {"failed", folder.failed()}};
@@ -124,8 +150,12 @@ base::Result<cli::ExitStatus> run(const SalvageArguments& arguments, cli::Output
           "the search ended early: more file tables lead to the same blocks than a store of this "
           "length can have had\n";
     }
+    text += key_text(fits);
     text += std::to_string(folder.files().size()) + " files were found; manifest.json lists them\n";
     TRY(output.text(text));
+  }
+  if (fits == repair::KeyFits::kNo) {
+    return cli::ExitStatus::kIntegrity;
   }
   if (!folder.failed().empty()) {
     return cli::ExitStatus::kFoundProblem;

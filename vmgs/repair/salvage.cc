@@ -156,6 +156,24 @@ class Salvage {
 
 }  // namespace
 
+base::Result<KeyFits> key_fits(storage::BlockDevice& device, const volume::DatastoreKey& key) {
+  if (device.size_bytes() < format::kHeaderAreaBytes) {
+    return base::fail(base::ErrorCode::kCorrupt, "it is too short to hold any header");
+  }
+  TRY_ASSIGN(area, read_area(device));
+  bool any_slot = false;
+  for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{4096}}) {
+    const auto raw = std::span(area).subspan(at).first<format::kHeaderBytes>();
+    if (has_key_slots(raw)) {
+      any_slot = true;
+      if (opens_key_slot(raw, key)) {
+        return KeyFits::kYes;
+      }
+    }
+  }
+  return any_slot ? KeyFits::kNo : KeyFits::kNoSlotIsLeft;
+}
+
 base::Result<Searched> salvage(storage::BlockDevice& device, const volume::DatastoreKey* key,
                                const std::function<base::Result<void>(const Salvaged&)>& take) {
   if (device.size_bytes() < format::kHeaderAreaBytes) {

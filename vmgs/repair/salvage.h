@@ -25,6 +25,13 @@ struct Salvaged {
   base::SecretBytes content;
 };
 
+// What a key is worth for a damaged store: whether it opens a key slot that is left.
+enum class KeyFits { kYes, kNo, kNoSlotIsLeft };
+
+// key_fits() looks at every place where a header can lie, however damaged. kCorrupt for a device of
+// less than two blocks; kIo.
+base::Result<KeyFits> key_fits(storage::BlockDevice& device, const volume::DatastoreKey& key);
+
 // How far salvage() came.
 enum class Searched { kAll, kUpToLimit };
 

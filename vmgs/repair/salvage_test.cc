@@ -111,6 +111,26 @@ TEST(SalvageTest, GetsOnlyPlaintextWithoutTheKey) {
   EXPECT_THAT(found.unproven, Contains(Key(FileId::kVmUniqueId)));
 }
 
+TEST(SalvageTest, TellsWhetherAKeyFitsWhatIsLeftOfTheHeaders) {
+  SickStore store({.encrypted = true});
+  const auto fits = [&store](const volume::DatastoreKey& key) {
+    storage::MemoryDevice device(store.bytes);
+    return key_fits(device, key);
+  };
+  const volume::DatastoreKey other{base::Secret<32>::zero()};
+  EXPECT_EQ(fits(SickStore::key()), KeyFits::kYes);
+  EXPECT_EQ(fits(other), KeyFits::kNo);
+
+  store.fill(store.header_at(0), 36, std::byte{0xEE});
+  store.fill(store.header_at(1), 168, std::byte{0});
+  EXPECT_EQ(fits(SickStore::key()), KeyFits::kYes);
+
+  store.fill(0, 8192, std::byte{0});
+  EXPECT_EQ(fits(SickStore::key()), KeyFits::kNoSlotIsLeft);
+  storage::MemoryDevice stub(base::Bytes(100));
+  EXPECT_EQ(error_code(key_fits(stub, other)), base::ErrorCode::kCorrupt);
+}
+
 TEST(SalvageTest, SaysWhichHeaderLedToIt) {
   // Headers at all three places, each of another table; what was sealed under an older one is lost.
   SickStore store({.encrypted = false, .is_vhd = true});
