@@ -129,7 +129,7 @@ void examine_flash(base::ByteView content, Report& report) {
                         "uefi delete`"
                   : "is full, " + std::to_string(left) +
                         " bytes of it with deleted variables, which firmware takes back when it "
-                        "next needs room, and `vmgs repair` at once");
+                        "next needs room, and `vmgs repair --accept variables-full` at once");
 }
 
 template <typename Decode>

@@ -16,6 +16,8 @@ using format::FileId;
 using storage::MemoryDevice;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
@@ -49,6 +51,8 @@ TEST(MendVariablesTest, TakesBackTheRoomOfDeletedVariablesWhenToldTo) {
   const auto asked = plan_of(store, device.contents(), {});
   EXPECT_THAT(asked.steps, IsEmpty());
   EXPECT_THAT(codes(asked.open), Contains("variables-full"));
+  EXPECT_THAT(asked.before,
+              Contains(Field(&volume::Finding::message, HasSubstr("--accept variables-full"))));
 
   const auto plan = plan_of(store, device.contents(), {.accepted = {"variables-full"}});
   EXPECT_THAT(codes(plan.steps), ElementsAre("variables-full"));
