@@ -84,11 +84,13 @@ std::vector<Damage> damages() {
       {.name = "OnlyKeySlotsOfTheOlderHeaderLeft",
        .inflict =
            [](SickStore& s) { s.fill(s.header_at(1 - s.newest_slot()), 36, std::byte{0xEE}); },
-       .steps = {"bad-header"}});
+       .steps = {"bad-header"},
+       .wishes = {.accepted = {"bad-header"}}});
   all.push_back(
       {.name = "OnlyKeySlotsOfTheNewestHeaderLeft",
        .inflict = [](SickStore& s) { s.fill(s.header_at(s.newest_slot()), 36, std::byte{0xEE}); },
-       .steps = {"bad-header"},
+       .steps = {"newer-header"},
+       .wishes = {.accepted = {"newer-header"}},
        .concerns = is_encrypted});
   all.push_back({.name = "NewestHeaderChecksum",
                  .inflict = flip_newest_checksum,
@@ -125,7 +127,8 @@ std::vector<Damage> damages() {
                        s.flip(s.header_at(0) + 12);
                        s.flip(s.header_at(1) + 12);
                      },
-                 .steps = {"no-valid-header"}});
+                 .steps = {"no-valid-header"},
+                 .concerns = is_encrypted});
   all.push_back({.name = "BothSignatures",
                  .inflict =
                      [](SickStore& s) {
@@ -133,14 +136,6 @@ std::vector<Damage> damages() {
                        s.flip(s.header_at(1) + 3);
                      },
                  .steps = {"no-valid-header"}});
-  all.push_back({.name = "OnlyKeySlotsLeft",
-                 .inflict =
-                     [](SickStore& s) {
-                       s.fill(s.header_at(0), 36, std::byte{0xEE});
-                       s.fill(s.header_at(1), 36, std::byte{0xEE});
-                     },
-                 .steps = {"no-valid-header"},
-                 .concerns = is_encrypted});
   all.push_back({.name = "SequenceGap",
                  .inflict =
                      [](SickStore& s) {

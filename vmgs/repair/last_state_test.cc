@@ -124,8 +124,9 @@ TEST(NewestEditTest, IsNotGivenUpForItsDamagedHeader) {
   edit(store);
   store.fill(store.header_at(store.newest_slot()), 12, std::byte{0});
 
-  expect_asks(store, "bad-header");
+  expect_asks(store, "newer-header");
   EXPECT_EQ(repaired(store, {.accepted = {"bad-header"}}), store.healthy());
+  EXPECT_NE(repaired(store, {.accepted = {"newer-header"}}), store.healthy());
 }
 
 // Somebody made the state before the newest the newest again.
@@ -165,6 +166,59 @@ TEST(RestoredStateTest, IsNotGivenUpWhereBothHeadersAreDamaged) {
   store.flip(store.header_at(1) + 12);
 
   expect_asks(store, "no-valid-header");
+}
+
+void leave_only_key_slots(SickStore& store, std::size_t slot) {
+  store.fill(store.header_at(slot), 36, std::byte{0xEE});
+}
+
+// The commit counter of the state that was left is the higher one.
+TEST(RestoredStateTest, IsNotGivenUpWhereOnlyKeySlotsOfAHeaderAreLeft) {
+  for (const bool of_restored : {true, false}) {
+    SickStore store({.encrypted = true});
+    restore(store);
+    const auto slot = of_restored ? store.newest_slot() : 1 - store.newest_slot();
+    leave_only_key_slots(store, slot);
+
+    expect_asks(store, "newer-header");
+    EXPECT_EQ(repaired(store, {.accepted = {"bad-header"}}),
+              of_restored ? store.healthy() : store.before());
+    EXPECT_EQ(repaired(store, {.accepted = {"newer-header"}}),
+              of_restored ? store.before() : store.healthy());
+  }
+}
+
+TEST(RestoredStateTest, IsNotGivenUpWhereOnlyKeySlotsOfBothAreLeft) {
+  SickStore store({.encrypted = true});
+  restore(store);
+  const auto table = store.header(store.newest_slot()).file_table_block;
+  leave_only_key_slots(store, 0);
+  leave_only_key_slots(store, 1);
+
+  expect_asks(store, "no-valid-header");
+  EXPECT_EQ(repaired(store, {.file_table = table}), store.before());
+}
+
+TEST(NewestTableTest, IsNotGivenUpWhereOnlyKeySlotsOfBothAreLeft) {
+  SickStore store({.encrypted = true});
+  store.fill(store.table_at(store.newest_slot()), format::kBlockBytes, std::byte{0x77});
+  leave_only_key_slots(store, 0);
+  leave_only_key_slots(store, 1);
+
+  expect_asks(store, "older-generation");
+  EXPECT_EQ(repaired(store, {.accepted = {"older-generation"}}), store.before());
+}
+
+TEST(BothSequencesTest, OfPlaintextAreNotBelievedWithoutTheirChecksums) {
+  SickStore store({.encrypted = false});
+  const auto newest = store.header(store.newest_slot()).file_table_block;
+  const auto older = store.header(1 - store.newest_slot()).file_table_block;
+  store.flip(store.header_at(0) + 12);
+  store.flip(store.header_at(1) + 12);
+
+  expect_asks(store, "no-valid-header");
+  EXPECT_EQ(repaired(store, {.file_table = newest}), store.healthy());
+  EXPECT_EQ(repaired(store, {.file_table = older}), store.before());
 }
 
 // The newest header reads like the one before the older; nothing else of it is damaged.

@@ -27,29 +27,50 @@ base::Result<void> write_both(const Case& patient, std::size_t slot, const Heade
   return patient.device.flush();
 }
 
+// Every place where a header can lie, at either spacing.
+constexpr std::array<std::size_t, 3> kHeaderPlaces = {0, 512, 4096};
+
+format::HeaderBytes header_in(format::HeaderArea area, std::size_t place) {
+  return area.subspan(place).first<format::kHeaderBytes>();
+}
+
 bool follows(const Generation& a, const Generation& b) {
   return a.header().sequence != 0 && b.header().sequence != 0 &&
          format::follows(a.header().sequence, b.header().sequence);
 }
 
-// Whether `a` is known to be newer than `b`, by the authenticated counter where both have it, else
-// by that of the headers. Where the two contradict each other somebody went back to an earlier
-// state on purpose, or a header is damaged: then nothing is known.
-bool is_newer(const Generation& a, const Generation& b) {
+// Whether the checksum of the header that leads to `generation` vouches for its sequence.
+bool has_proven_sequence(const Generation& generation, format::HeaderArea area) {
+  return std::ranges::any_of(kHeaderPlaces, [&](std::size_t place) {
+    const auto raw = header_in(area, place);
+    const auto header = mended_header(raw);
+    return header && header->file_table_block == generation.header().file_table_block &&
+           had_sequence(raw, generation.header().sequence);
+  });
+}
+
+// Whether `a` is known to be newer than `b`. An authenticated counter that both have tells where
+// the headers' own sequences say the same: where they contradict it, or are lost, somebody may have
+// gone back to an earlier state on purpose. Without such a counter those sequences tell, of
+// plaintext states if their checksums vouch for them.
+bool is_newer(const Generation& a, const Generation& b, format::HeaderArea area) {
   const auto of_a = commit_sequence(a);
   const auto of_b = commit_sequence(b);
   if (of_a != 0 && of_b != 0 && of_a != of_b) {
-    return of_a > of_b && !follows(b, a);
+    return of_a > of_b && follows(a, b);
   }
-  return follows(a, b);
+  const bool are_sealed = a.header().encrypted && b.header().encrypted;
+  return follows(a, b) &&
+         (are_sealed || (has_proven_sequence(a, area) && has_proven_sequence(b, area)));
 }
 
 // The one that is newer than all others, or the one whose table was asked for.
-const Generation* newest_of(const std::vector<Generation>& found, const Wishes& wishes) {
+const Generation* newest_of(const std::vector<Generation>& found, format::HeaderArea area,
+                            const Wishes& wishes) {
   for (const auto& one : found) {
     if (wishes.file_table ? one.header().file_table_block == *wishes.file_table
                           : std::all_of(found.begin(), found.end(), [&](const Generation& other) {
-                              return &other == &one || is_newer(one, other);
+                              return &other == &one || is_newer(one, other, area);
                             })) {
       return &one;
     }
@@ -68,6 +89,17 @@ std::string listed(const std::vector<Generation>& found) {
             std::to_string(files > 2 ? files - 2 : 0) + " files";
   }
   return text;
+}
+
+// What the headers say themselves, for whoever has to choose.
+std::string hint_of_sequences(const std::vector<Generation>& found) {
+  for (const auto& one : found) {
+    if (std::ranges::any_of(found, [&](const Generation& other) { return follows(one, other); })) {
+      return " (by the headers' sequences, for which nothing vouches, it is block " +
+             std::to_string(one.header().file_table_block) + ")";
+    }
+  }
+  return {};
 }
 
 // Plaintext states that a damaged header or, failing that, a scan leads to.
@@ -104,8 +136,8 @@ std::optional<std::uint32_t> table_not_found(format::HeaderArea area,
                                              const std::vector<Generation>& found,
                                              const std::vector<Generation>& without_table,
                                              const Generation& chosen) {
-  for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{4096}}) {
-    const auto header = mended_header(area.subspan(at).first<format::kHeaderBytes>());
+  for (const auto place : kHeaderPlaces) {
+    const auto header = mended_header(header_in(area, place));
     if (!header) {
       continue;
     }
@@ -113,7 +145,7 @@ std::optional<std::uint32_t> table_not_found(format::HeaderArea area,
       return one.header().file_table_block == header->file_table_block;
     };
     const auto is_known_to_be_older = [&](const Generation& one) {
-      return leads_there(one) && commit_sequence(one) != 0 && is_newer(chosen, one);
+      return leads_there(one) && commit_sequence(one) != 0 && is_newer(chosen, one, area);
     };
     if (std::none_of(found.begin(), found.end(), leads_there) &&
         std::none_of(without_table.begin(), without_table.end(), is_known_to_be_older)) {
@@ -121,6 +153,19 @@ std::optional<std::uint32_t> table_not_found(format::HeaderArea area,
     }
   }
   return std::nullopt;
+}
+
+// Whether the key opens what is left of a header through which it opens no state: the tables that
+// were sealed under that one are damaged, and may be those of the newest.
+bool has_keys_without_state(const Case& patient, format::HeaderArea area,
+                            const std::vector<Generation>& found,
+                            const std::vector<Generation>& without_table) {
+  return patient.key != nullptr && std::ranges::any_of(kHeaderPlaces, [&](std::size_t place) {
+           const auto raw = header_in(area, place);
+           const auto opens = [raw](const Generation& one) { return is_opened_by(one, raw); };
+           return has_key_slots(raw) && opens_key_slot(raw, *patient.key) &&
+                  std::ranges::none_of(found, opens) && std::ranges::none_of(without_table, opens);
+         });
 }
 
 bool speaks_of_encryption(format::HeaderArea area, format::HeaderSpacing spacing) {
@@ -234,12 +279,12 @@ Mended mend_lost_headers(const Case& patient) {
                                         "no file table was found either. `vmgs salvage` looks for "
                                         "what is left"));
   }
-  const auto* const chosen = newest_of(found, patient.wishes);
+  const auto* const chosen = newest_of(found, format::HeaderArea(area), patient.wishes);
   if (chosen == nullptr) {
     return std::optional(not_done("no-valid-header", "headers",
-                                  "several file tables were found and nothing tells which is the "
+                                  "several file tables were found and nothing proves which is the "
                                   "newest: " +
-                                      listed(found) +
+                                      listed(found) + hint_of_sequences(found) +
                                       ". Look at what `vmgs salvage` gets out of each, then say "
                                       "--table BLOCK"));
   }
@@ -264,6 +309,15 @@ Mended mend_lost_headers(const Case& patient) {
         "a header leads to the file table at block " + std::to_string(*missing) +
             ", which does not open and may be that of the newest state. Look at what `vmgs "
             "salvage` gets out of it, or say --accept older-generation to take the one at block " +
+            std::to_string(chosen->header().file_table_block)));
+  }
+  if (!patient.wishes.file_table && !patient.accepts("older-generation") &&
+      has_keys_without_state(patient, format::HeaderArea(area), found, without_table)) {
+    return std::optional(not_done(
+        "older-generation", "headers",
+        "the key opens a key slot that leads to no state that is left: the tables of that one are "
+        "damaged, and it may be the newest. Look at what `vmgs salvage` gets out, or say --accept "
+        "older-generation to take the one at block " +
             std::to_string(chosen->header().file_table_block)));
   }
   auto header = chosen->header();

@@ -144,50 +144,78 @@ Mended mend_with(const Case& patient, std::size_t bad, format::HeaderBytes raw,
                  done("newer-header", where, "mend this header and take what it leads to"));
 }
 
-struct Newest {
-  std::optional<Header> header;  // absent: it is what opens today
+// What the keys of a damaged header lead to, where nothing else of it is left.
+struct Rival {
+  Header header;
+  std::uint64_t sequence = 0;          // its sealed counter
+  std::uint64_t present_sequence = 0;  // that of what opens today
 };
 
-// The newest state by the sealed commit sequences, where the damaged slot has nothing but its keys
-// left. Nothing if what opens today has no such sequence, or those keys lead to no state that has
-// one: a tool's edit has none, and may be the newest.
-base::Result<std::optional<Newest>> newest_by_its_keys(const Case& patient, format::HeaderBytes raw,
-                                                       const Header& valid) {
+// The state with the most commits that those keys open and that is whole. Nothing if there is none.
+base::Result<std::optional<Rival>> rival_by_its_keys(const Case& patient, format::HeaderBytes raw,
+                                                     const Header& valid) {
   TRY_ASSIGN(present, Generation::read(patient.device, 0, valid));
   TRY(unlock(patient, present));
-  auto sequence = commit_sequence(present);
-  if (sequence == 0) {
-    return std::optional<Newest>();
-  }
-  Newest newest;
   TRY_ASSIGN(opened, generations_opened(patient.device, *patient.key));
-  bool has_led_somewhere = false;
+  std::optional<Rival> rival;
   for (const auto& generation : opened) {
-    if (is_opened_by(generation, raw)) {
-      if (commit_sequence(generation) == 0) {
-        return std::optional<Newest>();
-      }
-      has_led_somewhere = true;
-    }
-  }
-  if (!has_led_somewhere) {
-    return std::optional<Newest>();
-  }
-  for (const auto& generation : opened) {
-    if (commit_sequence(generation) > sequence && is_whole(patient.device, generation)) {
-      sequence = commit_sequence(generation);
-      newest.header = generation.header();
+    const auto sequence = commit_sequence(generation);
+    if (is_opened_by(generation, raw) && (!rival || sequence > rival->sequence) &&
+        is_whole(patient.device, generation)) {
+      rival = Rival{generation.header(), sequence, commit_sequence(present)};
     }
   }
   const auto left = base::load<format::HeaderLayout>(raw);
-  for (std::size_t i = 0; newest.header && i < left.key_slots.size(); ++i) {
-    auto& slot = newest.header->key_slots[i];
+  for (std::size_t i = 0; rival && i < left.key_slots.size(); ++i) {
+    auto& slot = rival->header.key_slots[i];
     if (!slot && !base::is_all_zero(left.key_slots[i].wrapped_key)) {
       slot = format::KeySlot{left.key_slots[i].nonce, left.key_slots[i].tag,
                              left.key_slots[i].wrapped_key};
     }
   }
-  return std::optional(std::move(newest));
+  return rival;
+}
+
+// A damaged slot with keys of its own, and no more of it left than those. However the sealed
+// counters compare, somebody may have gone back from one state to the other, and a tool's edit has
+// no counter: so a person decides. Nothing if that is to stay with what opens today.
+Mended mend_by_its_keys(const Case& patient, std::size_t bad, format::HeaderBytes raw,
+                        const Header& valid) {
+  if (patient.accepts("bad-header")) {
+    return std::optional<Outcome>();
+  }
+  constexpr std::string_view kStay =
+      "--accept bad-header to write over it and stay with the state that opens today";
+  const bool opens = patient.key != nullptr && opens_key_slot(raw, *patient.key);
+  std::optional<Rival> rival;
+  if (opens) {
+    TRY_ASSIGN(found, rival_by_its_keys(patient, raw, valid));
+    rival = std::move(found);
+  }
+  if (!rival) {
+    return std::optional(not_done(
+        "bad-header", slot_name(bad),
+        std::string("there are keys in the damaged header, which may be the one of the newest "
+                    "state. ") +
+            (patient.key == nullptr ? "Only the store's key can tell: give it with --key"
+             : opens                ? "Nothing in this store tells"
+                                    : "This key does not open them: give the one that does") +
+            ", or say " + std::string(kStay)));
+  }
+  if (patient.accepts("newer-header")) {
+    return mend_as(patient, bad, rival->header, valid,
+                   done("newer-header", slot_name(bad),
+                        "make this header again: with the key, all that it leads to "
+                        "authenticates"));
+  }
+  return std::optional(not_done(
+      "newer-header", slot_name(bad),
+      "the keys in the damaged header lead to another whole state, of commit " +
+          std::to_string(rival->sequence) + " where the one that opens today is of commit " +
+          std::to_string(rival->present_sequence) +
+          ". That does not tell which is the newest: an edit by a tool counts as 0, and `vmgs "
+          "previous restore` goes back to a lower one. Say --accept newer-header to take it, or " +
+          std::string(kStay)));
 }
 
 }  // namespace
@@ -213,30 +241,10 @@ Mended mend_lone_header(const Case& patient) {
       return std::optional(std::move(outcome));
     }
   }
-  // What is left of keys goes only where the key at hand says that nothing newer goes with it.
-  if (has_keys_of_its_own(raw, valid) && !patient.accepts("bad-header")) {
-    const bool opens = patient.key != nullptr && opens_key_slot(raw, *patient.key);
-    std::optional<Newest> newest;
-    if (opens) {
-      TRY_ASSIGN(found, newest_by_its_keys(patient, raw, valid));
-      newest = std::move(found);
-    }
-    if (newest && newest->header) {
-      return mend_as(patient, bad, *newest->header, valid,
-                     done("bad-header", slot_name(bad),
-                          "make the header of the newest commit again: with the key, all that it "
-                          "leads to authenticates"));
-    }
-    if (!newest) {
-      return std::optional(not_done(
-          "bad-header", slot_name(bad),
-          std::string("there are keys in the damaged header, which may be the one of the newest "
-                      "state. ") +
-              (patient.key == nullptr ? "Only the store's key can tell: give it with --key"
-               : opens                ? "Nothing in this store tells"
-                                      : "This key does not open them: give the one that does") +
-              ", or say --accept bad-header to write over it and stay with the state that opens "
-              "today"));
+  if (has_keys_of_its_own(raw, valid)) {
+    TRY_ASSIGN(outcome, mend_by_its_keys(patient, bad, raw, valid));
+    if (outcome) {
+      return std::optional(std::move(outcome));
     }
   }
   auto copy = valid;
