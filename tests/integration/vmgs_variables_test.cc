@@ -5,6 +5,7 @@
 #include "keybroker/evidence/signature_database.h"
 #include "tests/integration/vmgs_case.h"
 #include "tests/support/evidence_vectors.h"
+#include "tests/support/skip.h"
 #include "vmgs/base/bytes.h"
 #include "vmgs/uefi/authenticated_update.h"
 #include "vmgs/uefi/signature_list.h"
@@ -37,7 +38,7 @@ class VmgsVariablesTest : public VmgsCase {
  protected:
   void SetUp() override {
     if (!fs::exists(kOvmf)) {
-      GTEST_SKIP() << "no OVMF here (package ovmf)";
+      SKIP_OUTSIDE_CI("no OVMF here (package ovmf)");
     }
     key_ = make_key("key", '5');
     store_ = file("vm.vmgs");
@@ -179,7 +180,7 @@ TEST_F(VmgsVariablesTest, UpdatesDbxFromListsWithoutDuplicatesAndForecastsPcr7) 
 TEST_F(VmgsVariablesTest, ForecastsThePcr7OfARealBootFromItsVariables) {
   namespace evidence = keybroker::evidence;
   if (!support::has_evidence_vectors()) {
-    GTEST_SKIP() << "no captured evidence";
+    SKIP_OUTSIDE_CI("no captured evidence in ../shared/vectors/evidence");
   }
   const auto bytes = support::read_evidence_vector("tpm/evlog-secureboot-on.bin");
   const auto log = evidence::decode_event_log(bytes);
