@@ -53,6 +53,17 @@ class MigrationTest : public testing::Test {
 
   void carry_release() { carry(destination_.released(), source_.released()); }
 
+  // What was released before its next ticket was made.
+  [[nodiscard]] fs::path released_before() const {
+    for (const auto& entry : fs::directory_iterator(destination_.folder())) {
+      if (entry.path().string().starts_with(destination_.released().string() + ".")) {
+        return entry.path();
+      }
+    }
+    ADD_FAILURE() << "there is none";
+    return {};
+  }
+
   void take() {
     permanent_ = *source_.qemu().get_state_blob(1);
     transient_ = *source_.qemu().get_state_blob(2);
@@ -197,14 +208,43 @@ TEST_F(MigrationTest, LeavesOnceByEachTicket) {
 
   EXPECT_FALSE(source_.another_client().get_state_blob(1));
 
-  EXPECT_THAT(source_.log(), HasSubstr("used up"));
+  EXPECT_THAT(source_.log(), HasSubstr("Get a new one"));
   EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "it stays";
-  fs::remove(destination_.released());
   ASSERT_TRUE(destination_.start({"--create", "--incoming"})) << destination_.log();
   carry(destination_.ticket(), source_.ticket());
   take();
   ASSERT_EQ(put(destination_), 0U) << destination_.log();
   EXPECT_EQ(*destination_.qemu().init(1), 0U) << destination_.log();
+}
+
+// The release of the ticket was gone when the TPM was offered to it, and neither host started it.
+TEST_F(MigrationTest, IsTakenBackWhenItIsOfferedToATicketThatWasReleasedBefore) {
+  destination_.kill();
+  ASSERT_TRUE(destination_.release());
+  ASSERT_TRUE(destination_.start({"--create", "--incoming"})) << destination_.log();
+  take();
+  EXPECT_NE(put(destination_), 0U) << "it awaits another";
+  destination_.kill();
+  ASSERT_TRUE(destination_.release());
+  carry_release();
+  EXPECT_NE(*source_.qemu().result(Control::kLockStorage, retries(0)), 0U) << "that is the other's";
+
+  carry(released_before(), source_.released());
+
+  EXPECT_EQ(*source_.qemu().result(Control::kLockStorage, retries(2)), 0U) << source_.log();
+  EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess);
+}
+
+TEST_F(MigrationTest, IsNotOfferedToATicketWhoseReleaseIsHere) {
+  destination_.kill();
+  ASSERT_TRUE(destination_.release());
+  carry_release();
+
+  EXPECT_FALSE(source_.qemu().get_state_blob(1));
+
+  EXPECT_THAT(source_.log(), HasSubstr("Get a new one"));
+  source_.reconnect();
+  EXPECT_EQ(source_.run(tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess) << "it stays";
 }
 
 // The TPM that had been given away from there was started, and counted as the one that arrives.

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/integration/guest.h"
@@ -188,6 +189,107 @@ TEST_F(VtpmdMigrationTest, GivesTheTpmBackToAHostWhoseInstanceHasEnded) {
   EXPECT_EQ(nv(again), data_of(7));
 }
 
+// Success was said before anybody had looked into the store.
+TEST_F(VtpmdMigrationTest, SaysThatTheTpmIsBackWhereItsStoreHasItAndNowhereElse) {
+  prepare();
+  ASSERT_EQ(there_.ctl({"migrate", "cancel", "web1", "--out", release()}).status, 0);
+  arriving_.reset();
+  const auto of_another = release();
+  fs::rename(of_another, folder_ / "another");
+  prepare();
+  take(*here_);
+  EXPECT_EQ(*here_->result(Control::kShutdown), 0U);
+  here_.reset();
+  vtpmd_.wait_for("web1", "moved-away");
+
+  const auto refused = vtpmd_.ctl({"migrate", "cancel", "web1", "--release", folder_ / "another"});
+
+  EXPECT_EQ(refused.status, 5) << refused.err;
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err, HasSubstr("offered to another host"));
+  EXPECT_EQ(vtpmd_.readiness("web1"), "moved-away");
+  ASSERT_EQ(there_.ctl({"migrate", "cancel", "web1", "--out", release()}).status, 0);
+  const auto taken = vtpmd_.ctl({"migrate", "cancel", "web1", "--release", release()});
+  ASSERT_EQ(taken.status, 0) << taken.err << vtpmd_.log();
+  EXPECT_EQ(taken.out, "web1: its TPM is this host's\n");
+  EXPECT_EQ(vtpmd_.readiness("web1"), "stopped");
+}
+
+// It was lost when the host made its next ticket, or deleted the VM, and neither host started the
+// TPM.
+TEST_F(VtpmdMigrationTest, GivesBackWhatIsOfferedToATicketThatWasReleasedLongBefore) {
+  prepare();
+  ASSERT_EQ(there_.ctl({"migrate", "cancel", "web1", "--out", folder_ / "first"}).status, 0);
+  arriving_.reset();
+  const auto deleted = there_.ctl({"delete", "web1", "--yes"});
+  ASSERT_EQ(deleted.status, 0) << deleted.err;
+  ASSERT_EQ(receive().status, 0) << there_.log();
+  take(*here_);
+  vtpmd_.wait_for("web1", "moved-away");
+
+  const auto cancelled = there_.ctl({"migrate", "cancel", "web1", "--out", release()});
+
+  ASSERT_EQ(cancelled.status, 0) << cancelled.err;
+  const auto taken = vtpmd_.ctl({"migrate", "cancel", "web1", "--release", release()});
+  EXPECT_EQ(taken.status, 0) << taken.err << vtpmd_.log();
+  vtpmd_.wait_for("web1", "ready");
+  EXPECT_EQ(run(*here_, tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess);
+}
+
+// It was said to have its TPM, which it never had.
+TEST_F(VtpmdMigrationTest, ForgetsATicketThatWasNeverWhole) {
+  ASSERT_EQ(receive().status, 0) << there_.log();
+  ASSERT_EQ(::kill(there_.pid("web1"), SIGKILL), 0);
+  there_.wait_for("web1", "crashed");
+  const auto vm = there_.state() / "vms" / there_.text("web1", "vm_id");
+  fs::resize_file(vm / "ticket.claim", 100);
+  fs::remove(vm / "ticket");
+
+  const auto cancelled = there_.ctl({"migrate", "cancel", "web1", "--out", release()});
+
+  EXPECT_EQ(cancelled.status, 0) << cancelled.err;
+  EXPECT_THAT(cancelled.out, HasSubstr("the ticket is forgotten"));
+  EXPECT_FALSE(fs::exists(release()));
+  EXPECT_FALSE(fs::exists(vm / "ticket.claim"));
+}
+
+// A TPM that arrived while it was cancelled was ended.
+TEST_F(VtpmdMigrationTest, EndsNoTpmThatArrivesWhileItIsCancelled) {
+  prepare();
+  take(*here_);
+  ASSERT_EQ(*arriving_->set_state_blob(1, permanent_), 0U);
+  ASSERT_EQ(*arriving_->set_state_blob(2, transient_), 0U);
+  const int instance = there_.pid("web1");
+  ASSERT_EQ(::kill(instance, SIGSTOP), 0);
+  // INIT, with the state that was put in.
+  constexpr std::array<std::uint8_t, 8> kInit = {0, 0, 0, 2, 0, 0, 0, 1};
+  ASSERT_EQ(::send(arriving_->control_descriptor(), kInit.data(), kInit.size(), 0), 8);
+  support::Ran cancelled;
+  std::thread person([&] {
+    cancelled = there_.ctl({"migrate", "cancel", "web1", "--out", release()});
+  });
+  while (there_.log().find("CancelMigration of 'web1'") == std::string::npos) {
+    std::this_thread::yield();
+  }
+  // vtpmd answers this after it has told the instance to end.
+  EXPECT_EQ(there_.ctl({"list"}).status, 0);
+  ASSERT_EQ(::kill(instance, SIGCONT), 0);
+  person.join();
+
+  std::array<std::byte, 4> result{};
+  const auto got =
+      ::recv(arriving_->control_descriptor(), result.data(), result.size(), MSG_WAITALL);
+  if (cancelled.status == 0) {
+    // The end came first, and the TPM is the other's.
+    EXPECT_EQ(vtpmd_.ctl({"migrate", "cancel", "web1", "--release", release()}).status, 0);
+    return;
+  }
+  EXPECT_THAT(cancelled.err, HasSubstr("it goes on here"));
+  EXPECT_EQ(got, 4);
+  EXPECT_EQ(result, (std::array<std::byte, 4>{}));
+  EXPECT_EQ(nv(*arriving_), data_of(7)) << there_.log();
+}
+
 TEST_F(VtpmdMigrationTest, GivesNothingBackOnceItHasArrived) {
   prepare();
   take(*here_);
@@ -249,7 +351,9 @@ TEST_F(VtpmdMigrationTest, LeavesInTheClearOnlyOnceThatWasSaid) {
 TEST_F(VtpmdMigrationTest, ForgetsATicketThatNothingWasOfferedTo) {
   prepare();
 
-  EXPECT_EQ(vtpmd_.ctl({"migrate", "cancel", "web1"}).status, 0);
+  const auto forgotten = vtpmd_.ctl({"migrate", "cancel", "web1"});
+  EXPECT_EQ(forgotten.status, 0) << forgotten.err;
+  EXPECT_THAT(forgotten.out, HasSubstr("the ticket is forgotten"));
 
   EXPECT_EQ(there_.ctl({"migrate", "cancel", "web1", "--out", release()}).status, 0);
   EXPECT_EQ(run(*here_, tpm::nv_write(kIndex, data_of(8))), tpm::kSuccess);

@@ -53,6 +53,7 @@ class FakeInstances final : public Instances {
                           const strongroom::instance::v1::ToInstance& message) override {
     TRY(fail_if(refuse_send));
     sent.push_back(message.message_case());
+    last_sent = message;
     return {};
   }
 
@@ -72,6 +73,7 @@ class FakeInstances final : public Instances {
   std::vector<strongroom::instance::v1::Setup> successors;
   std::set<VmId> knocked;
   std::vector<strongroom::instance::v1::ToInstance::MessageCase> sent;
+  strongroom::instance::v1::ToInstance last_sent;
   std::set<VmId> killed;
   std::vector<std::optional<LeaseHolder>> holders;
   std::vector<int> signals;

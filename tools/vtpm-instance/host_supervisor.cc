@@ -66,6 +66,10 @@ instance::State::Migration number_of(Migration migration) {
 
 bool is_stop(const ToInstance& message) { return message.has_stop(); }
 
+bool is_stop_at_once(const ToInstance& message) {
+  return message.has_stop() && !message.stop().only_while_it_awaits();
+}
+
 // What the message holds of the authorization is wiped.
 LockoutQuestion question_of(instance::LockoutQuestion& asked) {
   LockoutQuestion question{.serial = asked.serial()};
@@ -99,6 +103,7 @@ InstanceSetup setup_of(const instance::Setup& told, vtpm::host::ChildEnds& ends)
   setup.migration_ticket = told.migration_ticket();
   setup.incoming = told.awaits_tpm();
   setup.release_ticket = told.release_ticket();
+  setup.take_back = told.take_back();
   const bool is_plain = told.plain_state_blobs() && !setup.incoming && !setup.release_ticket;
   setup.state_blobs = is_plain                         ? StateBlobForm::kPlain
                       : setup.migration_ticket.empty() ? StateBlobForm::kRefused
@@ -203,6 +208,7 @@ base::Result<instance::Setup> HostSupervisor::receive_setup() {
   }
   awaits_serve_ = message.setup().may_create() || message.setup().await_serve();
   is_successor_ = message.setup().take_over();
+  travel_.migration = message.setup().awaits_tpm() ? Migration::kAwaited : Migration::kNone;
   return message.setup();
 }
 
@@ -284,6 +290,14 @@ void HostSupervisor::hand_over_ended(const base::Result<void>& ended) {
   (void)send(message);
 }
 
+void HostSupervisor::take_back_ended(const base::Result<void>& ended) {
+  instance::FromInstance message;
+  auto& said = *message.mutable_take_back_ended();
+  said.set_taken_back(ended.has_value());
+  said.set_reason(ended ? "" : ended.error().message);
+  (void)send(message);
+}
+
 void HostSupervisor::taken_over(const Opened& opened, std::chrono::microseconds pause) {
   is_successor_ = false;
   if (auto signed_lease = vtpm::host::sign_lease(belongings_.lease); !signed_lease) {
@@ -324,31 +338,36 @@ bool HostSupervisor::let_in() {
   return true;
 }
 
+bool HostSupervisor::take_order(bool (*is)(const ToInstance&)) {
+  const auto found = std::find_if(orders_.begin(), orders_.end(), is);
+  if (found == orders_.end()) {
+    return false;
+  }
+  orders_.erase(found);
+  return true;
+}
+
 Order HostSupervisor::order() {
   pollfd readable{.fd = link_.number(), .events = POLLIN, .revents = 0};
   const auto open = ::poll(&readable, 1, 0) > 0
                         ? received_.receive(link_.number())
                         : base::fail(ErrorCode::kUnavailable, "nothing has arrived");
   const auto complete = hand_out();
-  const bool stopped = std::any_of(orders_.begin(), orders_.end(), is_stop);
-  const bool hands_over =
-      std::any_of(orders_.begin(), orders_.end(),
-                  [](const ToInstance& message) { return message.has_hand_over(); });
-  const bool takes_back =
-      std::any_of(orders_.begin(), orders_.end(),
-                  [](const ToInstance& message) { return message.has_take_back(); });
-  orders_.clear();
-  if (stopped) {
+  if (take_order(is_stop_at_once)) {
     return Order::kStop;
   }
-  if (hands_over) {
+  if (take_order(is_stop)) {
+    return Order::kStopIfAwaiting;
+  }
+  if (take_order([](const ToInstance& message) { return message.has_hand_over(); })) {
     auto descriptors = received_.take_descriptors();
     successor_ = descriptors.size() == 1 ? std::move(descriptors.front()) : base::Descriptor();
     return Order::kHandOver;
   }
-  if (takes_back) {
+  if (take_order([](const ToInstance& message) { return message.has_take_back(); })) {
     return Order::kTakeBack;
   }
+  orders_.clear();
   if ((!open && open.error().code != ErrorCode::kUnavailable) || (open && !*open) || !complete) {
     certifier_.exchange().closed();
     channel_.exchange().closed();

@@ -49,6 +49,7 @@ class HostSupervisor final : public Supervisor {
   base::Descriptor successor() override { return std::move(successor_); }
 
   void hand_over_ended(const base::Result<void>& ended) override;
+  void take_back_ended(const base::Result<void>& ended) override;
   void taken_over(const Opened& opened, std::chrono::microseconds pause) override;
 
   Belongings& belongings() override { return belongings_; }
@@ -77,6 +78,7 @@ class HostSupervisor final : public Supervisor {
   base::Result<void> hand_out();
   base::Result<void> read_until(std::chrono::steady_clock::time_point deadline);
   void stop_early();
+  bool take_order(bool (*is)(const strongroom::instance::v1::ToInstance&));
   base::Result<void> send(const strongroom::instance::v1::FromInstance& message);
   void send_state();
 

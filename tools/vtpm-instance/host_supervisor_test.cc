@@ -305,6 +305,34 @@ TEST_F(HostSupervisorTest, WhileItServesAVtpmdThatGoesEndsTheWait) {
   EXPECT_EQ(error_code(ask()), ErrorCode::kDenied) << "and nobody is asked again";
 }
 
+TEST_F(HostSupervisorTest, GivesEachOfTheOrdersThatCameTogether) {
+  open();
+  instance::ToInstance order;
+  order.mutable_take_back();
+  send(order);
+  order.mutable_stop()->set_only_while_it_awaits(true);
+  send(order);
+
+  EXPECT_EQ(supervisor_->order(), Order::kStopIfAwaiting);
+  EXPECT_EQ(supervisor_->order(), Order::kTakeBack);
+  EXPECT_EQ(supervisor_->order(), Order::kNone);
+  send(order);
+  send_stop();
+  EXPECT_EQ(supervisor_->order(), Order::kStop);
+}
+
+// What it said before it had opened anything was taken for the word of a TPM that had arrived.
+TEST_F(HostSupervisorTest, AwaitsTheTpmFromItsSetupOn) {
+  instance::ToInstance message;
+  message.mutable_setup()->set_awaits_tpm(true);
+  send(message);
+  ASSERT_TRUE(supervisor_->receive_setup());
+
+  supervisor_->changed(keybroker::protocol::Readiness::kNotSetUp, "no place for it", false);
+
+  EXPECT_EQ(state().migration(), instance::State::AWAITED);
+}
+
 // Nobody looks for orders any more when an instance says its last words.
 TEST_F(HostSupervisorTest, AfterItServedItReadsAnswersItself) {
   open();

@@ -65,6 +65,8 @@ class Nobody final : public Supervisor {
 
   void hand_over_ended(const base::Result<void>&) override {}
 
+  void take_back_ended(const base::Result<void>&) override {}
+
   void taken_over(const Opened&, std::chrono::microseconds) override {}
 
   Belongings& belongings() override { return belongings_; }

@@ -114,6 +114,14 @@ base::Result<void> run(InstanceSetup setup, Supervisor& supervisor) {
     auto released = release_ticket(setup, *choice);
     return released ? released : refuse(Readiness::kNotSetUp, std::move(released).error());
   }
+  if (setup.take_back) {
+    auto taken = TpmState::take_back(setup, *choice);
+    if (!taken) {
+      const auto readiness = readiness_of(taken.error(), *choice);
+      return refuse(readiness_of_unopened(readiness, setup, *choice), std::move(taken).error());
+    }
+    return taken;
+  }
   const bool awaits_sealed = setup.incoming && setup.state_blobs == StateBlobForm::kSealed;
   std::optional<vmgs::format::Ownership> store_before;
   if (awaits_sealed) {

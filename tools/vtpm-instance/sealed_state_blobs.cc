@@ -96,6 +96,11 @@ base::Result<void> SealedStateBlobs::leave(StateBlob which) {
                                               to_string(*ticket->vm_id) + ", and this is VM " +
                                               to_string(store->vm_id()));
   }
+  if (handover::read_release(parts_.ticket, ticket->id)) {
+    return base::fail(ErrorCode::kDenied,
+                      "the host that has made this ticket has given back what was offered to it, "
+                      "and awaits nothing by it any more. Get a new one");
+  }
   return offer(*store, *std::move(ticket));
 }
 
@@ -180,7 +185,7 @@ base::Result<void> SealedStateBlobs::wanted_back(std::uint32_t retries) {
     if (back) {
       left_ = false;
       offered_to_.reset();
-      handover::remove_used_release(parts_.ticket, store->ownership().ticket);
+      handover::set_used_release_aside(parts_.ticket, store->ownership().ticket);
       parts_.moved();
       base::log(base::LogLevel::kInfo, "the TPM was given back, and goes on here");
       return {};
@@ -202,7 +207,7 @@ base::Result<void> SealedStateBlobs::look_for_release(vtpm::boot::StateStore& st
   parts_.device.undisturbed([&] {
     back = store.open_anew_after_failure();
     if (back && store.ownership().standing == Standing::kOffered) {
-      const auto secret = handover::read_release(parts_.ticket);
+      const auto secret = handover::read_release(parts_.ticket, store.ownership().ticket);
       back = secret ? store.take_back(*secret) : base::Result<void>(base::fail(secret.error()));
     }
     if (back) {

@@ -403,9 +403,13 @@ void Service::watch_orders() {
 }
 
 void Service::follow_orders() {
-  if (follow(supervisor_.order())) {
-    watch_orders();
+  auto order = supervisor_.order();
+  for (; order != Order::kNone; order = supervisor_.order()) {
+    if (!follow(order)) {
+      return;
+    }
   }
+  watch_orders();
 }
 
 // Whether the keys of a TPM that its guest has used are its own is known a moment later.
@@ -447,15 +451,19 @@ bool Service::follow(Order order) {
   if (order == Order::kLockout) {
     answer_lockout();
   }
-  if (order == Order::kTakeBack && sealed_blobs_) {
-    if (const auto taken = sealed_blobs_->wanted_back(0); !taken) {
+  if (order == Order::kTakeBack) {
+    const auto taken = sealed_blobs_ ? sealed_blobs_->wanted_back(0) : base::Result<void>();
+    if (!taken) {
       base::log(base::LogLevel::kError, taken.error().message);
     }
+    supervisor_.take_back_ended(taken);
   }
-  if (order != Order::kStop && order != Order::kAlone) {
+  const bool stops = order == Order::kStop ||
+                     (order == Order::kStopIfAwaiting && travel().migration == Migration::kAwaited);
+  if (!stops && order != Order::kAlone) {
     return true;
   }
-  if (order == Order::kStop || hypervisors_ == 0) {
+  if (stops || hypervisors_ == 0) {
     end();
     return false;
   }

@@ -95,6 +95,9 @@ struct InstanceSetup {
   // Nobody is served: what was offered to the ticket and never arrived is given back.
   bool release_ticket = false;
 
+  // Nobody is served: the TPM, if it was offered, is taken back by what lies beside the ticket.
+  bool take_back = false;
+
   // The way to the instance that this one takes the place of, if there is one: then nothing is
   // opened or made, and everything comes from there.
   base::Descriptor predecessor = {};

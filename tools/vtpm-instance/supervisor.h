@@ -30,7 +30,8 @@ struct Opened {
 // What whoever started the instance wants of it now.
 enum class Order {
   kNone,
-  kStop,      // end in order
+  kStop,            // end in order
+  kStopIfAwaiting,  // the same while the TPM is still to arrive, and nothing once it has
   kAlone,     // go on for the guest that is there, take no other, and end in order when it has gone
   kHandOver,  // give everything to the successor
   kLockout,   // answer what is asked about the dictionary attack protection
@@ -110,6 +111,9 @@ class Supervisor {
   virtual base::Descriptor successor() = 0;
   virtual void hand_over_ended(const base::Result<void>& ended) = 0;
 
+  // take_back_ended() says what became of each order kTakeBack: whether the TPM is here.
+  virtual void take_back_ended(const base::Result<void>& ended) = 0;
+
   // taken_over() is said in place of opened() by a successor that serves: how the store was opened,
   // and how long the TPM stood still.
   virtual void taken_over(const Opened& opened, std::chrono::microseconds pause) = 0;
@@ -132,7 +136,8 @@ class Supervisor {
   virtual void answer_lockout(std::uint64_t serial,
                               const base::Result<vtpm::device::Device::Lockout>& lockout) = 0;
 
-  // order() reads what has come, without waiting; it may have come before descriptor() was watched.
+  // order() reads what has come, without waiting, and gives one of the orders, kNone after the
+  // last; they may have come before descriptor() was watched.
   virtual Order order() = 0;
 };
 

@@ -278,29 +278,20 @@ vtpm::boot::StoreSettings settings_of(const InstanceSetup& setup, const LaunchCh
   vtpm::boot::StoreSettings settings{.path = setup.store};
   settings.vm_id = choice.vm_id;
   settings.barriers = setup.barriers;
+  // One that arrives is not given back.
+  if (!setup.migration_ticket.empty() && !setup.incoming) {
+    settings.release_of = [path = setup.migration_ticket](const auto& ticket) {
+      return vtpm::handover::read_release(path, ticket);
+    };
+  }
   return settings;
-}
-
-using GivenBack = std::shared_ptr<const vtpm::handover::ReleaseSecret>;
-
-// What gives back a TPM that was offered, if it is there. One that arrives is not given back.
-base::Result<GivenBack> release_beside(const InstanceSetup& setup) {
-  if (setup.migration_ticket.empty() || setup.incoming) {
-    return GivenBack();
-  }
-  auto secret = vtpm::handover::read_release(setup.migration_ticket);
-  if (!secret && secret.error().code == ErrorCode::kNotFound) {
-    return GivenBack();
-  }
-  TRY_ASSIGN(found, std::move(secret));
-  return std::make_shared<const vtpm::handover::ReleaseSecret>(std::move(found));
 }
 
 // What lies beside the ticket is over once the store has said so.
 void settle_migration(const InstanceSetup& setup, const vmgs::format::Ownership& ownership) {
   if (!setup.migration_ticket.empty() && ownership.ticket != vmgs::format::TicketId()) {
     vtpm::handover::settle_claim(setup.migration_ticket, ownership.ticket);
-    vtpm::handover::remove_used_release(setup.migration_ticket, ownership.ticket);
+    vtpm::handover::set_used_release_aside(setup.migration_ticket, ownership.ticket);
   }
 }
 
@@ -438,13 +429,6 @@ base::Result<std::unique_ptr<TpmState>> TpmState::open(const InstanceSetup& setu
     return open_ephemeral(start);
   }
   auto settings = settings_of(setup, choice);
-  // A TPM that was not offered does not need it.
-  if (auto given_back = release_beside(setup)) {
-    settings.given_back = *std::move(given_back);
-  } else {
-    base::log(base::LogLevel::kWarning,
-              "what gives a TPM back that was offered: " + given_back.error().message);
-  }
   if (broker != nullptr) {
     return open_brokered(setup, choice, settings, *broker);
   }
@@ -462,6 +446,13 @@ base::Result<std::optional<vmgs::format::Ownership>> TpmState::ownership_in_stor
     const InstanceSetup& setup, const LaunchChoice& choice) {
   const auto protector = protector_of(setup, choice);
   return StateStore::ownership_in(settings_of(setup, choice), *protector);
+}
+
+base::Result<void> TpmState::take_back(const InstanceSetup& setup, const LaunchChoice& choice) {
+  const auto protector = protector_of(setup, choice);
+  TRY_ASSIGN(store, StateStore::open(settings_of(setup, choice), *protector));
+  settle_migration(setup, store->ownership());
+  return store->close();
 }
 
 base::Result<std::unique_ptr<TpmState>> TpmState::take_over(const InstanceSetup& setup,

@@ -47,6 +47,11 @@ class TpmState {
   static base::Result<std::optional<vmgs::format::Ownership>> ownership_in_store(
       const InstanceSetup& setup, const LaunchChoice& choice);
 
+  // take_back() has the TPM of the store of `setup`, which nobody has open, be this host's again,
+  // if it was offered, by what lies beside the ticket. kDenied where nothing there does; errors of
+  // StateStore::open().
+  static base::Result<void> take_back(const InstanceSetup& setup, const LaunchChoice& choice);
+
   // store() is the store of a persistent VM's TPM, or null as long as there is none. arrives_by()
   // says whose a state is that is awaited, and how it comes here; errors of IncomingStore.
   virtual vtpm::boot::StateStore* store() { return nullptr; }

@@ -13,6 +13,7 @@ namespace tools::vtpmctl {
 namespace {
 
 constexpr std::size_t kMaxTicketBytes = 512;
+constexpr std::size_t kMaxReleaseBytes = std::size_t{56} * 1024;  // of as many tickets
 
 struct Arguments {
   Service service;
@@ -93,26 +94,32 @@ base::Result<cli::ExitStatus> cancel(const Arguments& arguments, cli::Output& ou
   api::CancelMigrationRequest request;
   request.set_vm(arguments.vm);
   if (!arguments.release.empty()) {
-    TRY_ASSIGN(release, read_small(arguments.release, kMaxTicketBytes));
+    TRY_ASSIGN(release, read_small(arguments.release, kMaxReleaseBytes));
     request.set_release(release);
   }
   TRY_ASSIGN(cancelled,
              arguments.service.call<api::CancelMigrationResponse>("CancelMigration", request));
   if (!cancelled.release().empty() && arguments.out.empty()) {
     return base::fail(base::ErrorCode::kInvalidArgument,
-                      "nothing has arrived here, and what gives the TPM back is kept: say where to "
-                      "write it (--out FILE)");
+                      "nothing is awaited here any more, and what gives back a TPM that was "
+                      "offered and never arrived is kept: say where to write it (--out FILE)");
   }
   if (!cancelled.release().empty()) {
     TRY(give_out(arguments, output, cancelled.release()));
-    output.talk("nothing has arrived here; this is for `vtpmctl migrate cancel " + arguments.vm +
-                " --release FILE` at the host that has sent it");
+    output.talk(
+        "this gives back what was offered to the tickets of this host and never arrived: "
+        "it is for `vtpmctl migrate cancel " +
+        arguments.vm + " --release FILE` at the host that has sent it");
     return cli::ExitStatus::kDone;
   }
   if (output.json()) {
     TRY(output.document("strongroom.vm/1", to_json(cancelled.vm())));
   } else {
-    TRY(output.text(cancelled.vm().name() + ": its TPM is this host's\n"));
+    // Without a release nobody has looked into a store.
+    TRY(output.text(cancelled.vm().name() +
+                    (arguments.release.empty()
+                         ? ": the ticket is forgotten, and its TPM neither leaves nor comes by it\n"
+                         : ": its TPM is this host's\n")));
   }
   return cli::ExitStatus::kDone;
 }

@@ -25,9 +25,6 @@ using vtpm::host::VmId;
 // How long an instance may take to look into its store and to begin or end.
 constexpr std::chrono::seconds kLimit{60};
 
-// How long a running one may take to have its TPM back.
-constexpr std::chrono::seconds kTakeBackLimit{10};
-
 void note_caller(const char* method, const Vm& vm, const CallContext& context) {
   base::log(base::LogLevel::kInfo, std::string(method) + " of '" + vm.record.name +
                                        "' asked for by " + describe(context.peer));
@@ -49,10 +46,22 @@ asio::awaitable<bool> VmService::wait_for_start(VmId id) {
   co_return true;
 }
 
-asio::awaitable<bool> VmService::wait_while_offered(VmId id) {
+// Until its instance has ended, or serves a TPM that has arrived.
+asio::awaitable<bool> VmService::wait_while_awaited(VmId id) {
   Changes::Watch watch(changes_);
-  for (const auto* vm = host_.find(id);
-       vm != nullptr && vm->travel.migration == Migration::kOffered; vm = host_.find(id)) {
+  const auto is_awaited = [](const Vm& vm) {
+    return vm.phase != Phase::kStopped && (vm.phase != Phase::kServing || vm.said_why ||
+                                           vm.travel.migration == Migration::kAwaited);
+  };
+  for (const auto* vm = host_.find(id); vm != nullptr && is_awaited(*vm); vm = host_.find(id)) {
+    co_await watch.next();
+  }
+  co_return true;
+}
+
+asio::awaitable<bool> VmService::wait_while_taking_back(VmId id) {
+  Changes::Watch watch(changes_);
+  for (const auto* vm = host_.find(id); vm != nullptr && vm->takes_back; vm = host_.find(id)) {
     co_await watch.next();
   }
   co_return true;
@@ -82,7 +91,9 @@ VmService::Answer<api::AwaitTpmResponse> VmService::await_tpm(api::AwaitTpmReque
     co_return base::fail(too_slow("begun"));
   }
   if (after->phase != Phase::kServing) {
-    co_return base::fail(ErrorCode::kDenied, after->reason);
+    co_return base::fail(ErrorCode::kDenied, after->reason.empty()
+                                                 ? "it was stopped before there was a ticket"
+                                                 : after->reason);
   }
   auto read = host_.folder().read_ticket(id);
   CO_TRY_ASSIGN(ticket, std::move(read));
@@ -114,10 +125,11 @@ VmService::Answer<api::CancelMigrationResponse> VmService::cancel_migration(
       (vm->travel.migration == Migration::kAwaited || host_.folder().has_claim(id))) {
     auto given = co_await give_back(id);
     CO_TRY(std::move(given));
-    auto read = host_.folder().read_release(id);
-    CO_TRY_ASSIGN(release, std::move(read));
-    response.set_release(release.data(), release.size());
-  } else if (const auto kept = request.release().empty() ? kept_release(*vm) : base::Bytes();
+    // Nothing, if the ticket was never whole.
+    auto read = host_.folder().read_releases(id);
+    CO_TRY_ASSIGN(releases, std::move(read));
+    response.set_release(releases.data(), releases.size());
+  } else if (const auto kept = request.release().empty() ? kept_releases(*vm) : base::Bytes();
              !kept.empty()) {
     // Said before, and not heard.
     response.set_release(kept.data(), kept.size());
@@ -132,7 +144,7 @@ VmService::Answer<api::CancelMigrationResponse> VmService::cancel_migration(
 }
 
 // What the host that awaited the TPM has given back by now.
-base::Bytes VmService::kept_release(const Vm& vm) const {
+base::Bytes VmService::kept_releases(const Vm& vm) const {
   if (vm.travel.migration != Migration::kNone) {
     return {};
   }
@@ -140,23 +152,29 @@ base::Bytes VmService::kept_release(const Vm& vm) const {
   if (!ticket || !ticket->empty()) {
     return {};
   }
-  return host_.folder().read_release(vm.id()).value_or(base::Bytes());
+  return host_.folder().read_releases(vm.id()).value_or(base::Bytes());
 }
 
 // At the host that awaits the TPM.
 VmService::Answer<void> VmService::give_back(VmId id) {
-  const auto* vm = host_.find(id);
-  if (vm != nullptr && vm->travel.migration == Migration::kAwaited) {
-    CO_TRY(host_.stop(id, true));
-    const auto ended = co_await transport::rpc::within(kLimit, wait_for_end(id));
-    if (!ended) {
+  if (const auto* vm = host_.find(id);
+      vm != nullptr && vm->travel.migration == Migration::kAwaited) {
+    CO_TRY(host_.stop_awaiting(id));
+    const auto settled = co_await transport::rpc::within(kLimit, wait_while_awaited(id));
+    if (!settled) {
       co_return base::fail(too_slow("ended"));
+    }
+    if (const auto* after = host_.find(id); after != nullptr && after->phase == Phase::kServing) {
+      co_return base::fail(ErrorCode::kDenied,
+                           "the TPM has arrived here meanwhile: it goes on here, and nothing is "
+                           "given back");
     }
   }
   if (!host_.folder().has_claim(id)) {
     co_return base::fail(ErrorCode::kDenied,
-                         "the TPM has arrived here meanwhile: it is started here, and nothing is "
-                         "given back");
+                         "no ticket of this host waits any more, and nothing is given back: the "
+                         "TPM had arrived before its instance ended, or no ticket was made. Start "
+                         "the VM here to see which");
   }
   CO_TRY(host_.release_tpm(id));
   const auto ended = co_await transport::rpc::within(kLimit, wait_for_end(id));
@@ -171,12 +189,18 @@ VmService::Answer<void> VmService::give_back(VmId id) {
 }
 
 // At the host that has sent it.
-VmService::Answer<void> VmService::take_back(VmId id, std::string release) {
-  CO_TRY(host_.take_tpm_back(id, base::bytes_of(release)));
-  const auto taken = co_await transport::rpc::within(kTakeBackLimit, wait_while_offered(id));
-  if (!taken) {
-    co_return base::fail(ErrorCode::kDenied,
-                         "this does not give back what the TPM was offered to; the log has more");
+VmService::Answer<void> VmService::take_back(VmId id, std::string releases) {
+  CO_TRY(host_.take_tpm_back(id, base::bytes_of(releases)));
+  const auto ended = co_await transport::rpc::within(kLimit, wait_while_taking_back(id));
+  if (!ended) {
+    co_return base::fail(too_slow("said whether it has the TPM back"));
+  }
+  const auto* after = host_.find(id);
+  if (after == nullptr) {
+    co_return base::fail(ErrorCode::kNotFound, "the VM was deleted");
+  }
+  if (after->unreleased) {
+    co_return base::fail(*after->unreleased);
   }
   co_return base::Result<void>();
 }

@@ -288,6 +288,9 @@ void RunningInstances::handle(const VmId& id, const std::shared_ptr<Link>& link)
           found->second.successor->why = message.hand_over_ended().reason();
         }
         break;
+      case instance::FromInstance::kTakeBackEnded:
+        host_->take_back_ended(id, message.take_back_ended());
+        break;
       case instance::FromInstance::kConverted:
         host_->converted(id);
         break;

@@ -98,10 +98,11 @@ class VmService {
   boost::asio::awaitable<bool> wait_while_converting(vtpm::host::VmId id);
   boost::asio::awaitable<bool> wait_for_replacement(vtpm::host::VmId id);
   boost::asio::awaitable<bool> wait_for_start(vtpm::host::VmId id);
-  boost::asio::awaitable<bool> wait_while_offered(vtpm::host::VmId id);
-  [[nodiscard]] base::Bytes kept_release(const vtpm::host::Vm& vm) const;
+  boost::asio::awaitable<bool> wait_while_awaited(vtpm::host::VmId id);
+  boost::asio::awaitable<bool> wait_while_taking_back(vtpm::host::VmId id);
+  [[nodiscard]] base::Bytes kept_releases(const vtpm::host::Vm& vm) const;
   Answer<void> give_back(vtpm::host::VmId id);
-  Answer<void> take_back(vtpm::host::VmId id, std::string release);
+  Answer<void> take_back(vtpm::host::VmId id, std::string releases);
 
   vtpm::host::Host& host_;
   vtpm::host::Registry& registry_;

@@ -41,11 +41,12 @@ Ownership given_back(const Ownership& offered) {
   return owned;
 }
 
-tl::unexpected<base::Error> is_offered(const std::string& more = "") {
+tl::unexpected<base::Error> is_offered(const Ownership& offered, const std::string& more = "") {
   return base::fail(ErrorCode::kDenied,
-                    "the TPM of this store was offered to another host, and is started there if it "
-                    "has arrived. If it has not, that host can give it back (vtpmctl migrate "
-                    "cancel, or --release-ticket)" +
+                    "the TPM of this store was offered to another host (ticket " +
+                        base::to_hex(offered.ticket) +
+                        "), and is started there if it has arrived. If it has not, that host can "
+                        "give it back (vtpmctl migrate cancel, or --release-ticket)" +
                         more);
 }
 
@@ -65,11 +66,16 @@ base::Result<bool> StateStore::find_ownership() {
                       "changed. Give the TPM back to the host that has sent it (vtpmctl migrate "
                       "cancel, or --release-ticket here), and await it with another store");
   } else if (!arrival_ && offered) {
-    taken_back = settings_.given_back && gives_back(*settings_.given_back, found);
+    const auto release = settings_.release_of
+                             ? settings_.release_of(found.ticket)
+                             : base::fail(ErrorCode::kNotFound, "nobody knows of a release");
+    taken_back = release && gives_back(*release, found);
     // A store that was open when it was offered is opened anew to be taken back.
     if (!taken_back && !failed_) {
-      return settings_.given_back ? is_offered(". The release beside its ticket is of another one")
-                                  : is_offered();
+      return settings_.release_of
+                 ? is_offered(found, ". " + (release ? "The release beside its ticket is false"
+                                                     : release.error().message))
+                 : is_offered(found);
     }
   }
   // A TPM that still has to arrive is not this: until its state is stored, with its ownership,
@@ -95,7 +101,7 @@ base::Result<std::optional<Ownership>> StateStore::ownership_in(const StoreSetti
 
 base::Result<void> StateStore::expect_owned() const {
   TRY(expect_open());
-  return ownership_.standing == Standing::kOffered ? is_offered() : base::Result<void>();
+  return ownership_.standing == Standing::kOffered ? is_offered(ownership_) : base::Result<void>();
 }
 
 base::Result<void> StateStore::offer(const vmgs::format::TicketId& ticket,

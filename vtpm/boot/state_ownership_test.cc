@@ -153,9 +153,13 @@ TEST_P(StateOwnershipTest, GoesOnWhenItIsGivenBack) {
 
 TEST_P(StateOwnershipTest, StartsWithWhatGivesItBackAndWithNothingElse) {
   offer();
-  settings_.given_back = std::make_shared<const base::Secret<32>>(secret(2));
+  unsigned char released = 2;
+  settings_.release_of = [&](const TicketId& ticket) {
+    EXPECT_EQ(ticket, kTicket);
+    return base::Result<base::Secret<32>>(secret(released));
+  };
   EXPECT_EQ(error_code(open()), ErrorCode::kDenied);
-  settings_.given_back = std::make_shared<const base::Secret<32>>(secret(1));
+  released = 1;
 
   {
     auto store = *open();
@@ -163,7 +167,7 @@ TEST_P(StateOwnershipTest, StartsWithWhatGivesItBackAndWithNothingElse) {
     ASSERT_TRUE(store->close());
   }
 
-  settings_.given_back.reset();
+  settings_.release_of = nullptr;
   EXPECT_TRUE(open());
 }
 

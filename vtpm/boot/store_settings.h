@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <functional>
 #include <optional>
 
+#include "vmgs/base/result.h"
 #include "vmgs/base/secret.h"
 #include "vmgs/format/blocks.h"
 #include "vmgs/format/ownership.h"
@@ -44,8 +45,9 @@ struct StoreSettings {
   // there already must have been given away before that.
   std::optional<Arrival> arrival = std::nullopt;
 
-  // What gives back a TPM that was offered to another host.
-  std::shared_ptr<const base::Secret<32>> given_back = nullptr;
+  // Looks for what gives back a TPM that was offered to a ticket of another host; kNotFound if
+  // there is nothing.
+  std::function<base::Result<base::Secret<32>>(const vmgs::format::TicketId&)> release_of = nullptr;
 
   // How a new file is made; a block device is taken as it is.
   vmgs::storage::ContainerKind new_kind = vmgs::storage::ContainerKind::kFixedVhd;

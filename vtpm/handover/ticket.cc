@@ -12,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "vmgs/base/cursor.h"
 #include "vmgs/base/log.h"
@@ -33,13 +34,21 @@ constexpr std::string_view kReleaseMagic = "SRRL";
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kMostTicketBytes = 512;
 constexpr std::size_t kReleaseBytes = 4 + 4 + 16 + 32;
+constexpr std::size_t kMostReleasesBytes = 1024 * kReleaseBytes;
 constexpr std::size_t kClaimBytes = kReleaseBytes + vmgs::format::kOwnershipBytes;
 constexpr std::size_t kDigestBytes = 32;
 constexpr std::size_t kMostClaimBytes = kClaimBytes + 4096 + kDigestBytes;
 constexpr std::size_t kSealingSecretAt = 4 + 4 + 16 + 32 + 16;
 
-std::filesystem::path beside(std::filesystem::path path, const char* suffix) {
+std::filesystem::path beside(std::filesystem::path path, std::string_view suffix) {
   path += suffix;
+  return path;
+}
+
+std::filesystem::path beside(std::filesystem::path path, std::string_view suffix,
+                             const TicketId& id) {
+  path += suffix;
+  path += "." + base::to_hex(id);
   return path;
 }
 
@@ -165,6 +174,51 @@ base::Result<Release> decode_release(base::ByteView bytes) {
   return base::fail(ErrorCode::kCorrupt, "this is no claim or release of a ticket");
 }
 
+void remove_file(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    base::log(base::LogLevel::kWarning, failed(path, "removed").value().message);
+  }
+}
+
+base::Result<std::vector<Release>> read_releases(const std::filesystem::path& path) {
+  TRY_ASSIGN(bytes, read_file(path, kMostReleasesBytes));
+  std::vector<Release> releases;
+  auto left = bytes.expose();
+  do {
+    auto release = decode_release(left.first(std::min(left.size(), kReleaseBytes)));
+    if (!release) {
+      return base::fail(std::move(release).error().context(path.string()));
+    }
+    releases.push_back(*std::move(release));
+    left = left.subspan(kReleaseBytes);
+  } while (!left.empty());
+  return releases;
+}
+
+// What lies in PATH.released gets names of its own, and makes place for the next.
+base::Result<void> set_aside(const std::filesystem::path& path, std::string_view suffix,
+                             const std::vector<Release>& releases) {
+  for (const auto& release : releases) {
+    const auto aside = beside(path, suffix, release.id);
+    if (::access(aside.c_str(), F_OK) != 0) {
+      TRY(publish(aside, 0600, encode_release(release.id, release.secret).expose()));
+    }
+  }
+  remove_file(beside(path, ".released"));
+  return sync_folder_of(path);
+}
+
+base::Result<void> set_release_aside(const std::filesystem::path& path) {
+  const auto found = read_releases(beside(path, ".released"));
+  if (!found) {
+    return found.error().code == ErrorCode::kNotFound
+               ? base::Result<void>()
+               : base::fail(found.error().code,
+                            found.error().message + "; move it to another place, and try again");
+  }
+  return set_aside(path, ".released", *found);
+}
+
 // The store before, as a claim keeps it: zeros where there was none.
 base::Bytes encode_before(const std::optional<Ownership>& before) {
   return before ? vmgs::format::encode_ownership(*before)
@@ -205,12 +259,6 @@ std::optional<ClaimFile> decode_claim(base::ByteView bytes) {
 std::filesystem::path absolute_of(const std::filesystem::path& path) {
   std::error_code ignored;
   return std::filesystem::absolute(path, ignored).lexically_normal();
-}
-
-void remove_file(const std::filesystem::path& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-    base::log(base::LogLevel::kWarning, failed(path, "removed").value().message);
-  }
 }
 
 // Nothing but the ticket, as another may have been put in its place.
@@ -340,12 +388,6 @@ void remove_used_ticket(const std::filesystem::path& path, const TicketId& id) {
 base::Result<Claim> Claim::make(const std::filesystem::path& path,
                                 const std::optional<Ownership>& before,
                                 const std::optional<vmgs::format::VmId>& vm_id) {
-  if (const auto released = beside(path, ".released"); ::access(released.c_str(), F_OK) == 0) {
-    return base::fail(ErrorCode::kDenied,
-                      released.string() +
-                          " gives a TPM back to the host that has offered it to the ticket before: "
-                          "move it there, or remove it if no host has; or name another ticket");
-  }
   const auto claim_path = beside(path, ".claim");
   TRY_ASSIGN(lock, lock_claim(claim_path, O_CREAT));
   TRY_ASSIGN(left, read_all(lock.number(), claim_path, kMostClaimBytes));
@@ -356,6 +398,7 @@ base::Result<Claim> Claim::make(const std::filesystem::path& path,
                           "given back: say so first (vtpmctl migrate cancel, or --release-ticket), "
                           "or name another ticket");
   }
+  TRY(set_release_aside(path));
   TicketId id{};
   TRY(vmgs::crypto::random_bytes(id));
   TRY_ASSIGN(secret, vmgs::crypto::random_secret<32>());
@@ -432,6 +475,7 @@ base::Result<std::optional<std::filesystem::path>> release(
   if (claim->store && !store_now) {
     TRY(expect_was_never_made(*claim));
   }
+  TRY(set_release_aside(path));
   const auto released = beside(path, ".released");
   TRY(publish(released, 0600, bytes.expose().first(kReleaseBytes)));
   remove_claim(path, claim->release.id, claim->store);
@@ -449,23 +493,33 @@ void settle_claim(const std::filesystem::path& path, const TicketId& arrived_by)
   }
 }
 
-base::Result<ReleaseSecret> read_release(const std::filesystem::path& path) {
-  const auto released = beside(path, ".released");
-  TRY_ASSIGN(bytes, read_file(released, kReleaseBytes));
-  auto release = decode_release(bytes.expose());
-  if (!release) {
-    return base::fail(std::move(release).error().context(released.string()));
+base::Result<ReleaseSecret> read_release(const std::filesystem::path& path, const TicketId& id) {
+  base::Error none{ErrorCode::kNotFound,
+                   path.string() + ".released has nothing for the ticket " + base::to_hex(id)};
+  for (const auto& file :
+       {beside(path, ".released"), beside(path, ".released", id), beside(path, ".returned", id)}) {
+    auto releases = read_releases(file);
+    if (!releases && releases.error().code != ErrorCode::kNotFound) {
+      none = std::move(releases).error();
+    }
+    if (!releases) {
+      continue;
+    }
+    const auto found = std::ranges::find(*releases, id, &Release::id);
+    if (found != releases->end()) {
+      return std::move(found->secret);
+    }
   }
-  return std::move(release->secret);
+  return base::fail(std::move(none));
 }
 
-void remove_used_release(const std::filesystem::path& path, const TicketId& id) {
-  const auto released = beside(path, ".released");
-  const auto bytes = read_file(released, kReleaseBytes);
-  const auto release =
-      bytes ? decode_release(bytes->expose()) : base::Result<Release>(base::fail(bytes.error()));
-  if (release && release->id == id) {
-    remove_file(released);
+void set_used_release_aside(const std::filesystem::path& path, const TicketId& id) {
+  const auto found = read_releases(beside(path, ".released"));
+  if (!found || std::ranges::find(*found, id, &Release::id) == found->end()) {
+    return;
+  }
+  if (const auto set = set_aside(path, ".returned", *found); !set) {
+    base::log(base::LogLevel::kWarning, set.error().message);
   }
 }
 

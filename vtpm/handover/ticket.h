@@ -60,7 +60,10 @@ void remove_used_ticket(const std::filesystem::path& path, const vmgs::format::T
 //                   arrived, and, from before anything is stored, where; locked while the claim is
 //                   held
 //   PATH.released   the release secret, for the host that is given its state back, once nobody
-//                   holds a claim
+//                   holds a claim; several of them are one file, one after the other
+//   PATH.released.TICKET-ID  those of the tickets before: none is ever lost, as the other host may
+//                   still have a copy of the ticket, and offer its TPM to that
+//   PATH.returned.TICKET-ID  at that host: what the other has given back
 //   STORE.arriving  the ticket's id, while a store is to be made around what arrives
 //
 // All are for this user only.
@@ -69,8 +72,8 @@ class Claim {
   // make() draws a ticket and writes it to `path`, durably. `before` is what the store of this host
   // says of its TPM; nothing if there is no store. `vm_id` is whose TPM is awaited, if that is
   // known. kUnavailable while somebody holds a claim to it; kDenied where one was left, for
-  // release() has to say first what became of it, or where its release lies, which the other host
-  // has to get; kIo.
+  // release() has to say first what became of it; kCorrupt where something lies in the place of the
+  // release before, which is set aside; kIo.
   static base::Result<Claim> make(const std::filesystem::path& path,
                                   const std::optional<vmgs::format::Ownership>& before,
                                   const std::optional<vmgs::format::VmId>& vm_id = std::nullopt);
@@ -112,14 +115,17 @@ base::Result<std::optional<std::filesystem::path>> release(
     const std::filesystem::path& path, const std::filesystem::path& store,
     const std::function<base::Result<std::optional<vmgs::format::Ownership>>()>& now);
 
-// read_release() reads what release() has written beside the ticket at `path`. kNotFound if there
-// is nothing; kCorrupt, kIo.
-base::Result<ReleaseSecret> read_release(const std::filesystem::path& path);
+// read_release() looks beside the ticket at `path` for what gives back what was offered to the
+// ticket with that id: what release() has written here, or at the other host. kNotFound if there is
+// nothing; kCorrupt, kIo.
+base::Result<ReleaseSecret> read_release(const std::filesystem::path& path,
+                                         const vmgs::format::TicketId& id);
 
 // settle_claim() removes the claim beside the ticket at `path` if the store here came by it: nobody
-// has said so before. remove_used_release() removes the release of the ticket with that id, when
-// the store here has durably been taken back by it. Both leave anything else as it is.
+// has said so before. set_used_release_aside() has PATH.released be PATH.returned.TICKET-ID if it
+// is of the ticket with that id, when the store here has durably been taken back by it. Both leave
+// anything else as it is.
 void settle_claim(const std::filesystem::path& path, const vmgs::format::TicketId& arrived_by);
-void remove_used_release(const std::filesystem::path& path, const vmgs::format::TicketId& id);
+void set_used_release_aside(const std::filesystem::path& path, const vmgs::format::TicketId& id);
 
 }  // namespace vtpm::handover

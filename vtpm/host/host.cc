@@ -255,7 +255,8 @@ base::Result<void> Host::start(const VmId& id) {
                         quoted_name(*found) + " is being converted; start it when that is over");
     case Phase::kReleasing:
       return base::fail(ErrorCode::kUnavailable,
-                        quoted_name(*found) + " is giving a TPM back; start it when that is over");
+                        quoted_name(*found) +
+                            " is giving a TPM back, or taking it back; start it when that is over");
     case Phase::kDetached:
       return base::fail(ErrorCode::kDenied,
                         quoted_name(*found) +
@@ -321,6 +322,11 @@ void Host::stopped(Vm& vm, Readiness readiness, std::string reason) {
   vm.guest = false;
   vm.pid = 0;
   vm.travel.migration = Migration::kNone;
+  if (std::exchange(vm.takes_back, false)) {
+    vm.unreleased = base::Error{ErrorCode::kUnavailable,
+                                "the instance ended before it said whether it has the TPM back: "
+                                "try again"};
+  }
   instances_.watch_sockets(vm.id());
   changed_(vm.id());
 }
@@ -363,7 +369,8 @@ base::Result<void> Host::stop(const VmId& id, bool force) {
     return base::fail(
         ErrorCode::kUnavailable,
         quoted_name(target) +
-            (target.phase == Phase::kConverting ? " is being converted" : " is giving a TPM back") +
+            (target.phase == Phase::kConverting ? " is being converted"
+                                                : " is giving a TPM back, or taking it back") +
             "; wait for that, or stop it with force, which leaves it as it was");
   }
   if (target.phase == Phase::kStopping || works) {

@@ -30,7 +30,7 @@ enum class Phase {
   kStopping,    // It was told to end.
   kDetached,    // There is one that an earlier vtpmd started, and that has not let us in.
   kConverting,  // It copies the VM's store, and serves nobody.
-  kReleasing,   // It gives back what never arrived (release_tpm()), and serves nobody.
+  kReleasing,   // It gives a TPM back (release_tpm()), or takes it back, and serves nobody.
 };
 
 // Where a VM's TPM is with regard to a migration that is sealed to a ticket.
@@ -88,9 +88,13 @@ struct Vm {
   // An instance of an earlier vtpmd was asked to end.
   bool holder_is_asked = false;
 
-  // Why the last conversion did not come to its end; why the last release_tpm() gave nothing back.
+  // Why the last conversion did not come to its end; why the last release_tpm() gave nothing back,
+  // or the last take_tpm_back() does not have the TPM back.
   std::optional<base::Error> unconverted;
   std::optional<base::Error> unreleased;
+
+  // take_tpm_back() goes on.
+  bool takes_back = false;
 
   Travel travel;
 
@@ -179,14 +183,20 @@ class Host {
   base::Result<void> send_tpm(const VmId& id, base::ByteView ticket);
 
   // release_tpm() has an instance find out whether the TPM that was awaited has arrived, and give
-  // back what was offered to the ticket if it has not (StateFolder::release()). When the VM has
-  // stopped that is so, or `unreleased` says why not. kDenied while it has an instance.
+  // back what was offered to the ticket if it has not (StateFolder::read_releases()). When the VM
+  // has stopped that is so, or `unreleased` says why not. kDenied while it has an instance.
   base::Result<void> release_tpm(const VmId& id);
 
+  // stop_awaiting() tells an instance that awaits the VM's TPM to end, unless that has arrived when
+  // it hears it. Without such an instance it is a success. kUnavailable if it takes no message.
+  base::Result<void> stop_awaiting(const VmId& id);
+
   // take_tpm_back() has the VM's TPM, which was offered to another host, be this host's again by
-  // what that host gave back: now if an instance runs, which then says so, or at its next start.
-  // Empty, it only forgets the ticket; kDenied then if its instance says that the TPM is offered.
-  base::Result<void> take_tpm_back(const VmId& id, base::ByteView release);
+  // what that host gave back (StateFolder::read_releases()): its instance takes it, or one that
+  // serves nobody. When `takes_back` is over that is so, or `unreleased` says why not. Empty, it
+  // only forgets the ticket; kDenied then if its instance says that the TPM is offered.
+  // kUnavailable while an instance starts, ends or does not answer.
+  base::Result<void> take_tpm_back(const VmId& id, base::ByteView releases);
 
   // convert() gives a VM that does not run another launch document. The one before is kept, with
   // its store, until the VM has started under the new one; convert() back to it, planned by
@@ -213,6 +223,7 @@ class Host {
   void receipt_came(const VmId& id, const strongroom::instance::v1::Receipt& receipt);
   void broker_answered(const VmId& id, const BrokerContact& contact);
   void taken_over(const VmId& id, const strongroom::instance::v1::TakenOver& taken_over);
+  void take_back_ended(const VmId& id, const strongroom::instance::v1::TakeBackEnded& ended);
   void replacement_failed(const VmId& id, const std::string& reason);
   void reclaimed(const VmId& id, const strongroom::instance::v1::Opened& opened);
   void instance_ended(const VmId& id);

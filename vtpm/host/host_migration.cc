@@ -76,7 +76,6 @@ base::Result<void> Host::await_tpm(const VmId& id) {
                   "has awaited its TPM before, and something may have been offered to it then: "
                   "`vtpmctl migrate cancel` that first");
   }
-  TRY(folder_.set_release_aside(id));
   auto setup = setup_of(target);
   setup.set_awaits_tpm(true);
   // What arrives is no new TPM.
@@ -94,7 +93,7 @@ base::Result<void> Host::send_tpm(const VmId& id, base::ByteView ticket) {
   if (target.travel.migration == Migration::kAwaited || folder_.has_claim(id)) {
     return denied(target, "awaits its TPM here; `vtpmctl migrate cancel` that first");
   }
-  if (target.travel.migration == Migration::kOffered) {
+  if (target.travel.migration == Migration::kOffered || target.readiness == Readiness::kMovedAway) {
     return denied(target, "was offered to another host already; `vtpmctl migrate cancel` that");
   }
   if (target.phase == Phase::kDetached ||
@@ -123,46 +122,90 @@ base::Result<void> Host::release_tpm(const VmId& id) {
   return launch(target, Phase::kReleasing, setup);
 }
 
+base::Result<void> Host::stop_awaiting(const VmId& id) {
+  TRY_ASSIGN(found, vm(id));
+  if (found->travel.migration != Migration::kAwaited) {
+    return {};
+  }
+  instance::ToInstance message;
+  message.mutable_stop()->set_only_while_it_awaits(true);
+  return instances_.send(id, message);
+}
+
 void Host::release_ended(Vm& vm) {
-  if (!vm.said_why || vm.readiness != Readiness::kStopped) {
+  const bool took_back = std::exchange(vm.takes_back, false);
+  const bool failed = !vm.said_why || vm.readiness != Readiness::kStopped;
+  if (failed) {
     vm.unreleased = vm.said_why
                         ? base::Error{ErrorCode::kDenied, vm.reason}
                         : base::Error{ErrorCode::kUnavailable,
                                       "the instance that looked for the TPM died: try again"};
-    warn(vm, "gives nothing back: " + vm.unreleased->message);
+    warn(vm, (took_back ? "does not have its TPM back: " : "gives nothing back: ") +
+                 vm.unreleased->message);
+  }
+  if (failed && took_back && vm.said_why) {
+    stopped(vm, vm.readiness, vm.reason);  // as a start would have found it
+    return;
   }
   stopped(vm, Readiness::kStopped, "");
 }
 
-base::Result<void> Host::take_tpm_back(const VmId& id, base::ByteView release) {
+base::Result<void> Host::take_tpm_back(const VmId& id, base::ByteView releases) {
   TRY_ASSIGN(found, vm(id));
   auto& target = *found;
   TRY(expect_moves(target));
   if (target.travel.migration == Migration::kAwaited || folder_.has_claim(id)) {
     return denied(target, "awaits its TPM here: `vtpmctl migrate cancel` without --release first");
   }
-  if (release.empty() && target.travel.migration == Migration::kOffered) {
+  if (releases.empty() && target.travel.migration == Migration::kOffered) {
     return denied(target,
                   "was offered to another host: `vtpmctl migrate cancel` it there, and give what "
                   "that gives to --release here");
   }
-  if (release.empty()) {
+  if (target.phase != Phase::kServing && target.phase != Phase::kStopped) {
+    return base::fail(ErrorCode::kUnavailable,
+                      "VM '" + target.record.name +
+                          "' has an instance that cannot be asked now: nothing was changed. Try "
+                          "again when `vtpmctl show` says that it serves, or has stopped");
+  }
+  target.unreleased.reset();
+  if (releases.empty()) {
     TRY_ASSIGN(ticket, folder_.read_ticket(id));
     if (ticket.empty()) {
       return base::fail(ErrorCode::kNotFound,
                         "VM '" + target.record.name + "' is in no migration with a ticket");
     }
+    TRY(folder_.keep_ticket(id, {}));
   } else {
-    TRY(folder_.keep_release(id, release));
+    TRY(folder_.keep_returned(id, releases));
   }
-  TRY(folder_.keep_ticket(id, {}));
-  if (!release.empty() && target.phase == Phase::kServing) {
+  if (target.phase == Phase::kServing) {
+    // Who has read the ticket before says so.
     instance::ToInstance message;
     message.mutable_take_back();
     TRY(instances_.send(id, message));
+    target.takes_back = true;
+  } else if (!releases.empty()) {
+    auto setup = setup_of(target);
+    setup.set_take_back(true);
+    setup.set_may_create(false);
+    setup.set_await_serve(false);
+    TRY(launch(target, Phase::kReleasing, setup));
+    target.takes_back = true;
   }
   changed_(id);
   return {};
+}
+
+void Host::take_back_ended(const VmId& id, const instance::TakeBackEnded& ended) {
+  const auto found = vm(id);
+  if (!found || (*found)->phase != Phase::kServing || !std::exchange((*found)->takes_back, false)) {
+    return;
+  }
+  if (!ended.taken_back()) {
+    (*found)->unreleased = base::Error{ErrorCode::kDenied, ended.reason()};
+  }
+  changed_(id);
 }
 
 }  // namespace vtpm::host

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -41,16 +42,23 @@ class HostMigrationTest : public HostCase {
   }
 
   // What an instance that awaits a TPM does before it opens.
-  void make_claim() const {
-    auto claim = folder_.ticket(vm_.id());
-    claim += ".claim";
-    std::ofstream(claim) << "claim";
+  void make_claim() const { std::ofstream(beside_ticket(".claim")) << "claim"; }
+
+  void remove_claim() const { std::filesystem::remove(beside_ticket(".claim")); }
+
+  [[nodiscard]] std::filesystem::path beside_ticket(const std::string& suffix) const {
+    return folder_.ticket(vm_.id()).string() + suffix;
   }
 
-  void remove_claim() const {
-    auto claim = folder_.ticket(vm_.id());
-    claim += ".claim";
-    std::filesystem::remove(claim);
+  static std::string hex(char id) { return base::to_hex(base::Bytes(16, std::byte(id))); }
+
+  [[nodiscard]] std::filesystem::path returned(char id) const {
+    return beside_ticket(".returned." + hex(id));
+  }
+
+  // What an instance writes that gives something back.
+  void make_release(const std::string& suffix, char id) const {
+    std::ofstream(beside_ticket(".released" + suffix)) << release(id);
   }
 
   void await() {
@@ -162,11 +170,102 @@ TEST_F(HostMigrationTest, TakesTheTpmBackByWhatTheOtherHostGave) {
             ErrorCode::kInvalidArgument);
   instances_.sent.clear();
 
-  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))));
+  EXPECT_EQ(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t') + "SRRL")).error().code,
+            ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(std::filesystem::exists(returned('t')));
+
+  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('u') + release('t'))));
 
   EXPECT_EQ(instances_.sent, std::vector{instance::ToInstance::kTakeBack});
-  EXPECT_EQ(*folder_.read_release(vm_.id()), base::copy_of(base::bytes_of(release('t'))));
+  EXPECT_TRUE(std::filesystem::exists(returned('t')));
+  EXPECT_TRUE(std::filesystem::exists(returned('u')));
   EXPECT_TRUE(folder_.read_ticket(vm_.id())->empty());
+  EXPECT_TRUE(vm_.takes_back) << "until the instance says so";
+  instance::TakeBackEnded ended;
+  ended.set_reason("it is of another");
+  host_->take_back_ended(vm_.id(), ended);
+  EXPECT_FALSE(vm_.takes_back);
+  EXPECT_EQ(vm_.unreleased->message, "it is of another");
+
+  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))));
+  ended.set_taken_back(true);
+  host_->take_back_ended(vm_.id(), ended);
+  EXPECT_FALSE(vm_.takes_back);
+  EXPECT_FALSE(vm_.unreleased);
+}
+
+// An instance that died counted as one that had the TPM back.
+TEST_F(HostMigrationTest, DoesNotKnowOfATpmBackWhoseInstanceEndedBeforeItSaidSo) {
+  serve(vm_);
+  say_travel(instance::State::OFFERED);
+  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))));
+
+  say_last(vm_, "moved-away");
+  EXPECT_TRUE(vm_.takes_back);
+  end(vm_);
+
+  EXPECT_FALSE(vm_.takes_back);
+  EXPECT_EQ(vm_.unreleased->code, ErrorCode::kUnavailable);
+}
+
+// It was said to be back before anybody had looked into the store.
+TEST_F(HostMigrationTest, HasTheStoreOfAVmThatDoesNotRunAskedWhetherItsTpmIsBack) {
+  ASSERT_TRUE(host_->start(vm_.id()));
+  EXPECT_EQ(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))).error().code,
+            ErrorCode::kUnavailable)
+      << "it may have looked for it already";
+  host_->forked(vm_.id(), 100);
+  host_->opened(vm_.id(), {});
+  say_last(vm_, "moved-away");
+  end(vm_);
+
+  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))));
+
+  EXPECT_TRUE(instances_.setups.back().take_back());
+  EXPECT_FALSE(instances_.setups.back().may_create());
+  EXPECT_EQ(vm_.phase, Phase::kReleasing);
+  EXPECT_TRUE(vm_.takes_back);
+  say_last(vm_, "moved-away", "nothing there gives it back");
+  end(vm_);
+  EXPECT_FALSE(vm_.takes_back);
+  EXPECT_EQ(vm_.unreleased->message, "nothing there gives it back");
+  EXPECT_EQ(vm_.readiness, Readiness::kMovedAway);
+  EXPECT_EQ(host_->send_tpm(vm_.id(), base::bytes_of(ticket('u'))).error().code,
+            ErrorCode::kDenied);
+
+  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))));
+  say_last(vm_, "stopped");
+  end(vm_);
+  EXPECT_FALSE(vm_.unreleased);
+  EXPECT_EQ(vm_.readiness, Readiness::kStopped);
+}
+
+// The sender's next ticket went with what gave back what had been offered to the one before, and
+// the TPM left in the clear.
+TEST_F(HostMigrationTest, TakesBackByOneTicketAndKeepsAnother) {
+  ASSERT_TRUE(host_->send_tpm(vm_.id(), base::bytes_of(ticket('u'))));
+
+  ASSERT_TRUE(host_->take_tpm_back(vm_.id(), base::bytes_of(release('t'))));
+
+  EXPECT_EQ(*folder_.read_ticket(vm_.id()), base::copy_of(base::bytes_of(ticket('u'))));
+}
+
+// A TPM that had just arrived was ended.
+TEST_F(HostMigrationTest, StopsAnInstanceThatAwaitsTheTpmAndNoneThatHasIt) {
+  await();
+
+  ASSERT_TRUE(host_->stop_awaiting(vm_.id()));
+
+  EXPECT_TRUE(instances_.last_sent.stop().only_while_it_awaits());
+  EXPECT_EQ(vm_.phase, Phase::kServing) << "until it says which";
+  say_travel(instance::State::NONE);
+  instances_.sent.clear();
+  ASSERT_TRUE(host_->stop_awaiting(vm_.id()));
+  EXPECT_TRUE(instances_.sent.empty());
+  say_travel(instance::State::AWAITED);
+  instances_.refuse_send = true;
+  EXPECT_EQ(host_->stop_awaiting(vm_.id()).error().code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(instances_.killed.empty());
 }
 
 TEST_F(HostMigrationTest, ForgetsATicketThatNothingWasOfferedTo) {
@@ -210,15 +309,23 @@ TEST_F(HostMigrationTest, HasAnInstanceFindOutWhetherTheTpmHasArrived) {
 }
 
 // The other host may not have it yet.
-TEST_F(HostMigrationTest, KeepsWhatGivesBackWhenItAwaitsTheNextTpm) {
-  ASSERT_TRUE(folder_.keep_release(vm_.id(), base::bytes_of(release('t'))));
+TEST_F(HostMigrationTest, KeepsWhatGivesBackWhenTheVmIsDeleted) {
+  make_release("", 'u');
+  make_release("." + hex('t'), 't');
+  make_release("." + hex('v') + ".new", 'v');
+  ASSERT_TRUE(folder_.keep_returned(vm_.id(), base::bytes_of(release('w'))));
+  const auto id = vm_.id();
+  const auto older = beside_ticket(".released." + hex('t'));
+  std::filesystem::last_write_time(older,
+                                   std::filesystem::last_write_time(older) - std::chrono::hours(1));
+  const auto all = base::copy_of(base::bytes_of(release('u') + release('t')));
+  EXPECT_EQ(*folder_.read_releases(id), all);
+  const auto folder = folder_.ticket(id).parent_path();
 
-  ASSERT_TRUE(host_->await_tpm(vm_.id()));
+  ASSERT_TRUE(host_->remove(id, nothing));
 
-  EXPECT_TRUE(folder_.read_release(vm_.id())->empty());
-  auto aside = folder_.release(vm_.id());
-  aside += ".74747474747474747474747474747474";
-  EXPECT_TRUE(std::filesystem::exists(aside));
+  EXPECT_EQ(*folder_.read_releases(id), all);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
 }
 
 TEST_F(HostMigrationTest, CountsTheStatesThatLeftOverAllInstancesOfAGuest) {

@@ -10,10 +10,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
+
+#include "vmgs/base/log.h"
 
 namespace vtpm::host {
 
@@ -175,19 +180,49 @@ base::Result<base::Bytes> read_file(const fs::path& file, std::size_t most_bytes
 constexpr std::size_t kTicketIdAt = 8;
 constexpr std::size_t kTicketIdBytes = 16;
 
-// What gives a TPM back has one length: magic, version, id of the ticket, secret.
-constexpr std::size_t kReleaseBytes = 56;
+base::ByteView ticket_id(base::ByteView bytes) {
+  return bytes.subspan(kTicketIdAt, kTicketIdBytes);
+}
+
+constexpr std::string_view kReleased = "ticket.released";
 
 // The rest is for the instance to see; here is whether somebody has taken another file for it, or
 // one that was cut short.
-base::Result<void> expect_is(const char* what, std::string_view magic, std::size_t least,
-                             std::size_t most, base::ByteView bytes) {
+bool begins_with(std::string_view magic, base::ByteView bytes) {
   const auto begin = base::bytes_of(magic);
-  if (bytes.empty() || (bytes.size() >= least && bytes.size() <= most &&
-                        std::equal(begin.begin(), begin.end(), bytes.begin()))) {
-    return {};
+  return bytes.size() >= kTicketIdAt + kTicketIdBytes &&
+         std::equal(begin.begin(), begin.end(), bytes.begin());
+}
+
+bool are_releases(base::ByteView bytes) {
+  for (auto left = bytes; !left.empty(); left = left.subspan(StateFolder::kReleaseBytes)) {
+    if (left.size() < StateFolder::kReleaseBytes || !begins_with("SRRL", left)) {
+      return false;
+    }
   }
-  return base::fail(ErrorCode::kInvalidArgument, std::string("this is not ") + what);
+  return bytes.size() <= StateFolder::kMaxReleasesBytes;
+}
+
+// What gives back what was offered to a ticket of this host, and not one that is being written.
+bool is_of_release(const fs::path& file) {
+  const auto name = file.filename().string();
+  constexpr std::size_t kIdDigits = 2 * kTicketIdBytes;
+  return name == kReleased || (name.size() == kReleased.size() + 1 + kIdDigits &&
+                               name.starts_with(std::string(kReleased) + "."));
+}
+
+// Nothing of a folder that is not there.
+base::Result<std::vector<fs::path>> content_of(const fs::path& folder) {
+  std::vector<fs::path> content;
+  std::error_code error;
+  for (auto entry = fs::directory_iterator(folder, error); !error && entry != fs::end(entry);
+       entry.increment(error)) {
+    content.push_back(entry->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return fail_io("look into", folder, error.value());
+  }
+  return content;
 }
 
 // Of nothing, no file.
@@ -231,14 +266,21 @@ base::Result<void> StateFolder::prepare(const VmId& id) const {
 }
 
 base::Result<void> StateFolder::remove(const VmId& id) const {
-  for (const auto& folder : {sockets(id), vm(id)}) {
+  std::vector<fs::path> removed = {sockets(id)};
+  TRY_ASSIGN(content, content_of(vm(id)));
+  const auto kept = std::ranges::partition(content, std::not_fn(is_of_release));
+  removed.insert(removed.end(), content.begin(), kept.begin());
+  if (kept.empty()) {
+    removed.push_back(vm(id));
+  }
+  for (const auto& each : removed) {
     std::error_code error;
-    fs::remove_all(folder, error);
+    fs::remove_all(each, error);
     if (error) {
-      return fail_io("remove", folder, error.value());
+      return fail_io("remove", each, error.value());
     }
   }
-  return sync_folder(state_ / "vms");
+  return sync_folder(kept.empty() ? state_ / "vms" : vm(id));
 }
 
 fs::path StateFolder::receipt_file(const VmId& id) const { return vm(id) / "receipt"; }
@@ -279,35 +321,53 @@ base::Result<bool> StateFolder::has_variables(const VmId& id, base::ByteView ima
 }
 
 base::Result<void> StateFolder::keep_ticket(const VmId& id, base::ByteView ticket) const {
-  TRY(expect_is("a migration ticket", "SRTK", kTicketIdAt + kTicketIdBytes, kMaxTicketBytes,
-                ticket));
+  if (!ticket.empty() && (ticket.size() > kMaxTicketBytes || !begins_with("SRTK", ticket))) {
+    return base::fail(ErrorCode::kInvalidArgument, "this is not a migration ticket");
+  }
   return keep_or_remove_file(this->ticket(id), ticket);
 }
 
-base::Result<void> StateFolder::keep_release(const VmId& id, base::ByteView release) const {
-  TRY(expect_is("what gives a TPM back", "SRRL", kReleaseBytes, kReleaseBytes, release));
-  return keep_or_remove_file(this->release(id), release);
-}
-
-base::Result<void> StateFolder::set_release_aside(const VmId& id) const {
-  TRY_ASSIGN(found, read_release(id));
-  if (found.size() < kTicketIdAt + kTicketIdBytes) {
-    return keep_or_remove_file(release(id), {});
+base::Result<void> StateFolder::keep_returned(const VmId& id, base::ByteView releases) const {
+  if (releases.empty() || !are_releases(releases)) {
+    return base::fail(ErrorCode::kInvalidArgument, "this is not what gives a TPM back");
   }
-  auto aside = release(id);
-  aside += "." + base::to_hex(base::ByteView(found).subspan(kTicketIdAt, kTicketIdBytes));
-  if (rename(release(id).c_str(), aside.c_str()) != 0) {
-    return fail_io("rename", release(id), errno);
+  TRY_ASSIGN(left_by, read_ticket(id));
+  for (auto left = releases; !left.empty(); left = left.subspan(kReleaseBytes)) {
+    const auto release = left.first(kReleaseBytes);
+    TRY(keep_file(vm(id) / ("ticket.returned." + base::to_hex(ticket_id(release))), release));
+    if (begins_with("SRTK", left_by) &&
+        std::ranges::equal(ticket_id(left_by), ticket_id(release))) {
+      TRY(keep_ticket(id, {}));
+    }
   }
-  return sync_folder(vm(id));
+  return {};
 }
 
 base::Result<base::Bytes> StateFolder::read_ticket(const VmId& id) const {
   return read_file(ticket(id), kMaxTicketBytes);
 }
 
-base::Result<base::Bytes> StateFolder::read_release(const VmId& id) const {
-  return read_file(release(id), kMaxTicketBytes);
+base::Result<base::Bytes> StateFolder::read_releases(const VmId& id) const {
+  TRY_ASSIGN(files, content_of(vm(id)));
+  std::erase_if(files, std::not_fn(is_of_release));
+  std::vector<std::pair<fs::file_time_type, base::Bytes>> found;
+  for (const auto& file : files) {
+    std::error_code ignored;
+    TRY_ASSIGN(release, read_file(file, kReleaseBytes));
+    if (release.size() == kReleaseBytes && begins_with("SRRL", release)) {
+      found.emplace_back(fs::last_write_time(file, ignored), std::move(release));
+    } else if (!release.empty()) {
+      base::log(base::LogLevel::kWarning, file.string() + " gives no TPM back, as it should");
+    }
+  }
+  std::ranges::sort(found, std::greater(), &decltype(found)::value_type::first);
+  base::Bytes all;
+  for (const auto& [when, release] : found) {
+    if (all.size() < kMaxReleasesBytes) {
+      all.insert(all.end(), release.begin(), release.end());
+    }
+  }
+  return all;
 }
 
 bool StateFolder::has_claim(const VmId& id) const {

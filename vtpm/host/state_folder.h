@@ -23,8 +23,8 @@ using vmgs::format::VmId;
 //   STATE/vms/ID/vm.key      the host's key for it, with protection "host"; vm-1.key, ... likewise
 //   STATE/vms/ID/variables   the image that its UEFI variables begin with, if it was made with one
 //   STATE/vms/ID/ticket      of a migration: of the host that awaits the TPM, which may be this
-//                            one; ticket.claim, ticket.released and vm.vmgs.arriving belong to it
-//                            (handover/ticket.h)
+//                            one; ticket.claim, ticket.released*, ticket.returned.* and
+//                            vm.vmgs.arriving belong to it (handover/ticket.h)
 //   STATE/vms/ID/receipt      the newest receipt of its key broker
 //   STATE/vms/ID/lease       held by the VM's instance for as long as it lives
 //   RUNTIME/vms/ID/tpm.sock.ctrl   where its hypervisor connects
@@ -36,8 +36,12 @@ using vmgs::format::VmId;
 class StateFolder {
  public:
   static constexpr std::size_t kMaxReceiptBytes = std::size_t{16} * 1024;
-  static constexpr std::size_t kMaxTicketBytes =
-      512;  // and of what gives back what was offered to it
+  static constexpr std::size_t kMaxTicketBytes = 512;
+
+  // What gives back what was offered to one ticket has one length: magic, version, id of the
+  // ticket, secret (handover/ticket.h). That of several is one after the other.
+  static constexpr std::size_t kReleaseBytes = 56;
+  static constexpr std::size_t kMaxReleasesBytes = 1024 * kReleaseBytes;
 
   StateFolder(std::filesystem::path state, std::filesystem::path runtime);
 
@@ -81,7 +85,9 @@ class StateFolder {
   // prepare() makes the folders of a VM; those that are there stay as they are. kIo.
   [[nodiscard]] base::Result<void> prepare(const VmId& id) const;
 
-  // remove() removes them and all they hold, and syncs. Nothing there is a success. kIo.
+  // remove() removes them and all they hold, and syncs; but what gives back what may still be
+  // offered to a ticket that was made here stays, until the VM is here again. Nothing there is a
+  // success. kIo.
   [[nodiscard]] base::Result<void> remove(const VmId& id) const;
 
   // keep_variables() has this be the image that the VM's UEFI variables begin with, durably; empty,
@@ -99,24 +105,22 @@ class StateFolder {
   // receipt() gives it, empty if none is kept. kIo.
   [[nodiscard]] base::Result<base::Bytes> receipt(const VmId& id) const;
 
-  // ticket() is where the ticket of a migration lies, if there is one; release() is where that lies
-  // which gives back what was offered to it.
+  // ticket() is where the ticket of a migration lies, if there is one.
   [[nodiscard]] std::filesystem::path ticket(const VmId& id) const { return vm(id) / "ticket"; }
 
-  [[nodiscard]] std::filesystem::path release(const VmId& id) const {
-    return vm(id) / "ticket.released";
-  }
-
-  // keep_ticket() has this be the ticket, durably; empty, there is none. keep_release() likewise,
-  // and set_release_aside() has another be made without this one being lost. kInvalidArgument for
-  // what cannot be one; kIo.
+  // keep_ticket() has this be the ticket, durably; empty, there is none. read_ticket() is empty if
+  // there is none. kInvalidArgument for what cannot be one; kIo.
   [[nodiscard]] base::Result<void> keep_ticket(const VmId& id, base::ByteView ticket) const;
-  [[nodiscard]] base::Result<void> keep_release(const VmId& id, base::ByteView release) const;
-  [[nodiscard]] base::Result<void> set_release_aside(const VmId& id) const;
-
-  // read_ticket() and read_release() are empty if there is none. kIo.
   [[nodiscard]] base::Result<base::Bytes> read_ticket(const VmId& id) const;
-  [[nodiscard]] base::Result<base::Bytes> read_release(const VmId& id) const;
+
+  // read_releases() is all that gives back what was offered to the tickets that were made here, the
+  // newest first; empty if there is nothing. kIo.
+  [[nodiscard]] base::Result<base::Bytes> read_releases(const VmId& id) const;
+
+  // keep_returned() keeps, durably, what read_releases() gave at the host that awaited the TPM, for
+  // the instance here, and removes the ticket if that is of it. kInvalidArgument for what cannot be
+  // that, and then nothing is kept; kIo.
+  [[nodiscard]] base::Result<void> keep_returned(const VmId& id, base::ByteView releases) const;
 
   // has_claim() tells whether a ticket was made here that something may still be offered to.
   [[nodiscard]] bool has_claim(const VmId& id) const;
