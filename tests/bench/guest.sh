@@ -17,7 +17,7 @@ declare -A boots processor downtimes
 serve() {
     control=$work/$1.ctrl
     case $2 in
-    ours) start_service "$1" "$instance" --vmgs "$work/$1.vmgs" --create --ctrl "$control" "${@:3}" ;;
+    ours) start_service "$1" "$instance" --vmgs "$work/$1.vmgs" --create --ctrl "$control" --state-blobs plain "${@:3}" ;;
     swtpm)
         mkdir "$work/$1.state"
         serve_swtpm "$1" swtpm "$work/$1.state"
@@ -51,7 +51,7 @@ one_round() {
     source_qmp=$qmp source_qemu=$qemu source_service=$service
     serve "$name-there" "$who" $([ "$who" != ours ] || echo --incoming)
     boot "$name-there" "$control" -incoming "unix:$work/$name.migration"
-    migrate "$name" "$source_qmp" "$work/$name.migration"
+    migrate "$name" "$source_qmp" "unix:$work/$name.migration"
     echo '{"execute": "query-migrate"}' >&"$source_qmp"
     expect_line '"downtime"' "$work/$name.qemu.log"
     downtimes[$who]+="$(sed -n 's/.*"downtime": \([0-9]*\).*/\1/p' "$work/$name.qemu.log" | sed -n '$p') "

@@ -25,17 +25,18 @@ start_service() {
     expect_line '^[a-z-]*: \(ready\|report-missing.*\|the TPM.s state is still to arrive\)$' "$work/$name.log"
 }
 
-# start_vtpmd VTPMD VTPM_INSTANCE: a vtpmd whose pid is $daemon, with what an earlier one left in
-# $work; ctl speaks to it, by $vtpmctl.
+# start_vtpmd VTPMD VTPM_INSTANCE [HOST]: a vtpmd whose pid is $daemon, with what an earlier one left in
+# $work/HOST; ctl speaks to it, by $vtpmctl, and to that of another host with HOST=NAME before it.
 start_vtpmd() {
-    mkdir -p "$work/run"
-    : >"$work/vtpmd.log"
-    "$1" --state "$work/state" --runtime "$work/run" --instance "$2" >>"$work/vtpmd.log" 2>&1 &
+    local host=$work/${3:-here}
+    mkdir -p "$host/run"
+    : >"$host.log"
+    "$1" --state "$host/state" --runtime "$host/run" --instance "$2" >>"$host.log" 2>&1 &
     daemon=$!
     pids+=("$daemon")
-    expect_line 'serving .* registered VMs' "$work/vtpmd.log"
+    expect_line 'serving .* registered VMs' "$host.log"
 }
-ctl() { "$vtpmctl" "$@" --socket "$work/run/vtpmd.sock"; }
+ctl() { "$vtpmctl" "$@" --socket "$work/${HOST:-here}/run/vtpmd.sock"; }
 
 # serve_swtpm NAME SWTPM FOLDER: swtpm, or ours in its place, for the TPM in a folder; its pid is $service
 # and its control socket $work/NAME.ctrl.
@@ -70,7 +71,7 @@ boot() {
         -drive "if=virtio,format=raw,file=$work/disk.img" \
         $([ -z "$control" ] || echo "-chardev socket,id=chrtpm,path=$control -tpmdev emulator,id=tpm0,chardev=chrtpm -device ${GUEST_TPM:-tpm-crb},tpmdev=tpm0") \
         -chardev "pipe,id=chrserial,path=$work/$name" -serial chardev:chrserial -qmp stdio \
-        "$@" <"$work/$name.qmp" >"$work/$name.qemu.log" 2>&1 &
+        "$@" <"$work/$name.qmp" >>"$work/$name.qemu.log" 2>&1 &
     qemu=$!
     pids+=("$qemu")
     vm=$name
@@ -82,14 +83,13 @@ boot() {
 # ask QMP: has QEMU do something.
 ask() { echo "$1" >&"$qmp"; }
 
-# migrate NAME QMP SOCKET: has the QEMU of that name and descriptor migrate to one that waits at SOCKET,
-# until it has.
+# migrate NAME QMP URI: has the QEMU of that name and descriptor migrate to there, until it has.
 migrate() {
     local events='{"capabilities": [{"capability": "events", "state": true}]}'
     {
         echo '{"execute": "migrate-set-capabilities", "arguments": '"$events"'}'
         echo '{"execute": "migrate-set-parameters", "arguments": {"downtime-limit": 3000}}'
-        echo '{"execute": "migrate", "arguments": {"uri": "unix:'"$3"'"}}'
+        echo '{"execute": "migrate", "arguments": {"uri": "'"$3"'"}}'
     } >&"$2"
     expect_line '"MIGRATION", "data": {"status": "\(completed\|failed\)"}' "$work/$1.qemu.log"
     grep -q '"MIGRATION", "data": {"status": "completed"}' "$work/$1.qemu.log" || fail 'the migration failed'
@@ -103,10 +103,13 @@ new_machine() {
 
 # next_answer: waits for the next line of the guest's, into $answer.
 next_answer() {
-    answer=$(timeout "$limit" tail -n +1 -F "$work/$vm.serial.log" 2>/dev/null |
-        awk -v wanted=$((answered + 1)) 'sub(/.*GUEST /, "") && ++seen == wanted { sub(/\r$/, ""); print; exit }')
-    [ -n "$answer" ] || fail "the guest of $vm says nothing more"
-    answered=$((answered + 1))
+    local lines
+    mapfile -t lines < <(timeout "$limit" tail -n +1 -F "$work/$vm.serial.log" 2>/dev/null |
+        grep -a -m $((answered + 1)) 'GUEST ')
+    [ "${#lines[@]}" -gt "$answered" ] || fail "the guest of $vm says nothing more"
+    answered=${#lines[@]}
+    answer=${lines[-1]##*GUEST }
+    answer=${answer%$'\r'}
 }
 
 # tell COMMAND...: has the guest do something; its answer is in $answer.
