@@ -167,7 +167,7 @@ expect_answer "it opens after a sealed migration, with $rounds rounds of TPM tra
 ctl stop guest >"$work/stopped.log" 2>&1
 ctl start guest >"$work/started.log" 2>&1
 ctl ready guest --wait >>"$work/started.log" 2>&1 && fail 'the source started its TPM again'
-[ "$(field readiness.name)" = moved-away ] || fail "the source is $(field readiness.name)"
+grep -q 'readiness *moved-away' "$work/started.log" || fail 'the source does not say that its TPM has moved away'
 power_off
 HOST=there ctl stop guest >"$work/stopped.log" 2>&1
 HOST=there ctl start guest >"$work/started.log" 2>&1 || fail 'vtpmctl start'
